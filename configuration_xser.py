@@ -32,7 +32,7 @@ class XSERConfig(PreTrainedConfig):
         lora (`dict`, *optional*): `rank`, `alpha`, `dropout`, `target_modules`; `None` for no LoRA.
         emotions (`list[str]`), descriptors (`dict[str, list[str]]`), emphasis (`bool`): the label schema. An empty
             `descriptors` with `emphasis=False` leaves the emotion alone (`sys4`).
-        disentangled (`bool`): two streams; off, the content stream alone serves both tasks (`baseline`, `alternating`).
+        disentangled (`bool`): two streams; off, one stream serves both tasks (`baseline`, `alternating`).
         freeze_audio_tower, freeze_language_model (`bool`): off only to pretrain backbones.
         ctc_weight (`float`): weight of a CTC loss over UTF-8 bytes on the content stream; 0 for no CTC head.
         content_token_id, descriptor_token_id (`int`): placeholders, which may lie beyond the vocabulary.

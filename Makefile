@@ -1,0 +1,38 @@
+# make install   an environment in .venv, with every dependency pinned
+# make demo      what XSER does, in minutes; make demo AUDIO=recording.wav explains your own recording too
+# make test      lint and all tests, without a network
+# make lint      ruff alone
+# make figures   the tables of README.md and docs/results.md, from docs/results/*.json
+# make clean     remove caches and what the demo left; the environment and the runs stay
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.PHONY: install demo test lint figures clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Python {v[0]}.{v[1]} is too old: use 3.11 or newer, as in make install PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt setuptools
+	$(BIN)/python -m pip install --no-build-isolation -c constraints.txt -e '.[espeak,dev]'
+	touch $@
+
+demo: install
+	$(BIN)/python examples/demo.py $(if $(AUDIO),--audio "$$AUDIO")
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+test: lint
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+figures: install
+	$(BIN)/python -m xser.evaluation.figures
+
+clean:
+	rm -rf build demo .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,231 @@
+"""The espeak corpus: English speech with known emotion cues, synthesised on first use, with a known best accuracy.
+
+What is said how often stands in `espeak_table`, the words in `espeak_sentences`, the speakers in `espeak_voices`. Here
+an utterance is drawn, spoken, and stored. It depends on (seed, split, index) alone, so the first N of a split are the
+same whatever its size.
+"""
+
+import io
+import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import datasets
+import numpy as np
+import soundfile
+import torch
+import torchaudio
+from tqdm.auto import tqdm
+
+from xser.corpora import espeak_sentences, espeak_synthesis, espeak_table, espeak_voices
+from xser.corpora.cache import cache_root, digest, open_dataset, write_dataset
+from xser.corpora.espeak_sentences import draw_sentence
+from xser.corpora.espeak_table import EMOTIONS, LEVELS, PROSODY, bayes_emotion, ceiling, probabilities
+from xser.corpora.espeak_voices import SEEN, UNSEEN, Voice
+from xser.corpora.schema import make_row
+
+__all__ = ["DEFAULT_SIZES", "bayes_emotion", "ceiling", "load_espeak"]
+
+VERSION = 1  # of what this module makes of a drawn utterance: raise it with every change that can be heard
+SAMPLE_RATE = 16_000
+DEFAULT_SIZES = {"train": 24_000, "validation": 600, "test": 1_500, "test_unseen": 600, "adapt": 600}
+# split → part of the sentences, voices
+SPLITS = {
+    "train": ("train", SEEN),
+    "validation": ("validation", SEEN),
+    "test": ("test", SEEN),
+    "test_unseen": ("test", UNSEEN),
+    "adapt": ("train", UNSEEN),
+}
+
+WORDS_A_MINUTE = 140  # fast, in the fastest voice, stays below 26 characters a second; slow above the least, 80
+RMS_DBFS = -38.0  # leaves the loudest voice its peaks
+PITCH = {"low": 0.78, "normal": 1.0, "high": 1.28}
+VOLUME = {"quiet": -9.0, "normal": 0.0, "loud": 9.0}  # dB
+SPEED = {"slow": 0.78, "normal": 1.0, "fast": 1.34}
+TONE = {"falling": 0.82, "flat": 1.05, "rising": 1.28}  # pitch of the last word; 1.05 undoes its natural fall
+PITCH_RANGE = 12  # of eSpeak NG's 50: its own intonation would hide the tone
+EMPHASIS_PITCH, EMPHASIS_VOLUME = 1.22, 150  # eSpeak NG's volume is 50 elsewhere
+NO_EMPHASIS = 0.4  # probability
+JITTER = {"pitch": 0.02, "speed": 0.03, "volume": 0.8}  # uniform: ± a share, a share, dB
+EDGE_SECONDS = (0.05, 0.15)
+NOISE_DBFS = -68.0
+
+# What eSpeak NG's pitch parameter makes of a voice's pitch at PITCH_RANGE, measured over voices
+_PITCH_PARAMETERS, _PITCH_FACTORS = (0, 15, 30, 50, 75, 95, 100), (0.62, 0.71, 0.81, 1.0, 1.32, 1.67, 1.76)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What is to be spoken: everything but the sound."""
+
+    id: str
+    text: str
+    emotion: str
+    levels: dict[str, str]
+    emphasis: int | None  # index of a word
+    voice: Voice
+    pitch: float  # the jitter: a factor
+    speed: float  # a factor
+    volume: float  # dB
+    edges: tuple[float, float]  # seconds before and after the speech
+    noise_seed: int
+
+
+def draw(seed: int, split: str, index: int) -> Utterance:
+    """Draw an utterance from the table; every six in a row hold each emotion once."""
+    part, voices = SPLITS[split]
+    key = (seed, list(SPLITS).index(split))
+    emotion_index = np.random.default_rng((*key, 0, index // len(EMOTIONS))).permutation(len(EMOTIONS))[
+        index % len(EMOTIONS)
+    ]
+    rng = np.random.default_rng((*key, 1, index))
+    levels = {cue: LEVELS[cue][rng.choice(len(LEVELS[cue]), p=probabilities(cue)[emotion_index])] for cue in LEVELS}
+    text = draw_sentence(rng, levels.pop("topic"), part)
+    content = [i for i, word in enumerate(text.split()[:-1]) if word in espeak_sentences.CONTENT_WORDS]
+    return Utterance(
+        id=f"espeak-{seed}-{split}-{index:06d}",
+        text=text,
+        emotion=EMOTIONS[emotion_index],
+        levels=levels,
+        emphasis=None if rng.random() < NO_EMPHASIS else int(rng.choice(content)),
+        voice=voices[rng.integers(len(voices))],
+        pitch=1 + rng.uniform(-1, 1) * JITTER["pitch"],
+        speed=1 + rng.uniform(-1, 1) * JITTER["speed"],
+        volume=rng.uniform(-1, 1) * JITTER["volume"],
+        edges=tuple(rng.uniform(*EDGE_SECONDS, 2)),
+        noise_seed=int(rng.integers(2**32)),
+    )
+
+
+def render(utterance: Utterance) -> np.ndarray:
+    """Speak an utterance: float32 (S,) at 16 kHz, speech between two edges of near-silence."""
+    voice, levels = utterance.voice, utterance.levels
+    pitch = voice.pitch * PITCH[levels["pitch"]] * utterance.pitch
+    words = utterance.text.split()
+    if utterance.emphasis is not None:
+        words[utterance.emphasis] = _prosody(
+            words[utterance.emphasis], f'pitch="{_pitch_parameter(pitch * EMPHASIS_PITCH)}" volume="{EMPHASIS_VOLUME}"'
+        )
+    words[-1] = _prosody(words[-1], f'pitch="{_pitch_parameter(pitch * TONE[levels["tone"]])}"')
+    raw = espeak_synthesis.speak(
+        " ".join(words),
+        voice.name,
+        rate=round(WORDS_A_MINUTE * voice.speed * SPEED[levels["speed"]] * utterance.speed),
+        pitch=_pitch_parameter(pitch),
+        pitch_range=PITCH_RANGE,
+    )
+    speech = _resampler()(torch.from_numpy(_trim(raw))).numpy()
+    dbfs = RMS_DBFS + voice.loudness + VOLUME[levels["volume"]] + utterance.volume
+    speech *= _amplitude(dbfs) / math.sqrt(np.mean(np.square(speech, dtype=np.float64)))
+    wave = np.pad(speech, [round(seconds * SAMPLE_RATE) for seconds in utterance.edges])
+    noise = np.random.default_rng(utterance.noise_seed).standard_normal(len(wave), dtype=np.float32)
+    wave += _amplitude(NOISE_DBFS) * noise
+    assert np.abs(wave).max() < 1, f"{utterance.id} clips: RMS_DBFS is too high for {voice.name}"
+    return wave
+
+
+def load_espeak(
+    split: str | None = None,
+    limit: int | None = None,
+    cache_dir: str | Path | None = None,
+    seed: int = 0,
+    sizes: dict[str, int] | None = None,
+) -> datasets.Dataset | datasets.DatasetDict:
+    """The corpus, or one split of it; what is not on disk yet is synthesised (24,000 utterances: about two minutes).
+
+    Args:
+        split: one of train, validation, test, test_unseen, adapt; all of them if not given.
+        limit: only the first so many utterances of each split.
+        cache_dir: where it is kept; else $XSER_CACHE, else ~/.cache/xser.
+        seed: another seed, another corpus.
+        sizes: utterances a split, over `DEFAULT_SIZES`.
+
+    Raises:
+        ValueError: an unknown split, or a size or limit below 1.
+        ImportError: `espeakng-loader` is not installed and something has to be synthesised.
+    """
+    sizes = {**DEFAULT_SIZES, **(sizes or {})}
+    for name in [split] if split is not None else sizes:
+        if name not in SPLITS:
+            raise ValueError(f"espeak has no split {name!r}; it has {list(SPLITS)}")
+    for name, size in {**{f"sizes[{k!r}]": v for k, v in sizes.items()}, "limit": limit}.items():
+        if size is not None and size < 1:
+            raise ValueError(f"{name} is {size}: give at least 1")
+    if split is None:
+        return datasets.DatasetDict({name: load_espeak(name, limit, cache_dir, seed, sizes) for name in sizes})
+    folder = cache_root(cache_dir) / "espeak" / _recipe(seed)
+    wanted = min(sizes[split], limit or sizes[split])
+    for size in sorted({sizes[split], wanted}, reverse=True):  # the whole split, where there is one, holds the first N
+        path = folder / f"{split}-{size}.arrow"
+        if path.is_file():
+            dataset = open_dataset(path)
+            return dataset if size == wanted else dataset.select(range(wanted))
+    return write_dataset(folder / f"{split}-{wanted}.arrow", _rows(seed, split, wanted))
+
+
+def _rows(seed: int, split: str, size: int) -> Iterator[dict]:
+    def row(index: int) -> dict:
+        utterance = draw(seed, split, index)
+        wave = render(utterance)
+        flac = io.BytesIO()
+        soundfile.write(flac, wave, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+        words = utterance.text.split()
+        emphasis = [] if utterance.emphasis is None else [words[utterance.emphasis]]
+        return make_row(
+            id=utterance.id,
+            audio={"bytes": flac.getvalue(), "path": None},
+            text=utterance.text,
+            emotion=utterance.emotion,
+            descriptors={**{cue: utterance.levels[cue] for cue in PROSODY}, "emphasis": emphasis},
+            speaker=utterance.voice.name,
+            gender=utterance.voice.gender,
+            language="en",
+            corpus="espeak",
+            split=split,
+            duration=len(wave) / SAMPLE_RATE,
+        )
+
+    # Threads are enough: eSpeak NG, the resampler and FLAC all run outside of Python's lock
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=size, desc=f"espeak {split}", unit="utt") as progress:
+        for start in range(0, size, 256):
+            for result in pool.map(row, range(start, min(start + 256, size))):
+                progress.update()
+                yield result
+
+
+def _recipe(seed: int) -> str:
+    """Stands for everything that the sound depends on."""
+    constants = [PITCH, VOLUME, SPEED, TONE, JITTER, WORDS_A_MINUTE, RMS_DBFS, PITCH_RANGE, EDGE_SECONDS, NOISE_DBFS]
+    emphasis = [EMPHASIS_PITCH, EMPHASIS_VOLUME, NO_EMPHASIS, _PITCH_PARAMETERS, _PITCH_FACTORS]
+    words = [espeak_sentences.TOPICS, espeak_sentences.TEMPLATES]
+    voices = [repr(voice) for voice in (*espeak_voices.SEEN, *espeak_voices.UNSEEN)]
+    return digest(VERSION, seed, constants, emphasis, words, voices, espeak_table.TABLE)
+
+
+def _prosody(word: str, attributes: str) -> str:
+    return f"<prosody {attributes}>{word}</prosody>"
+
+
+def _pitch_parameter(factor: float) -> int:
+    """eSpeak NG's pitch parameter for a factor on the voice's pitch."""
+    return round(float(np.interp(factor, _PITCH_FACTORS, _PITCH_PARAMETERS)))
+
+
+def _amplitude(dbfs: float) -> float:
+    return 10 ** (dbfs / 20)
+
+
+def _trim(wave: np.ndarray) -> np.ndarray:
+    """Without the silence at both ends, whose length depends on the voice."""
+    sound = np.flatnonzero(np.abs(wave) > 0.01 * np.abs(wave).max())
+    return wave[sound[0] : sound[-1] + 1]
+
+
+@cache
+def _resampler() -> torchaudio.transforms.Resample:
+    return torchaudio.transforms.Resample(espeak_synthesis.SAMPLE_RATE, SAMPLE_RATE)

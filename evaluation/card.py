@@ -1,0 +1,90 @@
+"""The card of a published model: filled from its config and its evaluations, no figure by hand."""
+
+from pathlib import Path
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from xser.evaluation.report import figure_rows, markdown_table
+
+TEMPLATES = Path(__file__).parent.parent / "model_card"
+SYNTHETIC_CORPORA = {"espeak"}
+
+
+def render_card(
+    repo: str,
+    config: dict,
+    num_parameters: int,
+    evaluations: list[dict],
+    training: list[dict],
+    base_models: list[str],
+    license_id: str,
+) -> str:
+    """The card as Markdown with its metadata.
+
+    Args:
+        repo: `USER/NAME` on the Hub.
+        config: the model's `config.json`.
+        num_parameters: of the whole checkpoint.
+        evaluations: contents of files that eval.py wrote.
+        training: stages, each with `data`, `command` and `seed`.
+        base_models: Hub ids of the backbones.
+        license_id: the Hub's name of the licence.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
+    metadata = {
+        "license": license_id,
+        "library_name": "transformers",
+        "pipeline_tag": "audio-classification",
+        "tags": ["speech-emotion-recognition", "explainability", "audio", "xser"],
+    }
+    if base_models:
+        metadata["base_model"] = base_models
+    if evaluations:
+        metadata["metrics"] = ["unweighted_accuracy", "accuracy", "wer"]
+        metadata["model-index"] = [_index(repo, evaluations)]
+    return environment.get_template("template.md.jinja").render(
+        metadata=yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True),
+        repo=repo,
+        name=repo.split("/")[-1],
+        config=config,
+        num_parameters=num_parameters,
+        evaluations=evaluations,
+        training=training,
+        synthetic=bool(evaluations) and {e["corpus"] for e in evaluations} <= SYNTHETIC_CORPORA,
+        table=lambda results: markdown_table(figure_rows(results), ("figure", "value", "n")),
+    )
+
+
+def _index(repo: str, evaluations: list[dict]) -> dict:
+    """The Hub's `model-index` entry of this model."""
+    results = []
+    for evaluation in evaluations:
+        metrics = [
+            {"type": kind, "name": name, "value": round(evaluation[key], 4)}
+            for key, kind, name in (
+                ("ua", "unweighted_accuracy", "UA"),
+                ("wa", "accuracy", "WA"),
+                ("wer", "wer", "WER"),
+            )
+            if evaluation[key] is not None
+        ]
+        metrics += [
+            {"type": "accuracy", "name": f"accuracy of {slot}", "value": round(value, 4)}
+            for slot, value in evaluation["descriptors"].items()
+        ]
+        results.append(
+            {
+                "task": {"type": "audio-classification", "name": "explainable speech emotion recognition"},
+                "dataset": {"type": _name(evaluation), "name": _name(evaluation), "split": evaluation["split"]},
+                "metrics": metrics,
+            }
+        )
+    return {"name": repo.split("/")[-1], "results": results}
+
+
+def _name(evaluation: dict) -> str:
+    """A corpus by name; of a folder its last part, for the rest is nobody's business."""
+    return Path(evaluation["corpus"]).name

@@ -1,0 +1,177 @@
+"""evaluate_model: a model's figures on one data set, each with the number of utterances behind it."""
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import datasets
+import numpy as np
+from tqdm import tqdm
+
+from xser.audio_xser import SAMPLE_RATE
+from xser.corpora.espeak import bayes_emotion, ceiling
+from xser.evaluation.intervals import unweighted_accuracy_interval
+from xser.grammar_xser import EMOTION, EMPHASIS, LabelSchema
+from xser.training.metrics import metric
+
+SAMPLE_SEED = 0  # of the sample that `limit` draws
+NO_ANSWER = "none"  # stands for the label of a recording without speech
+
+
+def evaluate_model(
+    model,
+    processor,
+    dataset: datasets.Dataset,
+    batch_size: int = 32,
+    limit: int | None = None,
+    progress: bool = True,
+) -> tuple[dict, list[dict]]:
+    """Explain every row of `dataset` and compare with what is known of it.
+
+    Args:
+        model: an `XSERForEmotionDescription`.
+        processor: its `XSERProcessor`.
+        dataset: rows of the one schema (`xser.corpora.schema.FEATURES`).
+        batch_size: recordings explained at once; answers do not depend on it.
+        limit: how many rows to evaluate, drawn at random under a fixed seed; `None` for all.
+        progress: show a bar.
+
+    Returns:
+        The figures (accuracies and rates from 0 to 1, `None` where no row has what it takes):
+            n: utterances evaluated; n_of: utterances behind each figure.
+            ua, wa: mean recall and accuracy of the emotion; recall: each emotion's.
+            ua_interval, ua_interval_of: 95% bootstrap interval of ua, and what was resampled.
+            ua_ceiling: the UA that the best possible guess from everything audible reaches over the whole corpus, and
+            ua_bayes: over these very rows; both known for `espeak` alone.
+            wer: word error rate over the corpus.
+            descriptors: accuracy of each slot; emphasis counts where all its words are right.
+            status: how often each status came; left_out: rows that could not be evaluated, each with its reason.
+            speech_seconds, wall_seconds, versions: what it took.
+        and one prediction a row, in the order of `dataset`: `id`, `reference` and the explanation's own fields.
+
+    Raises:
+        ValueError: `limit` or `batch_size` is below 1, or no row could be evaluated.
+    """
+    for name, value in (("batch_size", batch_size), ("limit", limit)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}; it must be at least 1")
+    if limit is not None and limit < len(dataset):
+        chosen = np.random.default_rng(SAMPLE_SEED).permutation(len(dataset))[:limit]
+        dataset = dataset.select(np.sort(chosen).tolist())
+
+    started = time.perf_counter()
+    answers, left_out, speech_seconds = {}, [], 0.0
+    transcribe = any(text is not None for text in dataset["text"])
+    with tqdm(total=len(dataset), unit="utterance", desc="explaining", disable=not progress) as bar:
+        for batch in _batches(dataset, batch_size):
+            rows, waves = [], []
+            for index, row in batch:
+                try:
+                    processor.schema.describe(row["emotion"], row["descriptors"])
+                    wave = processor.load(row["audio"])
+                except ValueError as error:  # AudioError is one
+                    left_out.append({"id": row["id"], "reason": str(error)})
+                else:
+                    rows.append((index, row))
+                    waves.append((wave, SAMPLE_RATE))
+            if waves:
+                explained = model.explain(waves, processor, batch_size=batch_size, transcript=transcribe)
+                answers.update((index, (row, answer)) for (index, row), answer in zip(rows, explained, strict=True))
+                speech_seconds += sum(len(wave) for wave, _ in waves) / SAMPLE_RATE
+            bar.update(len(batch))
+    if not answers:
+        first = f"the first: {left_out[0]['id']}: {left_out[0]['reason']}" if left_out else "it is empty"
+        raise ValueError(f"none of the data set's {len(dataset)} rows could be evaluated; {first}")
+
+    predictions = [_prediction(*answers[index]) for index in sorted(answers)]
+    results = {
+        "n": len(predictions),
+        **score(predictions, processor.schema),
+        **_best_possible([answers[index][0] for index in sorted(answers)]),
+        "status": dict(Counter(prediction["status"] for prediction in predictions)),
+        "left_out": left_out,
+        "speech_seconds": round(speech_seconds, 1),
+        "wall_seconds": round(time.perf_counter() - started, 1),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("xser", "torch", "transformers")},
+        },
+    }
+    return results, predictions
+
+
+def score(predictions: list[dict], schema: LabelSchema) -> dict:
+    """The figures of `evaluate_model` that need nothing but its predictions.
+
+    Args:
+        predictions: as `evaluate_model` returns them.
+        schema: the labels of the model.
+    """
+    n_of: dict[str, int] = {}
+    figures: dict = {"ua": None, "ua_interval": None, "ua_interval_of": None, "wa": None, "wer": None}
+
+    heard = [p for p in predictions if p["reference"]["emotion"] is not None]
+    n_of["emotion"] = len(heard)
+    recall, n_of_recall = {}, {}
+    if heard:
+        truth = [p["reference"]["emotion"] for p in heard]
+        guess = [p["emotion"] or NO_ANSWER for p in heard]
+        hits = [a == b for a, b in zip(guess, truth, strict=True)]
+        speakers = [p["reference"]["speaker"] for p in heard]
+        low, high, unit = unweighted_accuracy_interval(hits, truth, speakers)
+        figures |= {"ua": _unweighted_accuracy(guess, truth), "wa": float(np.mean(hits))}
+        figures |= {"ua_interval": [low, high], "ua_interval_of": unit}
+        for emotion in sorted(set(truth)):
+            own = [hit for hit, label in zip(hits, truth, strict=True) if label == emotion]
+            recall[emotion], n_of_recall[emotion] = float(np.mean(own)), len(own)
+
+    spoken = [p for p in predictions if p["reference"]["text"] is not None]
+    n_of["text"] = len(spoken)
+    if any(p["reference"]["text"].split() for p in spoken):
+        figures["wer"] = metric("word_error_rate").compute(
+            predictions=[p["transcript"] or "" for p in spoken], references=[p["reference"]["text"] for p in spoken]
+        )["word_error_rate"]
+
+    accuracy = {}
+    for slot in schema.slots:
+        if slot == EMOTION:
+            continue
+        known = [p for p in predictions if p["reference"]["descriptors"].get(slot) is not None]
+        n_of[slot] = len(known)
+        if known:
+            accuracy[slot] = float(np.mean([_level(p, slot) == p["reference"]["descriptors"][slot] for p in known]))
+    return {**figures, "descriptors": accuracy, "recall": recall, "n_of": {**n_of, "recall": n_of_recall}}
+
+
+def _level(prediction: dict, slot: str) -> str | list[str] | None:
+    if slot == EMPHASIS:
+        return prediction["emphasis"]
+    return (prediction["descriptors"] or {}).get(slot)
+
+
+def _batches(dataset: datasets.Dataset, batch_size: int) -> Iterator[list[tuple[int, dict]]]:
+    """Rows with their index, of like duration together; the longest first: memory runs short at once or never."""
+    durations = [duration if duration is not None else float("inf") for duration in dataset["duration"]]
+    order = np.argsort(durations, kind="stable")[::-1].tolist()
+    for start in range(0, len(order), batch_size):
+        yield [(index, dataset[index]) for index in order[start : start + batch_size]]
+
+
+def _prediction(row: dict, answer: dict) -> dict:
+    reference = {key: row[key] for key in ("emotion", "text", "speaker")}
+    return {"id": row["id"], "reference": {**reference, "descriptors": row["descriptors"] or {}}, **answer}
+
+
+def _best_possible(rows: list[dict]) -> dict:
+    """Known ceilings of the UA: of the corpus, and of the best possible guess on these rows."""
+    rows = [row for row in rows if row["emotion"] is not None]
+    if not rows or {row["corpus"] for row in rows} != {"espeak"}:
+        return {"ua_ceiling": None, "ua_bayes": None}
+    bayes = _unweighted_accuracy([bayes_emotion(row) for row in rows], [row["emotion"] for row in rows])
+    return {"ua_ceiling": ceiling()["ua"], "ua_bayes": bayes}
+
+
+def _unweighted_accuracy(predictions: list[str], references: list[str]) -> float:
+    return metric("unweighted_accuracy").compute(predictions=predictions, references=references)["unweighted_accuracy"]

@@ -1,0 +1,90 @@
+"""The disentanglement block against its equations."""
+
+import pytest
+import torch
+
+from xser.bottleneck_xser import GaussianLinear, LayerMix, VariationalBottleneck, keyed_normal, masked_mean
+
+
+def test_layer_mix_is_the_softmax_weighted_sum():
+    mix = LayerMix(3)
+    mix.scores.data = torch.tensor([0.0, 1.0, 2.0])
+    layers = torch.randn(3, 2, 5, 4)
+    expected = torch.einsum("l,lbth->bth", mix.scores.softmax(0), layers)
+    torch.testing.assert_close(mix(tuple(layers)), expected)
+
+
+def test_layer_mix_refuses_another_number_of_layers():
+    with pytest.raises(ValueError):
+        LayerMix(3)(tuple(torch.randn(4, 1, 2, 2)))
+
+
+def test_kl_is_the_closed_form_in_nats_a_frame():
+    torch.manual_seed(0)
+    block = VariationalBottleneck(6, 8, 3).double()
+    hidden_states, mask = torch.randn(2, 5, 6).double(), torch.tensor([[1] * 5, [1, 1, 0, 0, 0]]).bool()
+    output = block(hidden_states, mask)
+    posterior = torch.distributions.Normal(output.mu, (0.5 * output.logvar).exp())
+    nats = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).sum(-1)
+    expected = (nats[0].mean() + nats[1, :2].mean()) / 2  # a mean an utterance first
+    torch.testing.assert_close(output.kl, expected.to(output.kl.dtype))
+
+
+def test_padding_never_counts():
+    torch.manual_seed(0)
+    block = VariationalBottleneck(6, 8, 3).train()
+    short, seed = torch.randn(1, 4, 6), torch.tensor([7])
+    alone = block(short, torch.ones(1, 4).bool(), seed)
+    padded = torch.cat([short, torch.full((1, 3, 6), 1e3)], 1)
+    among = block(padded, torch.tensor([[1, 1, 1, 1, 0, 0, 0]]).bool(), seed)
+    torch.testing.assert_close(among.kl, alone.kl)
+    torch.testing.assert_close(among.z[:, :4], alone.z)
+    assert (among.z[:, 4:] == 0).all()
+
+
+def test_z_is_the_mean_at_inference_and_noisy_in_training():
+    block = VariationalBottleneck(6, 8, 3)
+    hidden_states, mask = torch.randn(1, 4, 6), torch.ones(1, 4).bool()
+    output = block.eval()(hidden_states, mask)
+    assert torch.equal(output.z, output.mu)
+    output = block.train()(hidden_states, mask, torch.tensor([3]))
+    noise = (output.z - output.mu) / (0.5 * output.logvar).exp()
+    torch.testing.assert_close(noise, keyed_normal(torch.tensor([3]), 4, 3))
+
+
+def test_noise_is_a_function_of_seed_frame_and_latent_alone():
+    seeds = torch.tensor([1, 2**62, -5])
+    noise = keyed_normal(seeds, 7, 4)
+    assert torch.equal(noise[1:2], keyed_normal(seeds[1:2], 7, 4))
+    assert torch.equal(noise[:, :3], keyed_normal(seeds, 3, 4))
+    assert not torch.equal(noise[0], noise[1])
+
+
+def test_noise_is_standard_normal_and_uncorrelated():
+    noise = keyed_normal(torch.arange(200), 50, 8).double()
+    assert noise.isfinite().all()
+    assert abs(noise.mean()) < 0.02 and abs(noise.std() - 1) < 0.02
+    assert abs((noise**4).mean() - 3) < 0.15
+    for neighbours in (noise[1:] * noise[:-1], noise[:, 1:] * noise[:, :-1], noise[..., 1:] * noise[..., :-1]):
+        assert abs(neighbours.mean()) < 0.02
+
+
+def test_kl_is_float32_under_autocast():
+    block = VariationalBottleneck(6, 8, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert block(torch.randn(2, 4, 6), torch.ones(2, 4).bool()).kl.dtype == torch.float32
+
+
+def test_a_new_block_starts_with_little_noise():
+    assert GaussianLinear(4, 6).initial_bias().tolist() == [0, 0, 0, -4, -4, -4]
+
+
+def test_without_the_variational_part_there_is_no_kl():
+    block = VariationalBottleneck(6, 8, 3, variational=False).train()
+    output = block(torch.randn(2, 4, 6), torch.ones(2, 4).bool())
+    assert output.kl == 0 and output.logvar is None and torch.equal(output.z, output.mu)
+
+
+def test_masked_mean_of_utterances_without_positions_ignores_them():
+    values, mask = torch.tensor([[2.0, 4.0], [9.0, 9.0]]), torch.tensor([[True, True], [False, False]])
+    assert masked_mean(values, mask) == 3

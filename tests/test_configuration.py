@@ -1,0 +1,74 @@
+"""XSERConfig holds everything about the model, and refuses what cannot be."""
+
+import json
+
+import pytest
+from transformers import HubertConfig, MistralConfig, Qwen2Config, WavLMConfig
+
+from xser import XSERConfig
+
+
+def test_defaults_are_hubert_and_llama():
+    config = XSERConfig()
+    assert (config.audio_config.model_type, config.text_config.model_type) == ("hubert", "llama")
+    assert config.schema.slots == ["pitch", "volume", "speed", "tone", "emphasis", "emotion"]
+
+
+@pytest.mark.parametrize("text_config", [MistralConfig(), Qwen2Config()])
+def test_round_trip_through_json_keeps_everything(tmp_path, text_config):
+    config = XSERConfig(
+        audio_config=WavLMConfig(hidden_size=24),
+        text_config=text_config,
+        content_bottleneck={"latent_size": 7},
+        lora={"rank": 3},
+        emotions=["happy", "bored"],
+        descriptors={"gender": ["female", "male"]},
+        emphasis=False,
+        ctc_weight=0.5,
+    )
+    config.save_pretrained(tmp_path)
+    loaded = XSERConfig.from_pretrained(tmp_path)
+    assert loaded.to_dict() == config.to_dict()
+    assert loaded.audio_config.hidden_size == 24
+    assert loaded.content_bottleneck["latent_size"] == 7
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "xser"
+
+
+def test_configs_do_not_share_defaults():
+    first, second = XSERConfig(), XSERConfig()
+    first.emotions.append("bored")
+    first.descriptors["pitch"].append("middle")
+    first.content_bottleneck["beta"] = 9
+    assert second.to_dict() == XSERConfig().to_dict()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"frame_stack": 0}, "frame_stack is 0; it must be at least 1"),
+        ({"frame_stack": "four"}, "frame_stack is 'four'"),
+        ({"emotions": ["sad"]}, "emotions is .*at least 2"),
+        ({"emotions": ["sad", "sad"]}, "emotions is .*different"),
+        ({"emotions": ["sad", "so | so"]}, "'so | so' cannot stand in an answer"),
+        ({"descriptors": {"emotion": ["a", "b"]}}, "'emotion'"),
+        ({"content_bottleneck": {"beta": -1}}, r"content_bottleneck\['beta'\] is -1"),
+        ({"content_bottleneck": {"betta": 1}}, r"unknown keys \['betta'\]"),
+        ({"descriptor_bottleneck": {"latent_size": 2.5}}, r"descriptor_bottleneck\['latent_size'\] is 2.5"),
+        ({"lora": {"rank": 0}}, r"lora\['rank'\] is 0"),
+        ({"lora": {}, "freeze_language_model": False}, "freeze_language_model is False"),
+        ({"thin": True}, "audio_model_id, text_model_id"),
+        ({"audio_config": {"model_type": "whisper"}}, "'whisper'.*hubert"),
+        ({"min_audio_seconds": 5, "max_audio_seconds": 2}, "min_audio_seconds, max_audio_seconds"),
+        ({"content_token_id": 7, "descriptor_token_id": 7}, "two different ids"),
+        ({"silence_dbfs": 3}, "silence_dbfs is 3"),
+        ({"ctc_weight": -0.1}, "ctc_weight is -0.1"),
+    ],
+)
+def test_wrong_values_are_refused_with_what_is_allowed(options, named):
+    with pytest.raises(ValueError, match=named):
+        XSERConfig(**options)
+
+
+def test_backbone_configs_may_be_given_as_objects():
+    config = XSERConfig(audio_config=HubertConfig(hidden_size=16, num_attention_heads=2))
+    assert config.audio_config.hidden_size == 16

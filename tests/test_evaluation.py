@@ -1,0 +1,196 @@
+"""evaluate_model and eval.py on a tiny untrained model."""
+
+import io
+import json
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import make_wave
+
+import xser
+from xser.corpora import make_row
+from xser.corpora.cache import write_dataset
+from xser.evaluation.evaluator import evaluate_model, score
+from xser.evaluation.report import figure_rows, read_json, text_table, write_json
+from xser.grammar_xser import LabelSchema
+
+ROOT = Path(xser.__file__).parent
+
+
+def flac(wave) -> dict:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, wave, 16_000, format="FLAC")
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
+def rows(count=6, **known):
+    seconds = [0.4 + 0.15 * i for i in range(count)]
+    return [
+        make_row(
+            id=f"r{i}",
+            audio=flac(make_wave(seconds[i], seed=i)),
+            text="we won the game",
+            emotion=["angry", "sad", "happy"][i % 3],
+            descriptors={"pitch": "high", "volume": None, "emphasis": ["won"]},
+            speaker=f"s{i % 2}",
+            corpus="mine",
+            duration=seconds[i],
+        )
+        | known
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A data set from rows."""
+    return lambda values: write_dataset(tmp_path / f"{uuid.uuid4().hex}.arrow", values)
+
+
+def prediction(emotion, truth, transcript="a b", text="a b", level="high", words=None):
+    return {
+        "id": "x",
+        "status": "ok",
+        "emotion": emotion,
+        "transcript": transcript,
+        "descriptors": {"pitch": level},
+        "emphasis": words,
+        "reference": {
+            "emotion": truth,
+            "text": text,
+            "speaker": None,
+            "descriptors": {"pitch": "high", "volume": None, "emphasis": ["b"]},
+        },
+    }
+
+
+def test_figures_have_exact_values_and_their_n():
+    figures = score(
+        [
+            prediction("sad", "sad", words=["b"]),
+            prediction("sad", "angry", transcript="a c", words=["b", "a"]),
+            prediction("sad", "sad", text=None, level="low", words=[]),
+            prediction(None, "sad", transcript=None),
+            prediction("sad", None),
+        ],
+        LabelSchema(["sad", "angry"], {"pitch": ["low", "high"], "volume": ["quiet", "loud"]}),
+    )
+    assert figures["ua"] == pytest.approx((2 / 3 + 0) / 2)
+    assert figures["wa"] == pytest.approx(2 / 4)
+    assert figures["recall"] == {"angry": 0.0, "sad": pytest.approx(2 / 3)}
+    assert figures["wer"] == pytest.approx((0 + 1 + 2 + 0) / 8)
+    assert figures["descriptors"] == {"pitch": pytest.approx(4 / 5), "emphasis": pytest.approx(1 / 5)}
+    assert figures["n_of"].pop("recall") == {"angry": 1, "sad": 3}
+    assert figures["n_of"] == {"emotion": 4, "text": 4, "pitch": 5, "volume": 0, "emphasis": 5}
+    assert figures["ua_interval_of"] == "utterances"
+
+
+def test_every_row_is_answered_and_compared(tiny_pair, dataset):
+    results, predictions = evaluate_model(*tiny_pair, dataset(rows()), batch_size=4, progress=False)
+    assert results["n"] == 6 and results["left_out"] == [] and results["status"] == {"ok": 6}
+    assert [p["id"] for p in predictions] == [f"r{i}" for i in range(6)]
+    hits = [p["emotion"] == p["reference"]["emotion"] for p in predictions]
+    assert results["wa"] == pytest.approx(np.mean(hits))
+    assert results["ua_ceiling"] is None and results["ua_bayes"] is None
+    assert results["speech_seconds"] == pytest.approx(sum(0.4 + 0.15 * i for i in range(6)), abs=0.06)
+
+
+def test_figures_do_not_depend_on_the_batch_size(tiny_pair, dataset):
+    one, several = (evaluate_model(*tiny_pair, dataset(rows()), batch_size=n, progress=False)[1] for n in (1, 6))
+    for alone, together in zip(one, several, strict=True):
+        assert alone["scores"] == pytest.approx(together.pop("scores"), abs=1e-4)
+        assert {key: value for key, value in alone.items() if key != "scores"} == together
+
+
+def test_bad_rows_are_left_out_by_name_and_the_others_are_not_lost(tiny_pair, dataset):
+    values = rows(6)
+    values[1]["audio"] = {"bytes": b"not a recording", "path": None}
+    values[2]["audio"] = {"bytes": None, "path": "missing.wav"}
+    values[3]["audio"] = flac(np.full(31 * 16_000, 0.1))
+    values[4]["emotion"] = "melancholic"
+    results, predictions = evaluate_model(*tiny_pair, dataset(values), batch_size=2, progress=False)
+    assert [p["id"] for p in predictions] == ["r0", "r5"] and results["n"] == 2
+    reasons = {row["id"]: row["reason"] for row in results["left_out"]}
+    assert sorted(reasons) == ["r1", "r2", "r3", "r4"]
+    assert "missing.wav" in reasons["r2"] and "31.00 s" in reasons["r3"] and "melancholic" in reasons["r4"]
+
+
+def test_silence_counts_as_no_answer(tiny_pair, dataset):
+    values = rows(2)
+    values[0]["audio"] = flac(np.zeros(16_000))
+    results, predictions = evaluate_model(*tiny_pair, dataset(values), progress=False)
+    assert results["status"] == {"no_speech": 1, "ok": 1} and predictions[0]["emotion"] is None
+    assert results["recall"]["angry"] == 0.0
+
+
+def test_unlabelled_rows_have_no_figures(tiny_pair, dataset):
+    unlabelled = dataset(rows(2, emotion=None, text=None, descriptors=None))
+    results, _ = evaluate_model(*tiny_pair, unlabelled, progress=False)
+    assert results["n"] == 2
+    assert [results[key] for key in ("ua", "ua_interval", "wa", "wer", "descriptors")] == [None, None, None, None, {}]
+
+
+def test_espeak_rows_bring_their_ceiling_and_the_best_guess(tiny_pair, dataset):
+    heard = {"pitch": "high", "volume": "loud", "speed": "fast", "tone": "rising"}
+    results, _ = evaluate_model(*tiny_pair, dataset(rows(3, corpus="espeak", descriptors=heard)), progress=False)
+    assert 0.8 < results["ua_ceiling"] < 0.9 and results["ua_bayes"] is not None
+
+
+def test_a_limit_draws_the_same_rows_every_time(tiny_pair, dataset):
+    first, second = (evaluate_model(*tiny_pair, dataset(rows()), limit=3, progress=False)[1] for _ in range(2))
+    assert [p["id"] for p in first] == [p["id"] for p in second] and len(first) == 3
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"batch_size": 0}])
+def test_senseless_options_are_refused(tiny_pair, options, dataset):
+    with pytest.raises(ValueError, match=f"{next(iter(options))} is 0"):
+        evaluate_model(*tiny_pair, dataset(rows(2)), progress=False, **options)
+
+
+def test_a_data_set_without_a_usable_row_is_refused_with_the_first_reason(tiny_pair, dataset):
+    with pytest.raises(ValueError, match=r"none of the data set's 2 rows .* r1: .*gone.wav"):
+        evaluate_model(*tiny_pair, dataset(rows(2, audio={"bytes": None, "path": "gone.wav"})), progress=False)
+
+
+def test_results_are_written_whole_and_read_back(tmp_path):
+    path = write_json({"ua": 0.5}, tmp_path / "new" / "results.json")
+    assert read_json(path) == {"ua": 0.5} and list(path.parent.iterdir()) == [path]
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"results\.json is not JSON"):
+        read_json(path)
+    with pytest.raises(ValueError, match=r"none\.json does not exist"):
+        read_json(tmp_path / "none.json")
+
+
+def test_the_table_shows_every_figure_with_its_n(tiny_pair, dataset):
+    results, _ = evaluate_model(*tiny_pair, dataset(rows()), progress=False)
+    table = text_table(figure_rows(results), ("figure", "value", "n"))
+    for label in ("emotion, UA", "emotion, WA", "recall, sad", "pitch, accuracy", "emphasis, accuracy", "words, WER"):
+        assert label in table
+
+
+@pytest.mark.slow
+def test_eval_py_writes_figures_and_predictions_for_a_prepared_folder(tiny_pair, tmp_path, dataset):
+    for part in tiny_pair:
+        part.save_pretrained(tmp_path / "model")
+    dataset(rows(4)).save_to_disk(tmp_path / "data")
+    command = [sys.executable, str(ROOT / "eval.py"), "--model", "model", "--corpus", "data", "--split", "all"]
+    command += ["--limit", "3", "--output", "out/results.json", "--predictions", "out/predictions.jsonl"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["n"] == 3 and results["command"].startswith("python eval.py --model model --corpus data")
+    assert {"ua", "ua_ceiling", "wa", "wer", "descriptors"} <= set(results)
+    assert len((tmp_path / "out" / "predictions.jsonl").read_text().splitlines()) == 3
+    assert "emotion, UA" in done.stdout
+
+
+def test_eval_py_names_what_is_wrong(tmp_path):
+    command = [sys.executable, str(ROOT / "eval.py"), "--model", "x", "--output", "y.json", "--dtype", "float8"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "--dtype is 'float8'" in done.stderr

@@ -1,0 +1,143 @@
+r"""Train XSER.
+
+    python train.py configs/xser-tiny.yaml
+    python train.py configs/nemo.yaml --data path/to/nemo --max_steps 1000
+    accelerate launch --cpu --num_processes 2 train.py configs/xser-tiny.yaml
+    python train.py configs/xser-tiny.yaml --resume_from_checkpoint true
+
+The YAML file gives the options, `--key value` on the command line wins; a mapping is given as YAML or JSON text
+(`--content_bottleneck '{beta: 0.01}'`). All options: `python train.py --help`, and docs/training.md.
+
+The run folder (`output_dir`) receives config.yaml (every option, as resolved; can be given to train.py again),
+environment.json (versions, command, data left out), TensorBoard logs, checkpoints, final/ (model and processor),
+results.json, and backbones/ where asked for.
+"""
+
+import json
+import logging
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+import yaml
+from transformers import AutoTokenizer, HfArgumentParser, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from xser.modeling_xser import XSERForEmotionDescription
+from xser.processing_xser import XSERProcessor
+from xser.training.arguments import (
+    ARGUMENT_CLASSES,
+    ModelArguments,
+    XSERTrainingArguments,
+    parse_config,
+    resolved_config,
+)
+from xser.training.data import load_task_data
+from xser.training.trainer import XSERTrainer
+
+logger = logging.getLogger("xser.train")
+PACKAGES = ("xser", "torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy")
+
+
+def build_model(arguments: ModelArguments) -> tuple[XSERForEmotionDescription, XSERProcessor]:
+    """A checkpoint to go on from, or a new model on two backbones; what is trained is float32."""
+    options = dict(arguments.load_options or {})
+    if arguments.model is not None:
+        model = XSERForEmotionDescription.from_pretrained(arguments.model, **{"dtype": torch.float32, **options})
+        processor = XSERProcessor.from_pretrained(arguments.model)
+    else:
+        model, processor = XSERForEmotionDescription.from_backbones(
+            arguments.audio_model, arguments.text_model, load_options=options, **arguments.config_options
+        )
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return model, processor
+
+
+def checkpoint_to_resume(arguments: XSERTrainingArguments) -> str | None:
+    """`resume_from_checkpoint`: a folder; 'true' for the last one in the run folder; 'auto' for the last one if any.
+
+    Raises:
+        ValueError: there is no such checkpoint, or the run folder has some and it was not said what to do with them.
+    """
+    wanted, run = arguments.resume_from_checkpoint, Path(arguments.output_dir)
+    last = get_last_checkpoint(str(run)) if run.is_dir() else None
+    if wanted in (None, "false"):
+        if last is not None:
+            raise ValueError(
+                f"output_dir {run} holds {Path(last).name} already: give resume_from_checkpoint, or another folder"
+            )
+        return None
+    if wanted == "auto":
+        return last
+    checkpoint = last if wanted == "true" else wanted
+    if checkpoint is None or not Path(checkpoint, "trainer_state.json").is_file():
+        raise ValueError(f"resume_from_checkpoint is {wanted!r}, but there is no checkpoint in {checkpoint or run}")
+    return checkpoint
+
+
+def export_backbones(model: XSERForEmotionDescription, processor: XSERProcessor, folder: Path) -> None:
+    """Write the audio tower and the language model as ordinary model folders, to build new models on."""
+    model.model.audio_tower.save_pretrained(folder / "audio")
+    processor.feature_extractor.save_pretrained(folder / "audio")
+    model.language_model.save_pretrained(folder / "text")
+    AutoTokenizer.from_pretrained(model.config.text_model_id).save_pretrained(folder / "text")
+
+
+def share_cores() -> None:
+    """Give each process on this machine its share of the cores, unless OMP_NUM_THREADS says otherwise."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loader workers are forked
+    if "OMP_NUM_THREADS" not in os.environ:
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
+
+
+def write_json(path: Path, values: dict) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main(argv: list[str] | None = None) -> dict[str, float]:
+    """Train as `argv` says; gives the final evaluation."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0].startswith("-"):
+        print(__doc__)
+        if "--help" in argv:
+            HfArgumentParser(ARGUMENT_CLASSES).print_help()
+        sys.exit(0 if "--help" in argv else "train.py: give a YAML file first")
+    model_arguments, data_arguments, arguments = parse_config(argv)
+    logging.basicConfig(level=logging.INFO if arguments.process_index == 0 else logging.WARNING)
+    share_cores()
+    checkpoint = checkpoint_to_resume(arguments)
+    set_seed(arguments.seed)
+    model, processor = build_model(model_arguments)
+    with arguments.main_process_first(desc="preparing the data"):
+        data = load_task_data(data_arguments, arguments.tasks, model.config, arguments.seed)
+
+    run = Path(arguments.output_dir)
+    if arguments.should_save:
+        run.mkdir(parents=True, exist_ok=True)
+        config = resolved_config(model_arguments, data_arguments, arguments)
+        (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        environment = {"command": ["train.py", *argv], "seed": arguments.seed, "python": platform.python_version()}
+        environment |= {"processes": arguments.world_size, "threads": torch.get_num_threads()}
+        environment |= {"versions": {name: version(name) for name in PACKAGES}, "left_out": data.left_out}
+        write_json(run / "environment.json", environment)
+
+    trainer = XSERTrainer(model, arguments, processor, data.train, data.eval)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.save_model(run / "final")
+    if arguments.export_backbones and arguments.should_save:
+        export_backbones(model, processor, run / "backbones")
+    metrics = trainer.evaluate() if data.eval and arguments.final_evaluation else {}
+    if arguments.should_save:
+        write_json(run / "results.json", metrics)
+        logger.info("%s", json.dumps(metrics, indent=2))
+    return metrics
+
+
+if __name__ == "__main__":
+    main()

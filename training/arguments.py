@@ -1,0 +1,303 @@
+"""What a run can be told: three dataclasses, read from a YAML file that the command line overrides."""
+
+import dataclasses
+import difflib
+import json
+from argparse import ArgumentError
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+import yaml
+from transformers import HfArgumentParser, Seq2SeqTrainingArguments
+
+from xser.training.collator import TASKS
+
+SCHEDULES = ("alternating", "joint")
+MODEL_SOURCES = ("model", "audio_model", "text_model", "load_options")
+
+
+def _parse_dicts(arguments: object, *names: str) -> None:
+    """Read fields that came as text (YAML or JSON) into dicts, in place."""
+    for name in names:
+        value = getattr(arguments, name)
+        if isinstance(value, str):
+            try:
+                value = yaml.safe_load(value)
+            except yaml.YAMLError as error:
+                raise ValueError(f"{name} is {value!r}, which is not YAML or JSON: {error}") from error
+            setattr(arguments, name, value)
+        if value not in (None, False) and not isinstance(value, dict):
+            raise ValueError(f"{name} is {value!r}; it must be a mapping, such as {{key: value}}")
+
+
+def _help(text: str) -> dict:
+    return {"help": text}
+
+
+@dataclass
+class ModelArguments:
+    """Where the model comes from. Options left out are those of `XSERConfig`; with `model` none may be given."""
+
+    model: str | None = field(default=None, metadata=_help("an XSER checkpoint to go on from"))
+    audio_model: str | None = field(default=None, metadata=_help("HuBERT to build a new model on: folder or Hub id"))
+    text_model: str | None = field(default=None, metadata=_help("causal language model to build a new model on"))
+    load_options: dict | str | None = field(
+        default=None, metadata=_help("for from_pretrained, such as {dtype: bfloat16}; what is trained is float32")
+    )
+    emotions: list[str] | None = field(default=None, metadata=_help("labels, as adjectives"))
+    descriptors: dict | str | None = field(default=None, metadata=_help("slot → its levels; {} for none"))
+    emphasis: bool | None = field(default=None, metadata=_help("whether emphasised words are named"))
+    content_bottleneck: dict | str | None = field(
+        default=None,
+        metadata=_help("{latent_size, hidden_size, beta, variational}; beta weighs nats a frame"),
+    )
+    descriptor_bottleneck: dict | str | None = field(default=None, metadata=_help("as content_bottleneck"))
+    frame_stack: int | None = field(default=None, metadata=_help("frames a token of the language model"))
+    lora: dict | str | None = field(
+        default=None, metadata=_help("{rank, alpha, dropout, target_modules}; false for none")
+    )
+    ctc_weight: float | None = field(default=None, metadata=_help("weight of CTC on the content stream"))
+    disentangled: bool | None = field(default=None, metadata=_help("two streams, or one for both tasks"))
+    freeze_audio_tower: bool | None = field(default=None, metadata=_help("false only to pretrain backbones"))
+    freeze_language_model: bool | None = field(default=None, metadata=_help("false only to pretrain backbones"))
+    max_audio_seconds: float | None = field(default=None, metadata=_help("longer recordings are refused"))
+
+    def __post_init__(self):
+        _parse_dicts(self, "load_options", "descriptors", "content_bottleneck", "descriptor_bottleneck", "lora")
+        backbones = {"audio_model": self.audio_model, "text_model": self.text_model}
+        if self.model is not None:
+            given = [name for name, value in backbones.items() if value is not None] + sorted(self.config_options)
+            if given:
+                raise ValueError(
+                    f"model is {self.model!r}, whose config is fixed, but {', '.join(given)} was given too: leave out "
+                    "model to build a new one, or leave out the others"
+                )
+        elif missing := [name for name, value in backbones.items() if value is None]:
+            raise ValueError(f"{' and '.join(missing)} missing: give audio_model and text_model, or model alone")
+        if self.disentangled is False and self.descriptor_bottleneck is not None:
+            raise ValueError("descriptor_bottleneck is given, but disentangled is false: there is no such stream")
+
+    @property
+    def config_options(self) -> dict:
+        """Options for `XSERConfig` that were given."""
+        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in MODEL_SOURCES}
+        options = {name: value for name, value in options.items() if value is not None}
+        return {name: None if value is False and name == "lora" else value for name, value in options.items()}
+
+
+@dataclass
+class DataArguments:
+    """What is trained and evaluated on. Any corpus of `xser.corpora`, or a folder with `metadata.csv`."""
+
+    data: str | None = field(default=None, metadata=_help("name of a corpus, or a folder"))
+    corpus_options: dict | str | None = field(default=None, metadata=_help("options of load_corpus for data"))
+    train_split: str | None = field(
+        default=None, metadata=_help("split to train on; by default 'train', or all of a corpus without splits")
+    )
+    eval_split: str | None = field(default=None, metadata=_help("split to evaluate on; none by default"))
+    test_speakers: list[str] | None = field(
+        default=None, metadata=_help("hold these speakers out to evaluate on, instead of splits")
+    )
+    asr_data: str | None = field(default=None, metadata=_help("another corpus to train asr on, instead of data"))
+    asr_corpus_options: dict | str | None = field(default=None, metadata=_help("options of load_corpus for asr_data"))
+    asr_split: str = field(default="train", metadata=_help("split of asr_data"))
+    train_limit: int | None = field(default=None, metadata=_help("train on so many utterances, seeded choice"))
+    eval_limit: int | None = field(default=None, metadata=_help("evaluate each task on so many, seeded choice"))
+    leave_out_unknown_labels: bool = field(
+        default=False, metadata=_help("leave out, and count, rows with labels that the model does not have")
+    )
+
+    def __post_init__(self):
+        _parse_dicts(self, "corpus_options", "asr_corpus_options")
+        if self.data is None:
+            raise ValueError("data is missing: give the name of a corpus, or a folder with metadata.csv")
+        for split in ("train_split", "eval_split"):
+            if self.test_speakers and getattr(self, split) is not None:
+                raise ValueError(f"test_speakers and {split} are both given: hold out by speaker, or by split")
+        if self.asr_corpus_options and self.asr_data is None:
+            raise ValueError("asr_corpus_options is given without asr_data")
+        for name in ("train_limit", "eval_limit"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+
+@dataclass
+class XSERTrainingArguments(Seq2SeqTrainingArguments):
+    """`Seq2SeqTrainingArguments`, and how the tasks share the steps."""
+
+    task_weights: dict | str | None = field(
+        default=None, metadata=_help("task → how often it is drawn; {asr: 1, describe: 1} by default")
+    )
+    schedule: str = field(
+        default="alternating",
+        metadata=_help("'alternating': one task a step, by weight; 'joint': all at every step, losses summed"),
+    )
+    bucket_batches: int = field(default=32, metadata=_help("batches that are sorted by duration together"))
+    max_minutes: float | None = field(
+        default=None, metadata=_help("stop training after so many minutes; model and evaluation are still written")
+    )
+    thin_checkpoints: bool = field(
+        default=False, metadata=_help("save what was trained only; backbones are read from where they came from")
+    )
+    export_backbones: bool = field(
+        default=False, metadata=_help("write audio tower and language model as ordinary model folders at the end")
+    )
+    eval_max_new_tokens: int = field(default=128, metadata=_help("longest generated answer, in tokens"))
+    final_evaluation: bool = field(default=True, metadata=_help("evaluate the final model"))
+
+    output_dir: str | None = field(default=None, metadata=_help("the run folder"))
+    learning_rate: float = field(default=5e-4, metadata=_help("of AdamW, at its highest"))
+    lr_scheduler_type: str = field(default="cosine", metadata=_help("schedule of the learning rate"))
+    weight_decay: float = field(default=0.01, metadata=_help("of AdamW"))
+    per_device_train_batch_size: int = field(default=16, metadata=_help("utterances a device and micro-batch"))
+    per_device_eval_batch_size: int = field(default=32, metadata=_help("utterances a device in evaluation"))
+    logging_steps: float = field(default=25, metadata=_help("steps between logs"))
+    logging_nan_inf_filter: bool = field(default=False, metadata=_help("hide losses that are not finite"))
+    save_total_limit: int | None = field(default=2, metadata=_help("checkpoints to keep"))
+    report_to: str = field(default="tensorboard", metadata=_help("where curves go"))
+    remove_unused_columns: bool = field(default=False, metadata=_help("must be false: the collator reads all columns"))
+    predict_with_generate: bool = field(default=True, metadata=_help("must be true: metrics are of answers"))
+
+    def __post_init__(self):
+        _parse_dicts(self, "task_weights")
+        if self.output_dir is None:
+            raise ValueError("output_dir is missing: give the run folder")
+        if self.ddp_find_unused_parameters is None:  # a step of one task leaves the other's block without gradient
+            self.ddp_find_unused_parameters = True
+        super().__post_init__()
+        self.task_weights = dict.fromkeys(TASKS, 1) if self.task_weights is None else self.task_weights
+        self._check()
+
+    def _check(self):
+        for task, weight in self.task_weights.items():
+            if task not in TASKS:
+                raise ValueError(f"task_weights names {task!r}; tasks are {list(TASKS)}")
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < float("inf"):
+                raise ValueError(f"task_weights[{task!r}] is {weight!r}; it must be a number of 0 or more")
+        if not self.tasks:
+            raise ValueError(f"task_weights is {self.task_weights}: no task has a weight above 0")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule is {self.schedule!r}; it must be one of {list(SCHEDULES)}")
+        if self.schedule == "joint" and set(self.tasks) != set(TASKS):
+            raise ValueError(f"schedule 'joint' wants all of {list(TASKS)}, but task_weights is {self.task_weights}")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise ValueError(f"max_minutes is {self.max_minutes}; it must be above 0")
+        for name in ("bucket_batches", "eval_max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name, value in (("remove_unused_columns", False), ("predict_with_generate", True)):
+            if getattr(self, name) is not value:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be {value} here")
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks that are trained, in the order of `TASKS`."""
+        return [task for task in TASKS if self.task_weights.get(task, 0) > 0]
+
+
+ARGUMENT_CLASSES = (ModelArguments, DataArguments, XSERTrainingArguments)
+
+
+def check_arguments(model: ModelArguments, data: DataArguments, training: XSERTrainingArguments) -> None:
+    """Refuse what contradicts itself between the three groups.
+
+    Raises:
+        ValueError: names the fields and their values.
+    """
+    if "asr" not in training.tasks:
+        weights = f"task_weights is {training.task_weights}"
+        if data.asr_data is not None:
+            raise ValueError(f"asr_data is {data.asr_data!r}, but asr is not trained: {weights}")
+        if model.ctc_weight:
+            raise ValueError(f"ctc_weight is {model.ctc_weight}, but asr, which trains CTC, is not: {weights}")
+    if training.export_backbones and (
+        model.freeze_language_model is not False or model.freeze_audio_tower is not False
+    ):
+        raise ValueError(
+            "export_backbones is true, but freeze_audio_tower and freeze_language_model are not both false: only "
+            "backbones that are trained whole are written"
+        )
+
+
+def parse_config(argv: Sequence[str]) -> tuple[ModelArguments, DataArguments, XSERTrainingArguments]:
+    """Read `CONFIG.yaml [--key value …]`; the command line wins.
+
+    Values of the file go through the same parser as those of the command line, so both are of the same types. A null
+    in the file means the default.
+
+    Raises:
+        ValueError: an unknown key (named with the nearest allowed one), or a value that is not allowed.
+    """
+    parser = HfArgumentParser(ARGUMENT_CLASSES, allow_abbrev=False, exit_on_error=False, prog="train.py")
+    flags = {action.dest: action for action in parser._actions}
+    path, *overrides = argv
+    arguments = []
+    for key, value in read_yaml(path).items():
+        if key not in flags:
+            raise ValueError(f"{path}: {_unknown(key, flags)}")
+        if value is not None:
+            arguments += _as_arguments(key, value, takes_list=flags[key].nargs == "+")
+    for token in overrides:
+        name = token[2:].partition("=")[0]
+        if token.startswith("--") and token.partition("=")[0] not in parser._option_string_actions:
+            raise ValueError(f"command line: {_unknown(name, flags)}")
+    try:
+        *groups, extra = parser.parse_args_into_dataclasses(
+            [*arguments, *overrides], return_remaining_strings=True, look_for_args_file=False
+        )
+    except ArgumentError as error:
+        raise ValueError(f"{path} and command line: {error}") from error
+    if extra:
+        raise ValueError(f"command line: {' '.join(extra)!r} belongs to no key; write --key value")
+    check_arguments(*groups)
+    return tuple(groups)
+
+
+def read_yaml(path: str | Path) -> dict:
+    """A YAML file that holds one mapping without repeated keys; `ValueError` names what is wrong."""
+    text = Path(path).read_text(encoding="utf-8")
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} must hold 'key: value' lines, not {type(config).__name__}")
+    keys = [key.value for key, _ in node.value]
+    if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ValueError(f"{path} gives {repeated} more than once")
+    return config
+
+
+def resolved_config(*groups: object) -> dict:
+    """All values of the dataclasses that are set, in a form that `parse_config` reads back."""
+    values = {}
+    for group in groups:
+        fields = group.to_dict() if hasattr(group, "to_dict") else dataclasses.asdict(group)
+        values |= {f.name: fields[f.name] for f in dataclasses.fields(group) if f.init and f.name in fields}
+    values = {key: value.value if isinstance(value, Enum) else value for key, value in values.items()}
+    return {key: value for key, value in values.items() if value not in (None, [], "") and not _is_secret(value)}
+
+
+def _is_secret(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("<") and value.endswith(">")  # masked by `to_dict`
+
+
+def _as_arguments(key: str, value: object, takes_list: bool) -> list[str]:
+    """One entry of the file as the command line would give it."""
+    if isinstance(value, list):
+        if not takes_list:
+            raise ValueError(f"{key} takes one value, not the list {value}")
+        return [f"--{key}", *map(str, value)]
+    if isinstance(value, dict):
+        return [f"--{key}={json.dumps(value)}"]
+    if isinstance(value, bool):
+        value = str(value).lower()
+    return [f"--{key}", str(value)] if takes_list else [f"--{key}={value}"]
+
+
+def _unknown(key: object, flags: dict) -> str:
+    nearest = difflib.get_close_matches(str(key), flags, n=1, cutoff=0)
+    return f"unknown key {key!r}; the nearest is {nearest[0]!r}"

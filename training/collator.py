@@ -1,0 +1,43 @@
+"""Rows → model inputs, through the processor."""
+
+from dataclasses import dataclass
+
+import torch
+
+TASKS = ("asr", "describe")
+
+
+@dataclass
+class XSERCollator:
+    """Makes one micro-batch of rows: `{task: model inputs}`, one task as a rule, all in the joint schedule.
+
+    Args:
+        processor: the `XSERProcessor`.
+        return_prompts: add `prompt_input_ids` and `prompt_attention_mask`, without any answer, for generation.
+
+    Rows are those of `TaskDataset`. Which rows can be used for a task is decided before (`xser.training.data`).
+    """
+
+    processor: object
+    return_prompts: bool = False
+
+    def target(self, row: dict) -> object:
+        """What the model is to answer: the transcript, or the description of the row's known labels."""
+        if row["task"] == "asr":
+            return row["text"]
+        return self.processor.schema.describe(row["emotion"], row["descriptors"])
+
+    def __call__(self, rows: list[dict]) -> dict[str, dict[str, torch.Tensor]]:
+        tasks = dict.fromkeys(row["task"] for row in rows)
+        return {task: self.collate([row for row in rows if row["task"] == task]) for task in tasks}
+
+    def collate(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        """Inputs for rows of one task."""
+        batch = self.processor(
+            [row["audio"] for row in rows],
+            task=rows[0]["task"],
+            targets=[self.target(row) for row in rows],
+            return_prompts=self.return_prompts,
+            noise_seed=[row["noise_seed"] for row in rows],
+        )
+        return dict(batch)

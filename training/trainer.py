@@ -1,0 +1,251 @@
+"""XSERTrainer: alternating tasks, every loss term logged for its task, evaluation by generation."""
+
+import copy
+import time
+from collections import defaultdict
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from transformers import Seq2SeqTrainer, Trainer, TrainerCallback
+from transformers.trainer_utils import EvalPrediction
+
+from xser.training.arguments import XSERTrainingArguments
+from xser.training.collator import XSERCollator
+from xser.training.metrics import asr_metrics, describe_metrics
+from xser.training.sampler import TaskDataset, TaskInterleavingBatchSampler, TaskRows
+
+LOSS_TERMS = ("loss", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss")
+AUDIO_INPUTS = ("input_values", "input_values_mask", "loudness")
+
+
+class TaskDataLoader(DataLoader):
+    """A plain loader over our sampler, which shards for itself: accelerate must not wrap it."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the `Trainer` before every pass."""
+        self.batch_sampler.set_epoch(epoch)
+
+
+class LossMeter:
+    """Means of named values since the last reading, over all processes."""
+
+    def __init__(self):
+        self.totals = defaultdict(lambda: [0.0, 0])
+
+    def add(self, task: str, outputs) -> None:
+        """Add every loss term that a micro-batch had, as `task/term`."""
+        for term in LOSS_TERMS:
+            value = getattr(outputs, term)
+            if value is not None:
+                total = self.totals[f"{task}/{term}"]
+                total[0] = total[0] + value.detach().double()
+                total[1] += 1
+
+    def read(self, accelerator) -> dict[str, float]:
+        """The means, name → value, and start anew. Every process must hold the same names."""
+        names = sorted(self.totals)
+        if not names:
+            return {}
+        sums = torch.stack([self.totals[name][0] for name in names]).to(accelerator.device)
+        counts = torch.tensor([self.totals[name][1] for name in names], device=sums.device, dtype=sums.dtype)
+        self.totals.clear()
+        sums, counts = accelerator.reduce(sums, "sum"), accelerator.reduce(counts, "sum")
+        return dict(zip(names, (sums / counts).tolist(), strict=True))
+
+
+class TimeLimit(TrainerCallback):
+    """Stop training, with a checkpoint, after some minutes of this call; all processes stop at the same step."""
+
+    def __init__(self, minutes: float):
+        self.minutes, self.start = minutes, None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.start = time.monotonic()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        is_over = torch.tensor(float(time.monotonic() - self.start > 60 * self.minutes), device=args.device)
+        if args.world_size > 1:
+            torch.distributed.broadcast(is_over, src=0)
+        if is_over:
+            control.should_training_stop = control.should_save = True
+
+
+class XSERTrainer(Seq2SeqTrainer):
+    """Trains XSER on several tasks.
+
+    Args:
+        model: `XSERForEmotionDescription`.
+        args: `XSERTrainingArguments`.
+        processor: its `XSERProcessor`; saved with every checkpoint.
+        train_dataset, eval_dataset: task → `datasets.Dataset` of the one schema, whose rows all suit the task
+            (`xser.training.data.select_rows`).
+
+    Logged since the last log, a task: `asr/lm_loss`, `describe/descriptor_kl`, …; the KLs are in nats a frame.
+    Evaluation gives `eval_asr_wer`, `eval_describe_ua`, `eval_describe_pitch_accuracy`, …
+    """
+
+    def __init__(self, model, args: XSERTrainingArguments, processor, train_dataset=None, eval_dataset=None, **kwargs):
+        had_use_cache = hasattr(model.config, "use_cache")
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=XSERCollator(processor),
+            train_dataset=TaskDataset(train_dataset or {}, args.seed),
+            eval_dataset=eval_dataset,
+            processing_class=processor,
+            **kwargs,
+        )
+        if not had_use_cache:  # the Trainer writes its own option into the config, to be published with the model
+            del model.config.use_cache
+        assert not self.model_accepts_loss_kwargs, "losses are means: the Trainer has to divide them by accumulation"
+        self.meter = LossMeter()
+        if args.max_minutes is not None:
+            self.add_callback(TimeLimit(args.max_minutes))
+
+    # ------------------------------------------------------------------ data
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Our own loader: sharding and shuffling are the sampler's, so accelerate does not prepare it."""
+        args = self.args
+        sampler = TaskInterleavingBatchSampler(
+            {task: dataset["duration"][:] for task, dataset in self.train_dataset.datasets.items()},
+            batch_size=self._train_batch_size,
+            weights=args.task_weights,
+            joint=args.schedule == "joint",
+            seed=args.seed,
+            rank=args.process_index,
+            num_replicas=args.world_size,
+            accumulation=args.gradient_accumulation_steps,
+            bucket_batches=args.bucket_batches,
+        )
+        return TaskDataLoader(
+            self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator, **self._loader_options()
+        )
+
+    def get_eval_dataloader(self, eval_dataset: TaskRows) -> DataLoader:
+        """Rows in order, with prompts for generation; processes share them."""
+        collator = replace(self.data_collator, return_prompts=True)
+        loader = DataLoader(
+            eval_dataset, batch_size=self.args.eval_batch_size, collate_fn=collator, **self._loader_options()
+        )
+        return self.accelerator.prepare(loader)
+
+    def _loader_options(self) -> dict:
+        args = self.args
+        return {
+            "num_workers": args.dataloader_num_workers,
+            "pin_memory": args.dataloader_pin_memory and args.device.type != "cpu",
+            "persistent_workers": args.dataloader_persistent_workers,
+            "prefetch_factor": args.dataloader_prefetch_factor,
+        }
+
+    # ------------------------------------------------------------------ training
+
+    def training_step(self, model, inputs: dict[str, dict], num_items_in_batch=None) -> torch.Tensor:
+        """Backward for every task of the micro-batch (one, or all in the joint schedule); the sum of their losses.
+
+        Each task has a forward and a backward of its own, as DDP wants; gradients are exchanged after the last.
+        """
+        total = 0.0
+        for number, (task, features) in enumerate(inputs.items(), start=1):
+            with nullcontext() if number == len(inputs) else self.accelerator.no_sync(model):
+                total = total + super().training_step(model, {task: features}, num_items_in_batch)
+        return total
+
+    def compute_loss(self, model, inputs: dict[str, dict], return_outputs: bool = False, num_items_in_batch=None):
+        """The loss of one task's micro-batch, its terms noted for the log."""
+        [(task, features)] = inputs.items()
+        outputs = model(**features)
+        self.meter.add(task, outputs)
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def floating_point_ops(self, inputs) -> int:
+        """Not estimated: the usual formula counts tokens, and most of the work here is the audio tower's."""
+        return 0
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add every loss term's mean since the last log to the training log."""
+        if "loss" in logs:
+            logs |= self.meter.read(self.accelerator)
+        super().log(logs, start_time)
+
+    # ------------------------------------------------------------------ evaluation
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
+        """Evaluate each task by generation from prompts that hold no answer.
+
+        Args:
+            eval_dataset: task → data set; those given to the trainer by default.
+
+        Raises:
+            ValueError: there is nothing to evaluate on.
+        """
+        datasets = self.eval_dataset if eval_dataset is None else eval_dataset
+        if not datasets:
+            raise ValueError("evaluation wants eval_dataset, a dict of task → data set; it is empty")
+        metrics, training_meter = {}, self.meter
+        for task, dataset in datasets.items():
+            prefix = f"{metric_key_prefix}_{task}"
+            self.meter, self.compute_metrics = LossMeter(), partial(self._score, task)
+            # Seq2SeqTrainer.evaluate would gather the copies that fill up the last batch: past it, to its parent
+            metrics |= Trainer.evaluate(self, TaskRows(task, dataset), ignore_keys, prefix)
+        self.meter = training_meter
+        return metrics
+
+    def prediction_step(self, model, inputs: dict[str, dict], prediction_loss_only, ignore_keys=None):
+        """Loss on the answer, and an answer generated from the prompt alone."""
+        [(task, features)] = self._prepare_inputs(inputs).items()
+        prompts = {name: features.pop(f"prompt_{name}") for name in ("input_ids", "attention_mask")}
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss = self.compute_loss(model, {task: features})
+        if prediction_loss_only:
+            return loss, None, None
+        model = self.accelerator.unwrap_model(model)
+        greedy = copy.deepcopy(model.generation_config)
+        greedy.update(do_sample=False, max_new_tokens=self.args.eval_max_new_tokens)
+        audio = {name: features[name] for name in AUDIO_INPUTS}
+        with self.accelerator.autocast():
+            answers = model.generate(**prompts, **audio, generation_config=greedy)
+        return loss, answers, features["labels"]
+
+    def _score(self, task: str, prediction: EvalPrediction) -> dict[str, float]:
+        answers, references = self._texts(prediction.predictions), self._texts(prediction.label_ids)
+        terms = {name.split("/")[1]: value for name, value in self.meter.read(self.accelerator).items()}
+        if task == "asr":
+            scores = asr_metrics(answers, references)
+        else:
+            scores = describe_metrics(answers, references, self.processing_class.schema)
+        return {**terms, **scores}
+
+    def _texts(self, rows: np.ndarray) -> list[str]:
+        """Answers without prompt and padding (both negative, or the tokenizer's special tokens)."""
+        return [self.processing_class.decode_answer(row[row >= 0]) for row in rows]
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """Model and processor, full or thin."""
+        if not self.args.should_save:
+            return
+        output_dir = Path(output_dir or self.args.output_dir)
+        model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        model.save_pretrained(output_dir, thin=self.args.thin_checkpoints, state_dict=state_dict)
+        self.processing_class.save_pretrained(output_dir)
+
+    def _issue_warnings_after_load(self, load_result) -> None:
+        """A checkpoint to resume from must hold all that is trained: less is an error, not a warning."""
+        present = dict(self.model.named_parameters(remove_duplicate=False))
+        loaded = {id(present[name]) for name in present if name not in set(load_result.missing_keys)}
+        missing = [name for name, p in present.items() if p.requires_grad and id(p) not in loaded]
+        if missing or load_result.unexpected_keys:
+            unknown = load_result.unexpected_keys
+            raise ValueError(
+                "the checkpoint to resume from does not fit this model: resume with the configuration it was trained "
+                f"with. It lacks {missing[:3]} ({len(missing)} in all) and has no use for {unknown[:3]} "
+                f"({len(unknown)} in all)"
+            )
