@@ -2,6 +2,7 @@
 # make demo      what XSER does, in minutes; make demo AUDIO=recording.wav explains your own recording too
 # make test      lint and all tests, without a network
 # make lint      ruff alone
+# make results   measure the shipped model anew (docs/results/*.json), then make figures
 # make figures   the tables of README.md and docs/results.md, from docs/results/*.json
 # make clean     remove caches and what the demo left; the environment and the runs stay
 
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test lint figures clean
+.PHONY: install demo test lint results figures clean
 
 install: $(STAMP)
 
@@ -29,6 +30,14 @@ lint: install
 
 test: lint
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+results: install
+	$(BIN)/python eval.py --model checkpoints/xser-tiny --corpus espeak --split test --output docs/results/espeak-test.json
+	$(BIN)/python eval.py --model checkpoints/xser-tiny --corpus espeak --split test_unseen --output docs/results/espeak-test-unseen.json
+	$(BIN)/python benchmarks/batch_invariance.py --output docs/results/batch-invariance.json
+	$(BIN)/python benchmarks/forward_cost.py --output docs/results/forward-cost.json
+	$(BIN)/python examples/explain.py --picture docs/explanation.png --output docs/results/explanation.json
+	$(BIN)/python -m xser.evaluation.figures
 
 figures: install
 	$(BIN)/python -m xser.evaluation.figures

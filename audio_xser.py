@@ -27,7 +27,8 @@ SAMPLE_RATE = 16_000  # Hz
 SILENCE_FLOOR_DBFS = -100.0
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; beyond these a rate is a slip, such as 16 for 16 kHz
 MAX_PEAK = 100.0  # 40 dB above full scale: floats that were never divided by 32,768
-STREAMED_WAV = 0x7FFFF000  # lengths from here on are what programs write when they do not know it yet
+SAMPLE_CHUNKS = {b"RIFF": ("<4sI", b"data"), b"FORM": (">4sI", b"SSND")}  # wav and aiff: chunk header, samples
+STREAMED_LENGTH = 0x7FFFF000  # lengths from here on are what programs write when they do not know it yet
 FULL_SCALE = {"int16": 2**15, "int32": 2**31}
 FORMATS = "wav, flac, ogg (vorbis, opus), mp3, aiff, au"
 
@@ -169,7 +170,7 @@ def _decode(source, name: str, max_seconds: float | None) -> tuple[np.ndarray, i
         raise AudioError(f"{name} is empty (0 bytes)", name)
     try:
         with path.open("rb") if isinstance(path, Path) else io.BytesIO(source) as stream:
-            _check_wav_is_whole(stream, size, name)
+            _check_samples_are_whole(stream, size, name)
         with soundfile.SoundFile(path) as file:
             check_seconds(file.frames / file.samplerate, max_seconds, name)
             samples = file.read(dtype="float32", always_2d=True)
@@ -180,18 +181,19 @@ def _decode(source, name: str, max_seconds: float | None) -> tuple[np.ndarray, i
         raise AudioError(f"{name} is truncated or not audio ({error}); {FORMATS} can be read", name) from error
 
 
-def _check_wav_is_whole(stream, size: int, name: str) -> None:
-    """Refuse a WAV file whose header announces more samples than there are: libsndfile shortens it without a word."""
-    riff = stream.read(12)
-    if riff[:4] != b"RIFF" or riff[8:] != b"WAVE":
+def _check_samples_are_whole(stream, size: int, name: str) -> None:
+    """Refuse a wav or aiff file whose header announces more samples than there are: libsndfile says nothing of it."""
+    form = stream.read(12)[:4]
+    if form not in SAMPLE_CHUNKS:
         return
+    layout, samples_chunk = SAMPLE_CHUNKS[form]
     position = 12
     while position + 8 <= size:
         stream.seek(position)
-        chunk, length = struct.unpack("<4sI", stream.read(8))
+        chunk, length = struct.unpack(layout, stream.read(8))
         present = size - position - 8
-        if chunk == b"data":
-            if present < length < STREAMED_WAV:
+        if chunk == samples_chunk:
+            if present < length < STREAMED_LENGTH:
                 raise AudioError(f"{name} is truncated: {present} of {length} bytes of samples are there", name)
             return
         position += 8 + length + length % 2

@@ -9,16 +9,17 @@ a metadata.csv.
 
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from datasets import Dataset
 from transformers import HfArgumentParser
 
+from xser import XSERForEmotionDescription, XSERProcessor
 from xser.corpora import load_corpus
+from xser.corpora.cache import write_json
 from xser.evaluation.evaluator import evaluate_model
-from xser.evaluation.report import command_line, figure_rows, text_table, write_json, write_jsonl
-from xser.modeling_xser import XSERForEmotionDescription
-from xser.processing_xser import XSERProcessor
+from xser.evaluation.report import command_line, figure_rows, text_table, write_jsonl
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -30,10 +31,21 @@ class EvalArguments:
     corpus: str = field(default="espeak", metadata={"help": "name of a corpus, or a folder"})
     split: str = field(default="test", metadata={"help": "which part of it; 'all' for everything"})
     limit: int | None = field(default=None, metadata={"help": "evaluate so many rows, drawn under a fixed seed"})
+    speakers: list[str] = field(default_factory=list, metadata={"help": "evaluate these speakers alone"})
     predictions: str | None = field(default=None, metadata={"help": "JSONL file to write every answer to"})
     batch_size: int = field(default=32, metadata={"help": "recordings a pass; it does not change the answers"})
     dtype: str = field(default="float32", metadata={"help": f"of the weights: one of {list(DTYPES)}"})
     device: str = field(default="cpu", metadata={"help": "such as cpu, cuda or mps"})
+
+
+def of_speakers(dataset: Dataset, speakers: list[str]) -> Dataset:
+    """The rows of `speakers`; `ValueError` names those who are not there."""
+    spoken = dataset["speaker"][:]
+    missing = sorted(set(speakers) - set(spoken))
+    if missing:
+        known = sorted({speaker for speaker in spoken if speaker is not None})
+        raise ValueError(f"--speakers {missing} are not in the data set; it has {known[:20]}")
+    return dataset.select([index for index, speaker in enumerate(spoken) if speaker in speakers])
 
 
 def main(arguments: EvalArguments) -> dict:
@@ -45,12 +57,14 @@ def main(arguments: EvalArguments) -> dict:
     dataset = load_corpus(arguments.corpus, split=None if arguments.split == "all" else arguments.split)
     if not isinstance(dataset, Dataset):
         raise ValueError(f"--split is {arguments.split!r}; {arguments.corpus} has the splits {sorted(dataset)}")
+    if arguments.speakers:
+        dataset = of_speakers(dataset, arguments.speakers)
     results, predictions = evaluate_model(model, processor, dataset, arguments.batch_size, arguments.limit)
     about = {"command": command_line()}
-    about |= {name: getattr(arguments, name) for name in ("model", "corpus", "split", "limit", "dtype")}
-    write_json({**about, **results}, arguments.output)
+    about |= {name: getattr(arguments, name) for name in ("model", "corpus", "split", "speakers", "limit", "dtype")}
+    write_json(Path(arguments.output), {**about, **results})
     if arguments.predictions:
-        write_jsonl(predictions, arguments.predictions)
+        write_jsonl(Path(arguments.predictions), predictions)
 
     print(f"\n{arguments.model} on {arguments.corpus}, {arguments.split}: {results['n']} utterances")
     print(text_table(figure_rows(results), ("figure", "value", "n")))
@@ -65,5 +79,5 @@ def main(arguments: EvalArguments) -> dict:
 if __name__ == "__main__":
     try:
         main(HfArgumentParser(EvalArguments).parse_args_into_dataclasses()[0])
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"eval.py: {error}")

@@ -27,6 +27,14 @@ CHAT_TEMPLATE = (  # for tokenizers that bring none
 )
 # Variables of well-known chat templates that would otherwise change with the day (Llama) or open a monologue (Qwen).
 TEMPLATE_VARIABLES = {"date_string": "26 Jul 2024", "enable_thinking": False}
+LOADING_OPTIONS = (
+    "dtype",
+    "torch_dtype",
+    "device_map",
+    "quantization_config",
+    "attn_implementation",
+    "local_files_only",
+)
 SELF_EVIDENT_LEVELS = ("quiet", "loud", "slow", "fast")  # need no slot beside them in an explanation
 
 
@@ -412,6 +420,16 @@ class XSERProcessor(ProcessorMixin):
         """Ids of the answers with eos, (L,) int64 each."""
         rows = self._continuations(targets) if task == "asr" else map(self.answer_ids, targets)
         return [np.array([*row, self.tokenizer.eos_token_id], dtype=np.int64) for row in rows]
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """As the base class does, but without the loading options that the tokenizer has kept.
+
+        A pipeline hands its options for the model to the processor too, whose tokenizer would write them to disk, or
+        fail at it (`dtype`).
+        """
+        for option in LOADING_OPTIONS:
+            self.tokenizer.init_kwargs.pop(option, None)
+        return super().save_pretrained(save_directory, **kwargs)
 
     def to_json_string(self) -> str:
         """As the base class does, but unsorted: the order of the descriptors is that of the answer."""

@@ -24,9 +24,10 @@ from safetensors import safe_open
 from transformers import HfArgumentParser
 
 from xser.checkpoint_xser import AUTO_MAP, CUSTOM_PIPELINES
+from xser.corpora.cache import write_json
 from xser.evaluation import reload
 from xser.evaluation.card import render_card
-from xser.evaluation.report import read_json, text_table, write_json
+from xser.evaluation.report import read_json, text_table
 
 CODE = Path(__file__).parent
 REQUIRED = ("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json")
@@ -85,10 +86,10 @@ def assemble(arguments: PublishArguments, out: Path) -> None:
     config |= dict.fromkeys(local)  # where a full model's backbones lay on this machine means nothing elsewhere
     for part in (config, config["audio_config"], config["text_config"]):
         part.pop("_name_or_path", None)
-    write_json(config, out / "config.json")
+    write_json(out / "config.json", config)
     processor_config = read_json(source / "processor_config.json")
     processor_config["auto_map"] = {"AutoProcessor": AUTO_MAP["AutoProcessor"]}
-    write_json(processor_config, out / "processor_config.json")
+    write_json(out / "processor_config.json", processor_config)
     card = render_card(
         arguments.repo,
         config,

@@ -26,6 +26,7 @@ import yaml
 from transformers import AutoTokenizer, HfArgumentParser, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
+from xser.configuration_xser import XSERConfig
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.processing_xser import XSERProcessor
 from xser.training.arguments import (
@@ -36,6 +37,7 @@ from xser.training.arguments import (
     resolved_config,
 )
 from xser.training.data import load_task_data
+from xser.training.launch import start_all_processes
 from xser.training.trainer import XSERTrainer
 
 logger = logging.getLogger("xser.train")
@@ -46,7 +48,9 @@ def build_model(arguments: ModelArguments) -> tuple[XSERForEmotionDescription, X
     """A checkpoint to go on from, or a new model on two backbones; what is trained is float32."""
     options = dict(arguments.load_options or {})
     if arguments.model is not None:
-        model = XSERForEmotionDescription.from_pretrained(arguments.model, **{"dtype": torch.float32, **options})
+        config = XSERConfig.from_pretrained(arguments.model, **arguments.config_options)
+        options = {"dtype": torch.float32, **options}
+        model = XSERForEmotionDescription.from_pretrained(arguments.model, config=config, **options)
         processor = XSERProcessor.from_pretrained(arguments.model)
     else:
         model, processor = XSERForEmotionDescription.from_backbones(
@@ -88,6 +92,12 @@ def export_backbones(model: XSERForEmotionDescription, processor: XSERProcessor,
     AutoTokenizer.from_pretrained(model.config.text_model_id).save_pretrained(folder / "text")
 
 
+def evaluation_of_last_step(trainer: XSERTrainer) -> dict[str, float]:
+    """What the run's own evaluation said of the final model, where there was one."""
+    last = [log for log in trainer.state.log_history if log["step"] == trainer.state.global_step]
+    return {key: value for log in last for key, value in log.items() if key.startswith("eval_")}
+
+
 def share_cores() -> None:
     """Give each process on this machine its share of the cores, unless OMP_NUM_THREADS says otherwise."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loader workers are forked
@@ -108,6 +118,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         if "--help" in argv:
             HfArgumentParser(ARGUMENT_CLASSES).print_help()
         sys.exit(0 if "--help" in argv else "train.py: give a YAML file first")
+    start_all_processes(argv)
     model_arguments, data_arguments, arguments = parse_config(argv)
     logging.basicConfig(level=logging.INFO if arguments.process_index == 0 else logging.WARNING)
     share_cores()
@@ -132,7 +143,9 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     trainer.save_model(run / "final")
     if arguments.export_backbones and arguments.should_save:
         export_backbones(model, processor, run / "backbones")
-    metrics = trainer.evaluate() if data.eval and arguments.final_evaluation else {}
+    metrics = {}
+    if data.eval and arguments.final_evaluation:
+        metrics = evaluation_of_last_step(trainer) or trainer.evaluate()
     if arguments.should_save:
         write_json(run / "results.json", metrics)
         logger.info("%s", json.dumps(metrics, indent=2))

@@ -1,10 +1,12 @@
 """Data sets built once and kept on disk: written beside their place, then renamed, so half of one is never found."""
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import datasets
@@ -23,19 +25,37 @@ def digest(*values) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:20]
 
 
-def write_dataset(path: Path, rows: Iterable[dict]) -> datasets.Dataset:
-    """Write rows of the one schema to an Arrow file and open it."""
+@contextlib.contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """A place beside `path` to write a file or folder at; it is renamed to `path` when all went well, else removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
     try:
-        with ArrowWriter(path=str(beside), features=FEATURES, writer_batch_size=500) as writer:
-            for row in rows:
-                writer.write(row)
-            writer.finalize()
+        yield beside
         os.replace(beside, path)
     finally:
-        beside.unlink(missing_ok=True)
+        if beside.is_dir():
+            shutil.rmtree(beside)
+        else:
+            beside.unlink(missing_ok=True)
+
+
+def write_dataset(path: Path, rows: Iterable[dict]) -> datasets.Dataset:
+    """Write rows of the one schema to an Arrow file and open it."""
+    with (
+        written_beside(path) as beside,
+        ArrowWriter(path=str(beside), features=FEATURES, writer_batch_size=500) as out,
+    ):
+        for row in rows:
+            out.write(row)
+        out.finalize()
     return open_dataset(path)
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Write a JSON file that a person can read."""
+    with written_beside(path) as beside:
+        beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def open_dataset(path: Path) -> datasets.Dataset:

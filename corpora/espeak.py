@@ -80,9 +80,8 @@ def draw(seed: int, split: str, index: int) -> Utterance:
     """Draw an utterance from the table; every six in a row hold each emotion once."""
     part, voices = SPLITS[split]
     key = (seed, list(SPLITS).index(split))
-    emotion_index = np.random.default_rng((*key, 0, index // len(EMOTIONS))).permutation(len(EMOTIONS))[
-        index % len(EMOTIONS)
-    ]
+    block, place = divmod(index, len(EMOTIONS))
+    emotion_index = np.random.default_rng((*key, 0, block)).permutation(len(EMOTIONS))[place]
     rng = np.random.default_rng((*key, 1, index))
     levels = {cue: LEVELS[cue][rng.choice(len(LEVELS[cue]), p=probabilities(cue)[emotion_index])] for cue in LEVELS}
     text = draw_sentence(rng, levels.pop("topic"), part)
@@ -136,7 +135,7 @@ def load_espeak(
     seed: int = 0,
     sizes: dict[str, int] | None = None,
 ) -> datasets.Dataset | datasets.DatasetDict:
-    """The corpus, or one split of it; what is not on disk yet is synthesised (24,000 utterances: about two minutes).
+    """The corpus, or one split of it; what is not on disk yet is synthesised, 100 utterances a second.
 
     Args:
         split: one of train, validation, test, test_unseen, adapt; all of them if not given.
@@ -160,11 +159,9 @@ def load_espeak(
         return datasets.DatasetDict({name: load_espeak(name, limit, cache_dir, seed, sizes) for name in sizes})
     folder = cache_root(cache_dir) / "espeak" / _recipe(seed)
     wanted = min(sizes[split], limit or sizes[split])
-    for size in sorted({sizes[split], wanted}, reverse=True):  # the whole split, where there is one, holds the first N
-        path = folder / f"{split}-{size}.arrow"
-        if path.is_file():
-            dataset = open_dataset(path)
-            return dataset if size == wanted else dataset.select(range(wanted))
+    for path in folder.glob(f"{split}-*.arrow"):  # a larger one serves too: its first utterances are the same
+        if int(path.stem.rpartition("-")[2]) >= wanted:
+            return open_dataset(path).select(range(wanted))
     return write_dataset(folder / f"{split}-{wanted}.arrow", _rows(seed, split, wanted))
 
 

@@ -19,7 +19,7 @@ FEATURES = datasets.Features(
         "audio": datasets.Audio(decode=False),  # {"bytes", "path"}: one of the two is None; decoded by xser.audio_xser
         "text": _TEXT,
         "emotion": _TEXT,
-        "descriptors": {**dict.fromkeys(LEVELS, _TEXT), "emphasis": datasets.List(_TEXT)},  # []: no word; None: unknown
+        "descriptors": {**dict.fromkeys(LEVELS, _TEXT), "emphasis": datasets.List(_TEXT)},  # []: no word is emphasised
         "speaker": _TEXT,
         "gender": _TEXT,
         "age": datasets.Value("int32"),  # years

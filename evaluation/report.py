@@ -1,26 +1,26 @@
 """Results as files and as a table."""
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from xser.corpora.cache import written_beside
+
 
 def command_line() -> str:
     """The command that runs now, as it would be typed in the repository's root."""
-    return shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
+    script = Path(sys.argv[0]).resolve()
+    root = Path(__file__).resolve().parent.parent
+    name = script.relative_to(root) if script.is_relative_to(root) else script.name
+    return shlex.join(["python", str(name), *sys.argv[1:]])
 
 
-def write_json(value: dict, path: str | Path) -> Path:
-    """Write beside `path`, then rename: a reader never sees half a file."""
-    return _write(json.dumps(value, indent=2, ensure_ascii=False) + "\n", path)
-
-
-def write_jsonl(rows: Iterable[dict], path: str | Path) -> Path:
-    """One row a line, written beside `path`, then renamed."""
-    return _write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), path)
+def write_jsonl(path: Path, rows: Iterable[dict]) -> None:
+    """One row a line."""
+    with written_beside(path) as beside:
+        beside.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def read_json(path: str | Path) -> dict:
@@ -71,15 +71,3 @@ def markdown_table(rows: list[tuple[str, ...]], header: tuple[str, ...]) -> str:
     """A table for a Markdown page."""
     lines = [header, ("---",) * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _write(text: str, path: str | Path) -> Path:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path

@@ -115,7 +115,7 @@ def test_missing_empty_and_non_audio_files_are_refused_by_name(tmp_path):
     refused({"path": str(tmp_path / "gone.flac"), "bytes": None}, "does not exist")
 
 
-@pytest.mark.parametrize("file_format", ["WAV", "FLAC"])
+@pytest.mark.parametrize("file_format", ["WAV", "FLAC", "AIFF", "MP3"])
 @pytest.mark.parametrize("kept", [0.3, 0.7])
 def test_truncated_file_is_refused(tmp_path, file_format, kept):
     path = tmp_path / "cut.audio"

@@ -72,3 +72,9 @@ def test_wrong_values_are_refused_with_what_is_allowed(options, named):
 def test_backbone_configs_may_be_given_as_objects():
     config = XSERConfig(audio_config=HubertConfig(hidden_size=16, num_attention_heads=2))
     assert config.audio_config.hidden_size == 16
+
+
+def test_order_of_the_slots_survives_saving(tmp_path):
+    config = XSERConfig(descriptors={"volume": ["quiet", "loud"], "pitch": ["low", "high"], "age": ["young", "old"]})
+    config.save_pretrained(tmp_path)
+    assert XSERConfig.from_pretrained(tmp_path).schema.slots == config.schema.slots

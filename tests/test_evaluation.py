@@ -16,7 +16,7 @@ import xser
 from xser.corpora import make_row
 from xser.corpora.cache import write_dataset
 from xser.evaluation.evaluator import evaluate_model, score
-from xser.evaluation.report import figure_rows, read_json, text_table, write_json
+from xser.evaluation.report import figure_rows, read_json, text_table, write_jsonl
 from xser.grammar_xser import LabelSchema
 
 ROOT = Path(xser.__file__).parent
@@ -157,12 +157,17 @@ def test_a_data_set_without_a_usable_row_is_refused_with_the_first_reason(tiny_p
         evaluate_model(*tiny_pair, dataset(rows(2, audio={"bytes": None, "path": "gone.wav"})), progress=False)
 
 
-def test_results_are_written_whole_and_read_back(tmp_path):
-    path = write_json({"ua": 0.5}, tmp_path / "new" / "results.json")
-    assert read_json(path) == {"ua": 0.5} and list(path.parent.iterdir()) == [path]
-    path.write_text("{")
+def test_predictions_are_written_a_row_a_line(tmp_path):
+    path = tmp_path / "new" / "predictions.jsonl"
+    write_jsonl(path, [{"id": "é"}, {"id": "b"}])
+    assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == [{"id": "é"}, {"id": "b"}]
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_results_file_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "results.json").write_text("{")
     with pytest.raises(ValueError, match=r"results\.json is not JSON"):
-        read_json(path)
+        read_json(tmp_path / "results.json")
     with pytest.raises(ValueError, match=r"none\.json does not exist"):
         read_json(tmp_path / "none.json")
 

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import re
 from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,19 @@ from transformers import HfArgumentParser, Seq2SeqTrainingArguments
 
 from xser.training.collator import TASKS
 
+NULL = "null"
 SCHEDULES = ("alternating", "joint")
+RETUNABLE = ("freeze_audio_tower",)  # may differ from the checkpoint's config
 MODEL_SOURCES = ("model", "audio_model", "text_model", "load_options")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-4 is a number, as it is in JSON and in Python."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+)
 
 
 def _parse_dicts(arguments: object, *names: str) -> None:
@@ -24,7 +36,7 @@ def _parse_dicts(arguments: object, *names: str) -> None:
         value = getattr(arguments, name)
         if isinstance(value, str):
             try:
-                value = yaml.safe_load(value)
+                value = yaml.load(value, _Loader)
             except yaml.YAMLError as error:
                 raise ValueError(f"{name} is {value!r}, which is not YAML or JSON: {error}") from error
             setattr(arguments, name, value)
@@ -38,7 +50,10 @@ def _help(text: str) -> dict:
 
 @dataclass
 class ModelArguments:
-    """Where the model comes from. Options left out are those of `XSERConfig`; with `model` none may be given."""
+    """Where the model comes from. Options left out are those of `XSERConfig`.
+
+    With `model` they are fixed by its config; only `freeze_audio_tower` may be given then.
+    """
 
     model: str | None = field(default=None, metadata=_help("an XSER checkpoint to go on from"))
     audio_model: str | None = field(default=None, metadata=_help("HuBERT to build a new model on: folder or Hub id"))
@@ -68,7 +83,8 @@ class ModelArguments:
         _parse_dicts(self, "load_options", "descriptors", "content_bottleneck", "descriptor_bottleneck", "lora")
         backbones = {"audio_model": self.audio_model, "text_model": self.text_model}
         if self.model is not None:
-            given = [name for name, value in backbones.items() if value is not None] + sorted(self.config_options)
+            given = [name for name, value in {**backbones, **self.config_options}.items() if value is not None]
+            given = [name for name in given if name not in RETUNABLE]
             if given:
                 raise ValueError(
                     f"model is {self.model!r}, whose config is fixed, but {', '.join(given)} was given too: leave out "
@@ -224,43 +240,42 @@ def check_arguments(model: ModelArguments, data: DataArguments, training: XSERTr
 def parse_config(argv: Sequence[str]) -> tuple[ModelArguments, DataArguments, XSERTrainingArguments]:
     """Read `CONFIG.yaml [--key value …]`; the command line wins.
 
-    Values of the file go through the same parser as those of the command line, so both are of the same types. A null
-    in the file means the default.
+    Values of the file go through the same parser as those of the command line, so both are of the same types. A null,
+    in either, means the default.
 
     Raises:
         ValueError: an unknown key (named with the nearest allowed one), or a value that is not allowed.
     """
     parser = HfArgumentParser(ARGUMENT_CLASSES, allow_abbrev=False, exit_on_error=False, prog="train.py")
-    flags = {action.dest: action for action in parser._actions}
-    path, *overrides = argv
+    path, *tokens = argv
+    options = {}
+    for source, given in ((path, _file_options(path)), ("command line", _command_line_options(tokens))):
+        for key, values in given.items():
+            action = parser._option_string_actions.get(f"--{key}")
+            if action is None:
+                nearest = difflib.get_close_matches(key, [a.dest for a in parser._actions], n=1, cutoff=0)
+                raise ValueError(f"{source}: unknown key {key!r}; the nearest is {nearest[0]!r}")
+            if len(values) > 1 and action.nargs != "+":
+                raise ValueError(f"{source}: {key} takes one value, not {values}")
+            options[key] = values
     arguments = []
-    for key, value in read_yaml(path).items():
-        if key not in flags:
-            raise ValueError(f"{path}: {_unknown(key, flags)}")
-        if value is not None:
-            arguments += _as_arguments(key, value, takes_list=flags[key].nargs == "+")
-    for token in overrides:
-        name = token[2:].partition("=")[0]
-        if token.startswith("--") and token.partition("=")[0] not in parser._option_string_actions:
-            raise ValueError(f"command line: {_unknown(name, flags)}")
+    for key, values in options.items():
+        if values != [NULL]:  # `=` keeps a value that starts with a dash from being taken for a key
+            arguments += [f"--{key}={values[0]}"] if len(values) == 1 else [f"--{key}", *values]
     try:
-        *groups, extra = parser.parse_args_into_dataclasses(
-            [*arguments, *overrides], return_remaining_strings=True, look_for_args_file=False
-        )
+        groups = parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)
     except ArgumentError as error:
         raise ValueError(f"{path} and command line: {error}") from error
-    if extra:
-        raise ValueError(f"command line: {' '.join(extra)!r} belongs to no key; write --key value")
     check_arguments(*groups)
-    return tuple(groups)
+    return groups
 
 
 def read_yaml(path: str | Path) -> dict:
     """A YAML file that holds one mapping without repeated keys; `ValueError` names what is wrong."""
     text = Path(path).read_text(encoding="utf-8")
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        config = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=_Loader)
+        config = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(config, dict):
@@ -285,19 +300,26 @@ def _is_secret(value: object) -> bool:
     return isinstance(value, str) and value.startswith("<") and value.endswith(">")  # masked by `to_dict`
 
 
-def _as_arguments(key: str, value: object, takes_list: bool) -> list[str]:
-    """One entry of the file as the command line would give it."""
-    if isinstance(value, list):
-        if not takes_list:
-            raise ValueError(f"{key} takes one value, not the list {value}")
-        return [f"--{key}", *map(str, value)]
-    if isinstance(value, dict):
-        return [f"--{key}={json.dumps(value)}"]
-    if isinstance(value, bool):
-        value = str(value).lower()
-    return [f"--{key}", str(value)] if takes_list else [f"--{key}={value}"]
+def _file_options(path: str | Path) -> dict[str, list[str]]:
+    """Key → values of a YAML file, as a command line would give them."""
+    options = {}
+    for key, value in read_yaml(path).items():
+        if isinstance(value, list):
+            options[str(key)] = [str(item) for item in value]
+        else:  # null, true and numbers are the same in JSON and on the command line
+            options[str(key)] = [value if isinstance(value, str) else json.dumps(value, default=str)]
+    return options
 
 
-def _unknown(key: object, flags: dict) -> str:
-    nearest = difflib.get_close_matches(str(key), flags, n=1, cutoff=0)
-    return f"unknown key {key!r}; the nearest is {nearest[0]!r}"
+def _command_line_options(tokens: Sequence[str]) -> dict[str, list[str]]:
+    """Key → values of `--key value …` and `--key=value`."""
+    options, values = {}, None
+    for token in tokens:
+        if token.startswith("--"):
+            key, equals, value = token[2:].partition("=")
+            values = options[key.replace("-", "_")] = [value] if equals else []
+        elif values is None:
+            raise ValueError(f"command line: {token!r} belongs to no key; write --key value")
+        else:
+            values.append(token)
+    return options

@@ -4,10 +4,11 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
-from datasets import Dataset, DatasetDict, concatenate_datasets
+from datasets import Dataset, DatasetDict
 
 from xser.configuration_xser import XSERConfig
 from xser.corpora import load_corpus
+from xser.corpora.folds import hold_out
 from xser.grammar_xser import LabelSchema
 from xser.training.arguments import DataArguments
 
@@ -105,17 +106,11 @@ def _load(name: str, split: str | None, options: dict | None) -> Dataset | Datas
 def _splits(arguments: DataArguments) -> tuple[Dataset, Dataset | None]:
     """Data to train on, and to evaluate on if there is any."""
     if arguments.test_speakers:
-        corpus = _load(arguments.data, None, arguments.corpus_options)
-        rows = concatenate_datasets(list(corpus.values())) if isinstance(corpus, DatasetDict) else corpus
-        speakers = rows["speaker"][:]
-        if missing := sorted(set(arguments.test_speakers) - set(speakers)):
-            known = sorted(set(speakers) - {None})
-            raise ValueError(f"test_speakers {missing} are not in {arguments.data}, whose speakers are {known[:20]}")
-        held_out = [speaker in arguments.test_speakers for speaker in speakers]
-        return (
-            rows.select([index for index, is_test in enumerate(held_out) if not is_test]),
-            rows.select([index for index, is_test in enumerate(held_out) if is_test]),
-        )
+        rows = _load(arguments.data, None, arguments.corpus_options)
+        if isinstance(rows, DatasetDict):
+            raise ValueError(f"{arguments.data} has splits {sorted(rows)} already: leave out test_speakers")
+        parts = hold_out(rows, arguments.test_speakers)
+        return parts["train"], parts["test"]
     train = _load(arguments.data, arguments.train_split, arguments.corpus_options)
     if isinstance(train, DatasetDict):
         if "train" not in train:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from transformers import Seq2SeqTrainer, Trainer, TrainerCallback
-from transformers.trainer_utils import EvalPrediction
+from transformers.trainer_utils import EvalPrediction, SaveStrategy
 
 from xser.training.arguments import XSERTrainingArguments
 from xser.training.collator import XSERCollator
@@ -59,7 +59,7 @@ class LossMeter:
 
 
 class TimeLimit(TrainerCallback):
-    """Stop training, with a checkpoint, after some minutes of this call; all processes stop at the same step."""
+    """Stop training after some minutes of this call, with a checkpoint if the run keeps any; all processes at once."""
 
     def __init__(self, minutes: float):
         self.minutes, self.start = minutes, None
@@ -72,7 +72,8 @@ class TimeLimit(TrainerCallback):
         if args.world_size > 1:
             torch.distributed.broadcast(is_over, src=0)
         if is_over:
-            control.should_training_stop = control.should_save = True
+            control.should_training_stop = True
+            control.should_save = args.save_strategy != SaveStrategy.NO
 
 
 class XSERTrainer(Seq2SeqTrainer):

@@ -1,0 +1,337 @@
+"""A folder of recordings as a corpus: its table, its recordings, its splits, its cache, the command line."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from xser.corpora import FEATURES, load_corpus, make_row
+from xser.corpora.__main__ import main
+from xser.corpora.audiofolder import read_audiofolder, recording_seconds
+from xser.corpora.folds import hold_out
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def write_recording(path: Path, seconds: float = 0.3) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).standard_normal(int(seconds * 16_000)) * 0.1
+    soundfile.write(path, noise, 16_000)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XSER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def folder(tmp_path, cache):
+    """A function that writes a table, and a recording for each name in it that ends in .wav or .flac."""
+
+    def make(table: str | bytes, recordings: tuple[str, ...] = ("a.wav", "b.wav")) -> Path:
+        root = tmp_path / "clips"
+        for name in recordings:
+            write_recording(root / name)
+        root.mkdir(exist_ok=True)
+        (root / "metadata.csv").write_bytes(table.encode() if isinstance(table, str) else table)
+        return root
+
+    return make
+
+
+def test_all_columns_come_into_the_one_schema(folder):
+    root = folder(
+        "file_name,id,text,emotion,pitch,volume,speed,tone,emphasis,speaker,gender,age,language,session,fold,raw_text\n"
+        "sub/a.flac,u1,we are late,anger,high,loud,fast,rising,are late, anna ,female,31,en,s1,f1,We are late!\n",
+        ("sub/a.flac",),
+    )
+    (row,) = load_corpus(root)
+    assert load_corpus(root).features == FEATURES
+    levels = {"pitch": "high", "volume": "loud", "speed": "fast", "tone": "rising", "emphasis": ["are", "late"]}
+    who = {"speaker": "anna", "gender": "female", "age": 31, "language": "en", "session": "s1", "fold": "f1"}
+    assert row == make_row(
+        id="u1", audio={"bytes": None, "path": str(root / "sub/a.flac")}, text="we are late", emotion="angry",
+        descriptors=levels, **who, corpus="clips", duration=pytest.approx(0.3),
+    )  # fmt: skip
+
+
+def test_what_is_not_in_the_table_is_none(folder):
+    row = load_corpus(folder("file_name\na.wav\n"))[0]
+    known = {name for name, value in row.items() if value is not None}
+    assert known == {"id", "audio", "descriptors", "corpus", "duration"}
+    assert set(row["descriptors"].values()) == {None} and row["id"] == "a"
+
+
+def test_no_emphasised_word_is_not_the_same_as_not_known(folder):
+    rows = load_corpus(folder("file_name,emphasis\na.wav,none\nb.wav,\n"))
+    assert [row["descriptors"]["emphasis"] for row in rows] == [[], None]
+
+
+@pytest.mark.parametrize("text", ["transcription", "sentence"])
+def test_columns_have_aliases(folder, text):
+    row = load_corpus(folder(f"file_name,{text},label,speaker_id\na.wav,hello,joy,ben\n"))[0]
+    assert (row["text"], row["emotion"], row["speaker"]) == ("hello", "happy", "ben")
+
+
+@pytest.mark.parametrize(
+    ("label", "emotion"),
+    [("anger", "angry"), ("happiness", "happy"), ("Sadness", "sad"), ("fear", "fearful"), ("surprise", "surprised"),
+     ("disgust", "disgusted"), ("bored", "bored"), ("neutral", "neutral")],
+)  # fmt: skip
+def test_emotion_nouns_become_adjectives(folder, label, emotion):
+    assert load_corpus(folder(f"file_name,emotion\na.wav,{label}\n"))["emotion"] == [emotion]
+
+
+def test_emotion_map_names_the_labels_of_a_folder(folder):
+    root = folder("file_name,emotion\na.wav,W\nb.wav,L\n")
+    assert load_corpus(root, emotion_map={"W": "angry", "L": None})["emotion"] == ["angry", None]
+    with pytest.raises(ValueError, match=r"emotion_map\['W'\] is 'rage', not one of"):
+        load_corpus(root, emotion_map={"W": "rage"})
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("file_name,mood\na.wav,x\n", r"metadata\.csv: column 'mood' is not known; known are .*'emotion'"),
+        ("text\nhello\n", "column 'file_name' is missing"),
+        ("file_name,text,sentence\na.wav,x,y\n", "more than one column for text"),
+        ("file_name,text,text\na.wav,x,y\n", "more than one column for text"),
+        ("file_name,emotion\na.wav,angry\nb.wav,meh\n", r"line 3: emotion 'meh' is not one of .*'anger'.*emotion_map"),
+        ("file_name,pitch\na.wav,huge\n", r"line 2: pitch 'huge' is not one of \['low', 'normal', 'high'\]"),
+        ("file_name,age\na.wav,old\n", "line 2: age 'old' is not a whole number"),
+        ("file_name,age\na.wav,nan\n", "line 2: age 'nan' is not a whole number"),
+        ("file_name,text\na.wav,well, then\n", "line 2: its number of cells is not that of the header, 2"),
+        ("file_name,text\n,hello\n", "line 2: file_name is empty"),
+        ("file_name\n../a.wav\n", r"line 2: file_name '\.\./a\.wav' leads out of"),
+        ("file_name\nsub/../../a.wav\n", "leads out of"),
+        ("file_name\n/etc/passwd\n", "leads out of"),
+        ("file_name\n", "none of 0 rows is left: the table is empty"),
+        ("", "column 'file_name' is missing"),
+    ],
+)
+def test_mistakes_in_the_table_are_named(folder, table, message):
+    with pytest.raises(ValueError, match=message):
+        load_corpus(folder(table))
+
+
+def test_a_table_that_is_not_utf8_is_named_and_a_byte_order_mark_is_fine(folder):
+    with pytest.raises(ValueError, match=r"metadata\.csv is not UTF-8 .*at byte 21\): save it as UTF-8"):
+        load_corpus(folder("file_name,text\na.wav,\xe9t\xe9\n".encode("latin-1")))
+    assert load_corpus(folder("\ufefffile_name,text\r\na.wav,été\r\n".encode()))["text"] == ["été"]
+
+
+def test_bad_rows_are_left_out_named_and_counted_and_the_others_kept(folder, caplog):
+    root = folder(
+        "file_name,id\na.wav,1\ngone.wav,2\nempty.wav,3\ncut.wav,4\ncut.flac,5\nnoise.wav,6\nhush.wav,7\nb.wav,1\nb.wav,8\n",
+        ("a.wav", "b.wav", "cut.wav", "cut.flac"),
+    )
+    (root / "empty.wav").touch()
+    for name in ("cut.wav", "cut.flac"):
+        data = (root / name).read_bytes()
+        (root / name).write_bytes(data[: len(data) // 2])
+    (root / "noise.wav").write_bytes(b"this is not audio at all" * 40)
+    soundfile.write(root / "hush.wav", np.zeros(0), 16_000)
+    with caplog.at_level(logging.WARNING):
+        dataset, report = read_audiofolder(root)
+    assert dataset["id"] == ["1", "8"]
+    assert (report["rows"], report["kept"], len(report["left_out"])) == (9, 2, 7)
+    reasons = dict(
+        zip(
+            ["gone", "empty", "cut_wav", "cut_flac", "noise", "hush", "twice"],
+            report["left_out"].values(),
+            strict=True,
+        )
+    )
+    assert next(iter(report["left_out"])) == "line 3 (gone.wav)"
+    assert "missing" in reasons["gone"] and "empty" in reasons["empty"] and "no samples" in reasons["hush"]
+    assert "truncated" in reasons["cut_wav"] and "truncated" in reasons["cut_flac"]
+    assert "not readable as audio" in reasons["noise"] and reasons["twice"] == "id '1' is that of line 2"
+    assert "7 of 9 rows left out: line 3 (gone.wav): the file is missing" in caplog.text
+
+
+def test_the_warning_comes_again_from_the_cache(folder, caplog):
+    root = folder("file_name\na.wav\ngone.wav\n")
+    for _ in range(2):
+        caplog.clear()
+        assert len(load_corpus(root)) == 1
+        assert "1 of 2 rows left out" in caplog.text
+
+
+def test_nothing_left_is_an_error(folder):
+    with pytest.raises(ValueError, match=r"none of 1 rows is left: line 2 \(gone\.wav\): the file is missing"):
+        load_corpus(folder("file_name\ngone.wav\n"))
+
+
+def test_recordings_are_checked_once_until_table_or_folder_change(folder, monkeypatch):
+    root = folder("file_name\na.wav\nb.wav\n")
+    load_corpus(root)
+    checked = []
+    monkeypatch.setattr(
+        "xser.corpora.audiofolder.recording_seconds", lambda path: checked.append(path) or recording_seconds(path)
+    )
+    load_corpus(root)
+    assert not checked
+    (root / "b.wav").unlink()
+    assert load_corpus(root)["id"] == ["a"] and len(checked) == 2
+    (root / "metadata.csv").write_text("file_name,text\na.wav,hello\n")
+    assert load_corpus(root)["text"] == ["hello"] and len(checked) == 3
+
+
+SPEAKERS = "file_name,speaker\n" + "".join(f"{name}{i}.wav,{name}\n" for name in "abcd" for i in range(3))
+RECORDINGS = tuple(f"{name}{i}.wav" for name in "abcd" for i in range(3))
+
+
+def test_held_out_speakers_are_in_their_split_alone(folder):
+    corpus = load_corpus(folder(SPEAKERS, RECORDINGS), test_speakers=["b"], validation_fraction=0.2)
+    assert list(corpus) == ["train", "validation", "test"]
+    assert set(corpus["test"]["speaker"]) == {"b"} and set(corpus["test"]["split"]) == {"test"}
+    assert [len(part) for part in corpus.values()] == [6, 3, 3]
+    assert not set(corpus["train"]["speaker"]) & set(corpus["validation"]["speaker"])
+    assert all(part.features == FEATURES for part in corpus.values())
+
+
+def test_speakers_can_be_named_for_validation(folder):
+    root = folder(SPEAKERS, RECORDINGS)
+    corpus = load_corpus(root, test_speakers=["b"], validation_speakers=["d"])
+    assert set(corpus["validation"]["speaker"]) == {"d"} and set(corpus["train"]["speaker"]) == {"a", "c"}
+    assert set(load_corpus(root, split="test", test_speakers=["b"])["speaker"]) == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"test_speakers": ["x", "b"]}, r"test_speakers \['x'\] do not exist; there are \['a', 'b', 'c', 'd'\]"),
+        ({"test_speakers": "b"}, "test_speakers is 'b': give a list"),
+        ({"test_speakers": ["b"], "validation_speakers": ["b"]}, r"\['b'\] stand in test_speakers and in validation"),
+        ({"test_speakers": ["b"], "validation_fraction": 1.5}, "validation_fraction is 1.5"),
+        ({"test_speakers": ["b"], "validation_speakers": ["a"], "validation_fraction": 0.1}, "give one of the two"),
+        ({"test_speakers": ["a", "b"], "validation_speakers": ["c", "d"]}, "nothing is left to train on"),
+        ({"test_speakers": ["a", "b", "c", "d"]}, "nothing is left to train on"),
+    ],
+)
+def test_wrong_speakers_are_refused(folder, options, message):
+    with pytest.raises(ValueError, match=message):
+        load_corpus(folder(SPEAKERS, RECORDINGS), **options)
+
+
+def test_speakers_that_are_not_known_cannot_be_held_out(folder):
+    with pytest.raises(ValueError, match="1 of 2 rows have no speaker"):
+        hold_out(load_corpus(folder("file_name,speaker\na.wav,x\nb.wav,\n")), ["x"])
+
+
+def test_the_column_split_is_kept_and_shared_speakers_are_named(folder, caplog):
+    root = folder("file_name,speaker,split\na.wav,x,train\nb.wav,x,test\n")
+    corpus = load_corpus(root)
+    assert {name: part["id"] for name, part in corpus.items()} == {"train": ["a"], "test": ["b"]}
+    assert "1 speakers are in more than one split" in caplog.text and "['x']" in caplog.text
+    with pytest.raises(ValueError, match=r"no split 'dev'; it has \['train', 'test'\]"):
+        load_corpus(root, split="dev")
+    with pytest.raises(ValueError, match="'split' holds splits already"):
+        load_corpus(root, test_speakers=["x"])
+
+
+def test_a_split_for_some_rows_only_is_refused(folder):
+    with pytest.raises(ValueError, match="'split' is empty in 1 of 2 rows"):
+        load_corpus(folder("file_name,split\na.wav,train\nb.wav,\n"))
+
+
+def test_a_folder_without_splits_is_all_train(folder):
+    root = folder("file_name\na.wav\nb.wav\n")
+    assert len(load_corpus(root, split="train")) == 2
+    with pytest.raises(ValueError, match="has no split 'test': it has no splits"):
+        load_corpus(root, split="test")
+
+
+def test_limit_is_taken_evenly_over_a_sorted_table(folder):
+    assert load_corpus(folder(SPEAKERS, RECORDINGS), limit=4)["speaker"] == ["a", "b", "c", "d"]
+
+
+def test_what_is_no_corpus_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="'espek' is neither one of"):
+        load_corpus("espek")
+    with pytest.raises(FileNotFoundError, match="neither one of"):
+        load_corpus(tmp_path)
+
+
+def test_make_row_refuses_what_is_no_column():
+    with pytest.raises(ValueError, match=r"\['speakr'\] are no columns"):
+        make_row(speakr="x")
+    with pytest.raises(ValueError, match=r"\['loudness'\] are no columns"):
+        make_row(descriptors={"loudness": "loud"})
+
+
+def test_prepare_writes_a_folder_that_loads_and_a_report(folder, tmp_path, capsys):
+    root = folder(SPEAKERS.replace("a0.wav", "gone.wav"), RECORDINGS)
+    out = tmp_path / "prepared"
+    main(["prepare", str(root), "--out", str(out), "--test_speakers", "b", "--validation_fraction", "0.2"])
+    report = json.loads((out / "report.json").read_text())
+    assert json.loads(capsys.readouterr().out) == report
+    assert report["left_out"] == {"line 2 (gone.wav)": "the file is missing"}
+    assert report["splits"]["test"] == {"rows": 3, "hours": 0.0, "speakers": 1, "emotions": {"not known": 3}}
+    direct = load_corpus(root, test_speakers=["b"], validation_fraction=0.2)
+    saved = load_corpus(out)
+    for split, rows in direct.items():
+        assert saved[split].remove_columns("audio").to_list() == rows.remove_columns("audio").to_list()
+        recordings = [Path(row["audio"]["path"]).read_bytes() for row in rows]
+        assert [row["audio"]["bytes"] for row in saved[split]] == recordings  # so the folder can be moved
+    assert len(load_corpus(out, split="test", limit=2)) == 2
+    with pytest.raises(ValueError, match=r"is prepared already: \['test_speakers'\] do not apply"):
+        load_corpus(out, test_speakers=["a"])
+    assert not list(tmp_path.glob("prepared.partial*"))
+
+
+@pytest.mark.parametrize("source", ["no/such/folder", "espek"])
+def test_prepare_ends_with_a_message_and_leaves_nothing(tmp_path, capsys, source):
+    with pytest.raises(SystemExit) as stop:
+        main(["prepare", source, "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2 and f"corpus '{source}' is neither" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_prepare_never_overwrites(folder, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["prepare", str(folder("file_name\na.wav\n")), "--out", str(tmp_path)])
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_prepare_espeak_from_the_command_line(tmp_path):
+    pytest.importorskip("espeakng_loader", reason="synthesis needs pip install xser[espeak]")
+    command = [
+        sys.executable,
+        "-m",
+        "xser.corpora",
+        "prepare",
+        "espeak",
+        "--out",
+        str(tmp_path / "out"),
+        "--limit",
+        "6",
+    ]
+    environment = {**os.environ, "XSER_CACHE": str(tmp_path / "cache")}
+    subprocess.run([*command, "--split", "test"], check=True, env=environment, cwd=tmp_path, capture_output=True)
+    dataset = load_corpus(tmp_path / "out")
+    assert len(dataset) == 6 and dataset.features == FEATURES
+    assert dataset.to_list() == load_corpus("espeak", "test", limit=6, cache_dir=tmp_path / "cache").to_list()
+
+
+@pytest.mark.skipif(not (SHARED / "nemo").is_dir(), reason="nEMO is not beside this checkout")
+def test_nemo_loads_with_two_speakers_held_out(cache):
+    corpus = load_corpus(SHARED / "nemo", test_speakers=["EB0", "WR0"])
+    assert sum(len(part) for part in corpus.values()) == 3_775
+    assert set(corpus["test"]["speaker"]) == {"EB0", "WR0"}
+    emotions = {"angry", "fearful", "happy", "sad", "surprised", "neutral"}
+    assert set(corpus["train"]["emotion"]) == emotions == set(corpus["test"]["emotion"])
+
+
+@pytest.mark.skipif(not (SHARED / "speechocean").is_dir(), reason="speechocean762 is not beside this checkout")
+def test_speechocean_loads_without_emotions(cache):
+    dataset = load_corpus(SHARED / "speechocean")
+    assert len(dataset) == 1_625 and set(dataset["emotion"]) == {None}
+    assert len(set(dataset["speaker"])) == 125 and min(dataset["duration"]) > 0
