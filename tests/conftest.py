@@ -33,27 +33,27 @@ SENTENCES = [
     "they came home late last night",
     "we won the game",
 ]
-TINY_AUDIO = dict(
-    hidden_size=32,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=48,
-    conv_dim=(16, 16, 16),
-    conv_kernel=(10, 8, 4),
-    conv_stride=(5, 16, 4),
-    num_feat_extract_layers=3,
-    num_conv_pos_embeddings=8,
-    num_conv_pos_embedding_groups=4,
-    mask_time_prob=0.0,
-)
-TINY_TEXT = dict(
-    hidden_size=32,
-    intermediate_size=48,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=2048,
-)
+TINY_AUDIO = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "conv_dim": (16, 16, 16),
+    "conv_kernel": (10, 8, 4),
+    "conv_stride": (5, 16, 4),
+    "num_feat_extract_layers": 3,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 4,
+    "mask_time_prob": 0.0,
+}
+TINY_TEXT = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 2048,
+}
 AUDIO_MODELS = {
     "hubert": (HubertConfig, HubertModel),
     "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
@@ -64,11 +64,11 @@ TEXT_MODELS = {
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),
     "mistral": (MistralConfig, MistralForCausalLM),
 }
-SMALL = dict(
-    content_bottleneck={"latent_size": 8, "hidden_size": 16},
-    descriptor_bottleneck={"latent_size": 4, "hidden_size": 16},
-    ctc_weight=0.3,
-)
+SMALL = {
+    "content_bottleneck": {"latent_size": 8, "hidden_size": 16},
+    "descriptor_bottleneck": {"latent_size": 4, "hidden_size": 16},
+    "ctc_weight": 0.3,
+}
 
 
 def save_audio_backbone(directory, kind="hubert", norm="group"):
@@ -85,7 +85,7 @@ def save_text_backbone(directory, tokenizer, kind="llama"):
     """A tiny random language model, with its tokenizer, as an ordinary folder."""
     torch.manual_seed(0)
     config_class, model_class = TEXT_MODELS[kind]
-    ids = dict(bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    ids = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     model_class(config_class(vocab_size=len(tokenizer), **TINY_TEXT, **ids)).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory

@@ -1,7 +1,7 @@
 """The sampler: exact shares, nothing dropped, the same utterances however a run is cut up."""
 
 from collections import Counter
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 import pytest
@@ -59,8 +59,8 @@ def test_every_epoch_of_a_stream_holds_every_utterance_and_no_batch_is_short(num
     stream = UtteranceStream(np.arange(num) % 5, batch_size, seed, "asr", window)
     batches = [stream.batch(number) for number in range(3 * stream.batches_per_epoch)]
     assert all(len(batch) == batch_size for batch in batches)
-    assert set(sum(batches[: stream.batches_per_epoch], [])) == set(range(num))
-    counts = Counter(sum(batches, []))
+    assert set(chain(*batches[: stream.batches_per_epoch])) == set(range(num))
+    counts = Counter(chain(*batches))
     assert max(counts.values()) - min(counts.get(index, 0) for index in range(num)) <= 1 + batch_size // num + 1
     other = UtteranceStream(np.arange(num) % 5, batch_size, seed, "asr", window)
     for number in reversed(range(len(batches))):  # any batch, in any order of asking
@@ -117,7 +117,7 @@ def test_processes_and_accumulation_cut_the_same_global_batches(num_replicas, ac
     for step, batch in enumerate(whole):
         micro = [part[step * accumulation + i] for i in range(accumulation) for part in parts]
         assert len({tuple(dict.fromkeys(key.task for key in keys)) for keys in micro}) == 1  # the same on every rank
-        assert sorted(sum(micro, [])) == sorted(batch)
+        assert sorted(chain(*micro)) == sorted(batch)
 
 
 def test_resumed_sampler_goes_on_where_it_stopped():

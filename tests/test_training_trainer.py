@@ -155,6 +155,7 @@ def test_resumed_training_has_the_losses_of_the_uninterrupted_one(make_trainer, 
         "gradient_accumulation_steps": 2,
         "save_strategy": "steps",
         "save_steps": 4,
+        "save_total_limit": 9,
         "dataloader_num_workers": num_workers,
     }
     config = {"lora": {"dropout": 0.2}}  # so that the random state matters too
@@ -232,7 +233,13 @@ def test_a_checkpoint_holds_model_and_processor(make_trainer, tmp_path):
 
 
 def test_a_thin_checkpoint_holds_what_was_trained_and_can_be_resumed(make_trainer, tmp_path):
-    options = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "thin_checkpoints": True}
+    options = {
+        "max_steps": 4,
+        "save_strategy": "steps",
+        "save_steps": 2,
+        "save_total_limit": 9,
+        "thin_checkpoints": True,
+    }
     whole = make_trainer(**options)
     whole.train()
     weights = load_file(tmp_path / "run" / "checkpoint-2" / "model.safetensors")
