@@ -154,7 +154,9 @@ def test_without_a_split_all_are_given(tmp_path, synthesiser):
 
 def test_a_build_killed_midway_leaves_nothing_that_is_taken_for_whole(tmp_path, synthesiser):
     code = "import sys; from xser.corpora import load_corpus; load_corpus('espeak', 'train', 5000, sys.argv[1])"
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE, bufsize=0) as process:
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # nobody tidies up after what is killed
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, bufsize=0) as process:
         seen = b""
         while b"/5000" not in seen:  # the progress bar: it is at work
             seen += process.stderr.read(64)

@@ -1,0 +1,123 @@
+"""Configurations: the file sets, the command line wins, and what contradicts itself is refused by name."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from xser.training.arguments import DataArguments, ModelArguments, parse_config, read_yaml, resolved_config
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str) -> str:
+        path = tmp_path / "config.yaml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+MINIMAL = "{output_dir: run, data: espeak, audio_model: a, text_model: t, use_cpu: true}"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_is_read_and_its_resolved_form_gives_the_same_run(path, write):
+    data = [] if "data" in read_yaml(path) else ["--data", "somewhere"]
+    groups = parse_config([str(path), *data, "--use_cpu", "true", "--bf16", "false"])
+    resolved = resolved_config(*groups)
+    again = parse_config([write(yaml.safe_dump(resolved))])
+    assert resolved_config(*again) == resolved
+    assert groups[:2] == again[:2]
+
+
+def test_command_line_wins_over_the_file(write):
+    path = write(MINIMAL[:-1] + ", learning_rate: 1e-4, lora: {rank: 4}, emotions: [angry, sad], train_limit: 5}")
+    tokens = ["--learning_rate=2e-3", "--lora", "{rank: 16, alpha: 3e1}", "--emotions", "happy", "bored", "calm"]
+    tokens += ["--train_limit", "null", "--content-bottleneck", '{"beta": 1e-05}', "--max_steps", "-1"]
+    model, data, training = parse_config([path, *tokens])
+    assert training.learning_rate == 2e-3 and training.max_steps == -1
+    assert model.lora == {"rank": 16, "alpha": 30.0} and model.content_bottleneck == {"beta": 1e-5}
+    assert model.emotions == ["happy", "bored", "calm"] and data.train_limit is None
+
+
+def test_numbers_of_the_file_have_the_type_of_their_field(write):
+    _, _, training = parse_config([write(MINIMAL[:-1] + ", learning_rate: 1e-4, task_weights: {asr: 1e-1}}")])
+    assert training.learning_rate == 1e-4 and training.task_weights == {"asr": 0.1} and training.tasks == ["asr"]
+
+
+def test_only_given_options_reach_the_model_config(write):
+    model, _, _ = parse_config([write(MINIMAL[:-1] + ", lora: false, emphasis: false, descriptors: {}}")])
+    assert model.config_options == {"lora": None, "emphasis": False, "descriptors": {}}
+
+
+@pytest.mark.parametrize(
+    ("addition", "message"),
+    [
+        ("leaning_rate: 1", "unknown key 'leaning_rate'; the nearest is 'learning_rate'"),
+        ("learning_rate: fast", "learning_rate.*invalid float value: 'fast'"),
+        ("max_steps: 3.5", "max_steps.*'3.5'"),
+        ("max_steps: [1, 2]", "max_steps takes one value"),
+        ("max_steps: 1, max_steps: 2", "max_steps.*more than once"),
+        ("model: m", "model is 'm'.*audio_model, text_model was given too"),
+        ("lora: 5", "lora is 5; it must be a mapping"),
+        ("disentangled: false, descriptor_bottleneck: {beta: 0.1}", "descriptor_bottleneck.*disentangled is false"),
+        ("task_weights: {translate: 1}", "task_weights names 'translate'"),
+        ("task_weights: {asr: -1}", r"task_weights\['asr'\] is -1"),
+        ("task_weights: {asr: 0}", "no task has a weight above 0"),
+        ("task_weights: {asr: 1}, schedule: joint", "schedule 'joint' wants all of"),
+        ("schedule: random", "schedule is 'random'"),
+        ("max_minutes: 0", "max_minutes is 0"),
+        ("test_speakers: [a], eval_split: test", "test_speakers and eval_split are both given"),
+        ("asr_corpus_options: {seed: 1}", "without asr_data"),
+        ("task_weights: {describe: 1}, asr_data: espeak", "asr_data is 'espeak', but asr is not trained"),
+        ("task_weights: {describe: 1}, ctc_weight: 0.3", "ctc_weight is 0.3, but asr"),
+        ("export_backbones: true", "export_backbones is true, but freeze"),
+        ("predict_with_generate: false", "predict_with_generate is False; it must be True"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(write, addition, message):
+    with pytest.raises(ValueError, match=message):
+        parse_config([write(f"{MINIMAL[:-1]}, {addition}}}")])
+
+
+@pytest.mark.parametrize("key", ["data", "output_dir", "audio_model"])
+def test_what_is_missing_is_named(write, key):
+    config = yaml.safe_load(MINIMAL)
+    del config[key]
+    with pytest.raises(ValueError, match=f"{key} missing|{key} is missing"):
+        parse_config([write(yaml.safe_dump(config))])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (["--modle", "x"], "command line: unknown key 'modle'; the nearest is 'model'"),
+        (["stray"], "'stray' belongs to no key"),
+        (["--max_steps", "3", "4"], "max_steps takes one value"),
+        (["--lora", "{rank"], "lora is '{rank', which is not YAML"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_named(write, tokens, message):
+    with pytest.raises(ValueError, match=message):
+        parse_config([write(MINIMAL), *tokens])
+
+
+@pytest.mark.parametrize(("text", "message"), [("- a\n", "must hold 'key: value' lines"), ("a: [", "is not YAML")])
+def test_a_file_that_is_no_configuration_is_refused(write, text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_config([write(text)])
+
+
+def test_a_checkpoint_may_have_its_tower_unfrozen(write):
+    model, _, _ = parse_config([write("{output_dir: run, data: espeak, model: m, freeze_audio_tower: false}")])
+    assert model.config_options == {"freeze_audio_tower": False}
+
+
+def test_no_argument_lacks_help():
+    for group in (ModelArguments, DataArguments):
+        assert all(field.metadata.get("help") for field in dataclasses.fields(group))
