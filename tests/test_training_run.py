@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,10 @@ SYSTEMS = ("baseline", "alternating", "disentangled", "sys3", "sys4")
 def overrides(tiny_backbone_folders, tmp_path_factory):
     """Tiny backbones, tones for data and a few steps, for any config that builds on backbones."""
     root = tmp_path_factory.mktemp("data")
-    audio, text = map(str, tiny_backbone_folders)
+    audio, text = str(root / "audio"), str(tiny_backbone_folders[1])
+    shutil.copytree(tiny_backbone_folders[0], audio)
+    config = json.loads((root / "audio" / "config.json").read_text())
+    (root / "audio" / "config.json").write_text(json.dumps({**config, "layerdrop": 0.0}))  # for the unfrozen tower
     return {
         "audio_model": audio,
         "text_model": text,

@@ -92,6 +92,7 @@ def test_unfrozen_backbones_move_too(make_trainer):
     snapshots = Snapshots()
     config = {"freeze_audio_tower": False, "freeze_language_model": False}
     trainer = make_trainer(config, callbacks=[snapshots], learning_rate=1e-2)
+    trainer.model.config.audio_config.layerdrop = 0.0
     trainer.train()
     unmoved = {name for name in snapshots.weights[0] if name not in snapshots.moved(0, 2)}
     assert unmoved <= {"model.audio_tower.masked_spec_embed"}  # SpecAugment is off
