@@ -164,6 +164,7 @@ class XSERModel(XSERPreTrainedModel):
     def __init__(self, config: XSERConfig, audio_tower: PreTrainedModel | None = None):
         super().__init__(config)
         self.audio_tower = audio_tower or AutoModel.from_config(config.audio_config)
+        self.audio_tower.config.layerdrop = 0.0  # a dropped layer would be missing from the mix
         for layer in self.audio_tower.feature_extractor.conv_layers:
             if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
                 layer.layer_norm = MaskedGroupNorm.of(layer.layer_norm)

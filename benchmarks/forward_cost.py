@@ -2,8 +2,8 @@
 
     python benchmarks/forward_cost.py --model checkpoints/xser-tiny --output docs/results/forward-cost.json
 
-The backbones alone are given what they are given inside XSER: the tower the same waveforms, the language model as many
-positions. Runs take turns, so that a slow moment of the machine falls on all.
+The backbones alone, without LoRA, are given what they are given inside XSER: the tower the same waveforms, the
+language model as many positions. Runs take turns, so that a slow moment of the machine falls on all.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from transformers import AutoModel, AutoModelForCausalLM
 
 from xser import XSERForEmotionDescription, XSERProcessor
 from xser.corpora import load_corpus
@@ -39,18 +40,18 @@ def main() -> None:
     arguments = parser.parse_args()
     model = XSERForEmotionDescription.from_pretrained(arguments.model, dtype=torch.float32).eval()
     processor = XSERProcessor.from_pretrained(arguments.model)
+    audio_tower = AutoModel.from_config(model.config.audio_config).eval()  # untrained: weights make no difference
+    language_model = AutoModelForCausalLM.from_config(model.config.text_config).eval()
     recordings = list(load_corpus("espeak", split="test", limit=arguments.batch_size)["audio"])
 
     rows = []
     for task in ("asr", "describe"):
         inputs = processor(recordings, task=task)
-        embeds = torch.randn(*inputs["input_ids"].shape, model.language_model.config.hidden_size)
+        embeds = torch.randn(*inputs["input_ids"].shape, language_model.config.hidden_size)
 
         def backbones(inputs=inputs, embeds=embeds):
-            model.model.audio_tower(
-                inputs["input_values"], attention_mask=inputs["input_values_mask"], output_hidden_states=True
-            )
-            model.language_model(inputs_embeds=embeds, attention_mask=inputs["attention_mask"])
+            audio_tower(inputs["input_values"], attention_mask=inputs["input_values_mask"], output_hidden_states=True)
+            language_model(inputs_embeds=embeds, attention_mask=inputs["attention_mask"])
 
         def whole(inputs=inputs):
             model(**inputs)

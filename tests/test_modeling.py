@@ -106,6 +106,16 @@ def test_a_config_may_unfreeze_the_backbones_for_pretraining(tiny_backbone_folde
     assert "language_model.model.embed_tokens.weight" in names
 
 
+def test_an_unfrozen_tower_drops_no_layer(tiny_backbone_folders, waves):
+    model, processor = XSERForEmotionDescription.from_backbones(
+        *map(str, tiny_backbone_folders), freeze_audio_tower=False, **SMALL
+    )
+    assert model.config.audio_config.layerdrop > 0  # HuBERT's own default
+    model.train()
+    for _ in range(8):
+        assert model(**asr_batch(processor, waves[:1])).loss.isfinite()
+
+
 def test_asr_hears_content_alone(tiny_pair, waves):
     model, processor = tiny_pair
     model.train()
