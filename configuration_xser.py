@@ -37,6 +37,8 @@ class XSERConfig(PreTrainedConfig):
         disentangled (`bool`): two streams; off, one stream serves both tasks (`baseline`, `alternating`).
         freeze_audio_tower, freeze_language_model (`bool`): off only to pretrain backbones.
         ctc_weight (`float`): weight of a CTC loss over UTF-8 bytes on the content stream; 0 for no CTC head.
+        level_weight (`float`): weight of a classification of each descriptor's level on the descriptor stream alone,
+            which teaches that stream what to hear long before the language model reads it; 0 for no such head.
         content_token_id, descriptor_token_id (`int`): placeholders, which may lie beyond the vocabulary.
         min_audio_seconds, max_audio_seconds (`float`): shorter is `too_short`, longer is refused.
         silence_dbfs (`float`): a recording whose RMS lies below is `no_speech`.
@@ -68,6 +70,7 @@ class XSERConfig(PreTrainedConfig):
     freeze_audio_tower: bool = True
     freeze_language_model: bool = True
     ctc_weight: float | int = 0.0
+    level_weight: float | int = 0.0
     content_token_id: int | None = None
     descriptor_token_id: int | None = None
     min_audio_seconds: float | int = 0.1
@@ -115,6 +118,10 @@ class XSERConfig(PreTrainedConfig):
             )
         _require(self.frame_stack >= 1, "frame_stack", self.frame_stack, "at least 1")
         _require(self.ctc_weight >= 0, "ctc_weight", self.ctc_weight, "0 or more")
+        _require(self.level_weight >= 0, "level_weight", self.level_weight, "0 or more")
+        if self.level_weight > 0:
+            needs = "0 where disentangled is false or descriptors is empty: it classifies them on their own stream"
+            _require(self.disentangled and bool(self.descriptors), "level_weight", self.level_weight, needs)
         _require(
             0 < self.min_audio_seconds < self.max_audio_seconds,
             "min_audio_seconds, max_audio_seconds",

@@ -1,7 +1,7 @@
 """The loss terms on answers. Each is a mean over an utterance first, then over utterances, so that it does not depend
 on how utterances are grouped into batches, steps or processes.
 
-Shapes: B batch, P tokens, T frames, U bytes, V vocabulary.
+Shapes: B batch, P tokens, T frames, U bytes, V vocabulary, K descriptors.
 """
 
 import torch
@@ -49,3 +49,17 @@ def byte_ctc_loss(logits: torch.Tensor, frame_mask: torch.Tensor, ctc_labels: to
         zero_infinity=True,
     )
     return (nats / lengths.clamp(min=1)).sum() / (lengths > 0).sum().clamp(min=1)
+
+
+def level_loss(logits: list[torch.Tensor], level_labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each descriptor's level in nats, mean over an utterance's known descriptors first.
+
+    Args:
+        logits: for each of K descriptors, (B, its levels).
+        level_labels: (B, K) indices of the levels, -100 where a level is not known.
+    """
+    nats = [
+        nn.functional.cross_entropy(each.float(), labels, ignore_index=IGNORE_INDEX, reduction="none")
+        for each, labels in zip(logits, level_labels.unbind(1), strict=True)
+    ]
+    return masked_mean(torch.stack(nats, 1), level_labels != IGNORE_INDEX)

@@ -23,7 +23,7 @@ from .bottleneck_xser import BottleneckOutput, GaussianLinear, LayerMix, Variati
 from .checkpoint_xser import LORA_KEY, XSERCheckpointMixin
 from .configuration_xser import XSERConfig
 from .decoding_xser import explain
-from .losses_xser import BYTE_CLASSES, IGNORE_INDEX, answer_loss, byte_ctc_loss
+from .losses_xser import BYTE_CLASSES, IGNORE_INDEX, answer_loss, byte_ctc_loss, level_loss
 
 if is_peft_available():
     from peft import LoraConfig, inject_adapter_in_model
@@ -47,14 +47,15 @@ class StreamOutput:
 
 @dataclass
 class XSEROutput(ModelOutput):
-    """`loss = lm_loss + beta_c * content_kl + beta_d * descriptor_kl + ctc_weight * ctc_loss`; a KL joins the sum only
-    where its stream is trained, and a term that did not occur is `None`."""
+    """`loss = lm_loss + beta_c * content_kl + beta_d * descriptor_kl + ctc_weight * ctc_loss + level_weight *
+    level_loss`; a KL joins the sum only where its stream is trained, and a term that did not occur is `None`."""
 
     loss: torch.FloatTensor | None = None
     lm_loss: torch.FloatTensor | None = None  # nats a token, mean an utterance first
     content_kl: torch.FloatTensor | None = None  # nats a frame
     descriptor_kl: torch.FloatTensor | None = None  # nats a frame
     ctc_loss: torch.FloatTensor | None = None  # nats a byte
+    level_loss: torch.FloatTensor | None = None  # nats a descriptor
     logits: torch.FloatTensor | None = None  # (B, P, V), with labels only from the token before the first answer on
     past_key_values: Cache | None = None
 
@@ -131,6 +132,23 @@ class XSERStream(nn.Module):
         lengths = -(-frame_mask.sum(-1) // self.adapter.frame_stack)
         mask = torch.arange(embeds.shape[1], device=embeds.device) < lengths.unsqueeze(-1)
         return StreamOutput(embeds, mask, frame_mask, bottleneck)
+
+
+class XSERLevelHead(nn.Module):
+    """Each descriptor's level from the descriptor stream alone (our addition, to teach that stream early on).
+
+    A descriptor has an attention over frames of its own, so that tone may look at the end and pitch at all of it.
+    """
+
+    def __init__(self, latent_size: int, descriptors: dict[str, list[str]]):
+        super().__init__()
+        self.attention = nn.Linear(latent_size, len(descriptors))
+        self.classifiers = nn.ModuleList([nn.Linear(latent_size, len(levels)) for levels in descriptors.values()])
+
+    def forward(self, z: torch.Tensor, frame_mask: torch.Tensor) -> list[torch.Tensor]:  # (B, T, Z) -> K x (B, levels)
+        scores = self.attention(z).float().masked_fill(~frame_mask.unsqueeze(-1), -torch.inf)
+        pooled = scores.softmax(1).to(z.dtype).transpose(1, 2) @ z  # (B, K, Z)
+        return [classifier(each) for classifier, each in zip(self.classifiers, pooled.unbind(1), strict=True)]
 
 
 class XSERPreTrainedModel(PreTrainedModel):
@@ -241,6 +259,9 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         self.ctc_head = None
         if config.ctc_weight > 0:
             self.ctc_head = nn.Linear(config.content_bottleneck["latent_size"], BYTE_CLASSES)
+        self.level_head = None
+        if config.level_weight > 0:
+            self.level_head = XSERLevelHead(config.descriptor_bottleneck["latent_size"], config.descriptors)
         self.post_init()
         self._freeze_backbones()
 
@@ -311,6 +332,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         loudness: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         ctc_labels: torch.LongTensor | None = None,
+        level_labels: torch.LongTensor | None = None,
         noise_seed: torch.LongTensor | None = None,
         **kwargs,
     ) -> XSEROutput:
@@ -322,6 +344,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             input_values, input_values_mask, loudness, noise_seed: see `XSERModel.forward`.
             labels: (B, P) the answer's tokens, -100 elsewhere.
             ctc_labels: (B, U) UTF-8 bytes of the transcript, -100 on padding.
+            level_labels: (B, K) index of each descriptor's level, -100 where it is not known.
         """
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
@@ -346,10 +369,12 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         )
         losses = {}
         if labels is not None:
-            losses = self._losses(outputs.logits, labels, streams, ctc_labels)
+            losses = self._losses(outputs.logits, labels, streams, ctc_labels, level_labels)
         return XSEROutput(logits=outputs.logits, past_key_values=outputs.past_key_values, **losses)
 
-    def _losses(self, logits, labels, streams: Mapping[str, StreamOutput], ctc_labels) -> dict[str, torch.Tensor]:
+    def _losses(
+        self, logits, labels, streams: Mapping[str, StreamOutput], ctc_labels, level_labels
+    ) -> dict[str, torch.Tensor]:
         """Every term of the loss, and their documented sum."""
         losses = {"lm_loss": answer_loss(logits, labels)}
         loss = losses["lm_loss"]
@@ -364,6 +389,11 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             content = streams[CONTENT]
             losses["ctc_loss"] = byte_ctc_loss(self.ctc_head(content.bottleneck.z), content.frame_mask, ctc_labels)
             loss = loss + self.config.ctc_weight * losses["ctc_loss"]
+        if self.level_head is not None and level_labels is not None and DESCRIPTORS in streams:
+            descriptors = streams[DESCRIPTORS]
+            levels = self.level_head(descriptors.bottleneck.z, descriptors.frame_mask)
+            losses["level_loss"] = level_loss(levels, level_labels)
+            loss = loss + self.config.level_weight * losses["level_loss"]
         return {"loss": loss, **losses}
 
     # ------------------------------------------------------------------ answering

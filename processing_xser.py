@@ -360,7 +360,8 @@ class XSERProcessor(ProcessorMixin):
             `input_ids`, `attention_mask` (B, L), padded on the left; `input_values` (B, S) float32, padded by zeros
             on the right; `input_values_mask` (B, S); `loudness` (B,) in dBFS, before normalisation.
             With targets, `labels` (B, L): the answer and eos, -100 elsewhere; for asr also `ctc_labels` (B, U): UTF-8
-            bytes, -100 elsewhere. With `return_prompts`, `prompt_input_ids` and `prompt_attention_mask` (B, L').
+            bytes, -100 elsewhere; for describe `level_labels` (B, K): the index of each descriptor's level, -100 where
+            it is not known. With `return_prompts`, `prompt_input_ids` and `prompt_attention_mask` (B, L').
             With `noise_seed`, that.
 
         Raises:
@@ -390,6 +391,8 @@ class XSERProcessor(ProcessorMixin):
             data["labels"], _ = _pad_left(labels, IGNORED)
             if task == "asr":
                 data["ctc_labels"], _ = _pad_right([np.array([*t.encode()], np.int64) for t in targets], IGNORED)
+            elif self.descriptors:
+                data["level_labels"] = np.array([self._level_indices(target) for target in targets], dtype=np.int64)
         if return_prompts:
             data["prompt_input_ids"], data["prompt_attention_mask"] = _pad_left(prompts, pad)
         values = [self.normalize(wave) for wave in waves]
@@ -434,6 +437,13 @@ class XSERProcessor(ProcessorMixin):
     def to_json_string(self) -> str:
         """As the base class does, but unsorted: the order of the descriptors is that of the answer."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def _level_indices(self, target: EmotionDescription) -> list[int]:
+        """Index of each descriptor's level, -100 where it is not known."""
+        return [
+            levels.index(target.levels[slot]) if slot in target.levels else IGNORED
+            for slot, levels in self.descriptors.items()
+        ]
 
     @property
     def model_input_names(self) -> list[str]:

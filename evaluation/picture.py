@@ -122,17 +122,9 @@ def _draw_pitch(axes: Axes, wave: np.ndarray) -> None:
     if len(voiced):
         median = float(np.median(voiced))
         axes.axhline(median, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
-        axes.annotate(
-            f"median {median:.0f} Hz",
-            (1, median),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=8,
-            color=GREY,
-        )
-        axes.set_ylim(0.8 * voiced.min(), 1.15 * voiced.max())
+        label = {"transform": axes.transAxes, "ha": "right", "va": "top", "fontsize": 8, "color": GREY}
+        axes.text(0.995, 0.98, f"median {median:.0f} Hz", **label)
+        axes.set_ylim(0.8 * voiced.min(), 1.25 * voiced.max())
     else:
         axes.text(0.5, 0.5, "no voiced sound", transform=axes.transAxes, ha="center", va="center", color=GREY)
         axes.set_yticks([])

@@ -1,6 +1,6 @@
 """What XSER does, in minutes: evaluate, explain, fine-tune (`make demo`, or `make demo AUDIO=recording.wav`).
 
-1. Evaluates the shipped model on synthetic sentences and voices' settings it has not heard, beside the best possible.
+1. Evaluates the shipped model on synthetic sentences that it has not heard, beside the best possible.
 2. Explains two of them, and your recording if you give one, and draws a picture.
 3. Fine-tunes for a minute on voices and accents it has never heard, and shows before and after.
 """

@@ -68,6 +68,7 @@ SMALL = {
     "content_bottleneck": {"latent_size": 8, "hidden_size": 16},
     "descriptor_bottleneck": {"latent_size": 4, "hidden_size": 16},
     "ctc_weight": 0.3,
+    "level_weight": 0.5,
 }
 
 

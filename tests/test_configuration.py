@@ -62,6 +62,11 @@ def test_configs_do_not_share_defaults():
         ({"content_token_id": 7, "descriptor_token_id": 7}, "two different ids"),
         ({"silence_dbfs": 3}, "silence_dbfs is 3"),
         ({"ctc_weight": -0.1}, "ctc_weight is -0.1"),
+        (
+            {"level_weight": 1.0, "disentangled": False},
+            "level_weight is 1.0; it must be 0 where disentangled is false",
+        ),
+        ({"level_weight": 1.0, "descriptors": {}}, "level_weight is 1.0"),
     ],
 )
 def test_wrong_values_are_refused_with_what_is_allowed(options, named):

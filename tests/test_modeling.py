@@ -6,6 +6,7 @@ from conftest import AUDIO_MODELS, SMALL, TEXT_MODELS, make_wave, save_audio_bac
 from torch import nn
 
 from xser import EmotionDescription, XSERForEmotionDescription
+from xser.losses_xser import level_loss
 
 DESCRIPTION = EmotionDescription({"pitch": "high", "speed": "slow"}, ("dog",), "sad")
 SEEDS = list(range(8))
@@ -134,7 +135,10 @@ def test_emotion_cannot_rewrite_content(tiny_pair, waves):
     assert not any(name.startswith("model.content") for name in names)
     assert any(name.startswith("model.descriptors") for name in names)
     torch.testing.assert_close(  # the content KL is logged, not trained
-        output.loss, output.lm_loss + model.config.descriptor_bottleneck["beta"] * output.descriptor_kl
+        output.loss,
+        output.lm_loss
+        + model.config.descriptor_bottleneck["beta"] * output.descriptor_kl
+        + model.config.level_weight * output.level_loss,
     )
     assert output.content_kl > 0 and not output.content_kl.requires_grad
 
@@ -198,6 +202,25 @@ def test_finite_gradients_under_bfloat16_autocast(tiny_pair, waves):
             loss = model(**batch).loss
         loss.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_levels_are_classified_on_the_descriptor_stream_alone(tiny_pair, waves):
+    model, processor = tiny_pair
+    batch = describe_batch(processor, waves[:2])
+    assert batch["level_labels"].tolist() == [[2, -100, 0, -100]] * 2  # pitch high, speed slow
+    model.train()(**batch).level_loss.backward()
+    assert {".".join(name.split(".")[:2]) for name in gradients(model) if name.startswith("model")} == {
+        "model.descriptors"
+    }
+    assert not any(name.startswith(("language_model", "ctc_head")) for name in gradients(model))
+
+
+def test_level_loss_is_a_mean_over_the_known_levels_of_an_utterance():
+    logits = [torch.randn(2, 3), torch.randn(2, 2)]
+    labels = torch.tensor([[1, 0], [2, -100]])
+    first, second = nn.functional.cross_entropy(logits[0], labels[:, 0], reduction="none")
+    other = nn.functional.cross_entropy(logits[1][:1], labels[:1, 1])
+    torch.testing.assert_close(level_loss(logits, labels), ((first + other) / 2 + second) / 2)
 
 
 def test_text_longer_than_its_audio_counts_no_ctc(tiny_pair):

@@ -74,6 +74,9 @@ class ModelArguments:
         default=None, metadata=_help("{rank, alpha, dropout, target_modules}; false for none")
     )
     ctc_weight: float | None = field(default=None, metadata=_help("weight of CTC on the content stream"))
+    level_weight: float | None = field(
+        default=None, metadata=_help("weight of classifying levels on the descriptor stream")
+    )
     disentangled: bool | None = field(default=None, metadata=_help("two streams, or one for both tasks"))
     freeze_audio_tower: bool | None = field(default=None, metadata=_help("false only to pretrain backbones"))
     freeze_language_model: bool | None = field(default=None, metadata=_help("false only to pretrain backbones"))

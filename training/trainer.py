@@ -19,7 +19,7 @@ from xser.training.collator import XSERCollator
 from xser.training.metrics import asr_metrics, describe_metrics
 from xser.training.sampler import TaskDataset, TaskInterleavingBatchSampler, TaskRows
 
-LOSS_TERMS = ("loss", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss")
+LOSS_TERMS = ("loss", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss", "level_loss")
 AUDIO_INPUTS = ("input_values", "input_values_mask", "loudness")
 
 
