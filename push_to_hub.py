@@ -3,7 +3,7 @@
     python push_to_hub.py --model checkpoints/xser-tiny --repo USER/NAME --dry_run --evaluation results.json
     python push_to_hub.py --model runs/mine/final --repo USER/NAME --private
 
-`--dry_run` does all but the upload. The login is the one of `hf auth login`, or the HF_TOKEN of the environment.
+`--dry_run` does all but the upload; `--output DIR` keeps what would be uploaded. The login is the one of `hf auth login`, or the HF_TOKEN of the environment.
 A `training.yaml` in the model's folder goes into the card: a list of stages with `data`, `command` and `seed`.
 """
 
@@ -31,11 +31,11 @@ from xser.evaluation.report import read_json, text_table
 
 CODE = Path(__file__).parent
 REQUIRED = ("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json")
-OPTIONAL = ("generation_config.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json")
+TRAINING = "training.yaml"
+OPTIONAL = (TRAINING, "generation_config.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json")
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
 OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack", "*.gguf", "*.onnx")
 TRAINER_STATE = ("training_args.bin", "optimizer.*", "scheduler.pt", "scaler.pt", "rng_state*.pth")  # stays at home
-TRAINING = "training.yaml"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -50,6 +50,7 @@ class PublishArguments:
     dry_run: bool = field(default=False, metadata={"help": "do all but the upload"})
     private: bool = field(default=False, metadata={"help": "make the repository a private one"})
     evaluation: list[str] = field(default_factory=list, metadata={"help": "files that eval.py wrote, for the card"})
+    output: str | None = field(default=None, metadata={"help": "also keep the assembled folder here"})
     license: str = field(default="apache-2.0", metadata={"help": "the model's licence, by the Hub's name for it"})
 
 
@@ -95,7 +96,7 @@ def assemble(arguments: PublishArguments, out: Path) -> None:
         config,
         _count_parameters(out),
         [_read_evaluation(path) for path in arguments.evaluation],
-        _read_training(source / TRAINING),
+        _read_training(out / TRAINING),
         [value for key, value in backbones.items() if value and key not in local],
         arguments.license,
     )
@@ -141,6 +142,9 @@ def main(arguments: PublishArguments) -> None:
         sizes = [path.stat().st_size for path in files]
         rows = [(str(path.relative_to(folder)), _readable(size)) for path, size in zip(files, sizes, strict=True)]
         print(text_table([*rows, (f"{len(files)} files", _readable(sum(sizes)))], (arguments.repo, "size")))
+        if arguments.output is not None:
+            replace_folder(folder, Path(arguments.output))
+            print(f"\nkept in {arguments.output}")
         if arguments.dry_run:
             print("\ndry run: nothing was uploaded")
             return
@@ -148,6 +152,21 @@ def main(arguments: PublishArguments) -> None:
         api.create_repo(arguments.repo, private=arguments.private, exist_ok=True)
         commit = api.upload_folder(repo_id=arguments.repo, folder_path=folder, commit_message="Upload XSER model")
         print(f"\nuploaded: {commit.commit_url}")
+
+
+def replace_folder(folder: Path, target: Path) -> None:
+    """Put a copy of `folder` in place of `target`, which is only taken away once the copy is complete.
+
+    Raises:
+        PublishError: `target` holds something that is no model.
+    """
+    if target.exists() and not (target / "config.json").is_file():
+        raise PublishError(f"--output {target} is there already and holds no model: give another folder")
+    beside = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(folder, beside)
+    shutil.rmtree(target, ignore_errors=True)
+    beside.rename(target)
 
 
 def _check_files(source: Path) -> None:

@@ -140,6 +140,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
 
     trainer = XSERTrainer(model, arguments, processor, data.train, data.eval)
     trainer.train(resume_from_checkpoint=checkpoint)
+    if arguments.final_dtype is not None:
+        model.to(getattr(torch, arguments.final_dtype))
     trainer.save_model(run / "final")
     if arguments.export_backbones and arguments.should_save:
         export_backbones(model, processor, run / "backbones")

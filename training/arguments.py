@@ -17,6 +17,7 @@ from xser.training.collator import TASKS
 
 NULL = "null"
 SCHEDULES = ("alternating", "joint")
+DTYPES = ("float32", "bfloat16", "float16")
 RETUNABLE = ("freeze_audio_tower",)  # may differ from the checkpoint's config
 MODEL_SOURCES = ("model", "audio_model", "text_model", "load_options")
 
@@ -160,6 +161,9 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
     thin_checkpoints: bool = field(
         default=False, metadata=_help("save what was trained only; backbones are read from where they came from")
     )
+    final_dtype: str | None = field(
+        default=None, metadata=_help("save, and evaluate, the final model in this dtype, such as bfloat16")
+    )
     export_backbones: bool = field(
         default=False, metadata=_help("write audio tower and language model as ordinary model folders at the end")
     )
@@ -203,6 +207,8 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
             raise ValueError(f"schedule 'joint' wants all of {list(TASKS)}, but task_weights is {self.task_weights}")
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise ValueError(f"max_minutes is {self.max_minutes}; it must be above 0")
+        if self.final_dtype not in (None, *DTYPES):
+            raise ValueError(f"final_dtype is {self.final_dtype!r}; it must be one of {list(DTYPES)}")
         for name in ("bucket_batches", "eval_max_new_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
