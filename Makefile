@@ -4,13 +4,14 @@
 # make lint      ruff alone
 # make results   measure the shipped model anew (docs/results/*.json), then make figures
 # make figures   the tables of README.md and docs/results.md, from docs/results/*.json
+# make checkpoint-code   put this version of the code beside the shipped model
 # make clean     remove caches and what the demo left; the environment and the runs stay
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test lint results figures clean
+.PHONY: install demo test lint results figures checkpoint-code clean
 
 install: $(STAMP)
 
@@ -41,6 +42,9 @@ results: install
 
 figures: install
 	$(BIN)/python -m xser.evaluation.figures
+
+checkpoint-code:
+	cp *_xser.py checkpoints/xser-tiny/
 
 clean:
 	rm -rf build demo .pytest_cache .ruff_cache .hypothesis

@@ -3,7 +3,8 @@
     python push_to_hub.py --model checkpoints/xser-tiny --repo USER/NAME --dry_run --evaluation results.json
     python push_to_hub.py --model runs/mine/final --repo USER/NAME --private
 
-`--dry_run` does all but the upload; `--output DIR` keeps what would be uploaded. The login is the one of `hf auth login`, or the HF_TOKEN of the environment.
+`--dry_run` does all but the upload; `--output DIR` keeps what would be uploaded. The login is the one of
+`hf auth login`, or the HF_TOKEN of the environment.
 A `training.yaml` in the model's folder goes into the card: a list of stages with `data`, `command` and `seed`.
 """
 

@@ -10,7 +10,7 @@ import yaml
 from safetensors.torch import load_file
 
 import xser
-from xser.push_to_hub import PublishArguments, PublishError, assemble, check_repo, load_as_stranger
+from xser.push_to_hub import PublishArguments, PublishError, assemble, check_repo, load_as_stranger, replace_folder
 
 ROOT = Path(xser.__file__).parent
 EVALUATION = {
@@ -154,3 +154,15 @@ def test_a_dry_run_loads_the_model_as_a_stranger_and_prints_what_would_go_up(sav
     loaded += "AutoModelForMultimodalLM: XSERForEmotionDescription, AutoProcessor: XSERProcessor"
     for line in (loaded, "the pipeline says", "model.safetensors", "modeling_xser.py", "README.md", "dry run"):
         assert line in done.stdout
+
+
+def test_the_assembled_folder_may_be_kept_in_place_of_a_model_but_of_nothing_else(saved, tmp_path):
+    out = publish(saved, tmp_path / "out")
+    target = tmp_path / "kept"
+    replace_folder(out, target)
+    (target / "stale.txt").write_text("of the model before")
+    replace_folder(out, target)
+    assert {path.name for path in target.iterdir()} == {path.name for path in out.iterdir()}
+    (tmp_path / "letters").mkdir()
+    with pytest.raises(PublishError, match="letters is there already and holds no model"):
+        replace_folder(out, tmp_path / "letters")
