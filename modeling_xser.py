@@ -143,7 +143,10 @@ class XSERLevelHead(nn.Module):
     def __init__(self, latent_size: int, descriptors: dict[str, list[str]]):
         super().__init__()
         self.attention = nn.Linear(latent_size, len(descriptors))
-        self.classifiers = nn.ModuleList([nn.Linear(latent_size, len(levels)) for levels in descriptors.values()])
+        self.classifiers = nn.ModuleList(
+            nn.Sequential(nn.Linear(latent_size, 64), nn.GELU(), nn.Linear(64, len(levels)))
+            for levels in descriptors.values()
+        )
 
     def forward(self, z: torch.Tensor, frame_mask: torch.Tensor) -> list[torch.Tensor]:  # (B, T, Z) -> K x (B, levels)
         scores = self.attention(z).float().masked_fill(~frame_mask.unsqueeze(-1), -torch.inf)
