@@ -1,4 +1,4 @@
-"""The shipped checkpoint is what the README says: small, complete, free of pickles, and of this version of the code."""
+"""The shipped checkpoint is what the README says: small, complete, free of pickles, of this version of the code."""
 
 import json
 from pathlib import Path
