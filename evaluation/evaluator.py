@@ -47,6 +47,7 @@ def evaluate_model(
             ua_bayes: over these very rows; both known for `espeak` alone.
             wer: word error rate over the corpus.
             descriptors: accuracy of each slot; emphasis counts where all its words are right.
+            slots: what was asked for: what the data set knows of some row, as training asks for what a row knows.
             status: how often each status came; left_out: rows that could not be evaluated, each with its reason.
             speech_seconds, wall_seconds, versions: what it took.
         and one prediction a row, in the order of `dataset`: `id`, `reference` and the explanation's own fields.
@@ -64,6 +65,7 @@ def evaluate_model(
     started = time.perf_counter()
     answers, left_out, speech_seconds = {}, [], 0.0
     transcribe = any(text is not None for text in dataset["text"])
+    slots = _known_slots(dataset, processor.schema)
     with tqdm(total=len(dataset), unit="utterance", desc="explaining", disable=not progress) as bar:
         for batch in _batches(dataset, batch_size):
             rows, waves = [], []
@@ -77,7 +79,7 @@ def evaluate_model(
                     rows.append((index, row))
                     waves.append((wave, SAMPLE_RATE))
             if waves:
-                explained = model.explain(waves, processor, batch_size=batch_size, transcript=transcribe)
+                explained = model.explain(waves, processor, batch_size=batch_size, slots=slots, transcript=transcribe)
                 answers.update((index, (row, answer)) for (index, row), answer in zip(rows, explained, strict=True))
                 speech_seconds += sum(len(wave) for wave, _ in waves) / SAMPLE_RATE
             bar.update(len(batch))
@@ -90,6 +92,7 @@ def evaluate_model(
         "n": len(predictions),
         **score(predictions, processor.schema),
         **_best_possible([answers[index][0] for index in sorted(answers)]),
+        "slots": slots,
         "status": dict(Counter(prediction["status"] for prediction in predictions)),
         "left_out": left_out,
         "speech_seconds": round(speech_seconds, 1),
@@ -143,6 +146,12 @@ def score(predictions: list[dict], schema: LabelSchema) -> dict:
         if known:
             accuracy[slot] = float(np.mean([_level(p, slot) == p["reference"]["descriptors"][slot] for p in known]))
     return {**figures, "descriptors": accuracy, "recall": recall, "n_of": {**n_of, "recall": n_of_recall}}
+
+
+def _known_slots(dataset: datasets.Dataset, schema: LabelSchema) -> list[str]:
+    """Slots of the schema that some row has a label for, and the emotion."""
+    known = {slot for row in dataset["descriptors"] for slot, level in (row or {}).items() if level is not None}
+    return [slot for slot in schema.slots if slot in known or slot == EMOTION]
 
 
 def _level(prediction: dict, slot: str) -> str | list[str] | None:
