@@ -7,11 +7,11 @@ from transformers import Pipeline
 from transformers.utils import logging
 
 from .audio_xser import SAMPLE_RATE, AudioError, is_recording, load_audio
+from .decoding_xser import ANSWER_KEYS
 
 logger = logging.get_logger(__name__)
 
 BATCH_SIZE = 8
-ANSWER_KEYS = ("status", "emotion", "scores", "descriptors", "emphasis", "transcript", "explanation")
 NAMED_FAILURES = 5  # in the closing warning; every one has its message in its own dict
 
 
