@@ -57,7 +57,6 @@ def tower_config() -> HubertConfig:
         activation_dropout=0.0,
         feat_proj_dropout=0.0,
         layerdrop=0.0,
-        initializer_range=0.07,  # near 1/sqrt(width): the usual 0.02 starts a narrow tower too quietly
         apply_spec_augment=False,
         mask_time_prob=0.0,
     )
