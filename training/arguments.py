@@ -154,6 +154,9 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
         default="alternating",
         metadata=_help("'alternating': one task a step, by weight; 'joint': all at every step, losses summed"),
     )
+    slot_dropout: float = field(
+        default=0.0, metadata=_help("probability that a description is asked for some of its slots only")
+    )
     bucket_batches: int = field(default=32, metadata=_help("batches that are sorted by duration together"))
     max_minutes: float | None = field(
         default=None, metadata=_help("stop training after so many minutes; model and evaluation are still written")
@@ -207,6 +210,8 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
             raise ValueError(f"schedule 'joint' wants all of {list(TASKS)}, but task_weights is {self.task_weights}")
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise ValueError(f"max_minutes is {self.max_minutes}; it must be above 0")
+        if not 0 <= self.slot_dropout <= 1:
+            raise ValueError(f"slot_dropout is {self.slot_dropout}; it must be from 0 to 1")
         if self.final_dtype not in (None, *DTYPES):
             raise ValueError(f"final_dtype is {self.final_dtype!r}; it must be one of {list(DTYPES)}")
         for name in ("bucket_batches", "eval_max_new_tokens"):

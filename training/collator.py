@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+from xser.grammar_xser import EmotionDescription
+
 TASKS = ("asr", "describe")
+KEPT = 1 / 3  # of the slots beside the emotion, where some are dropped
 
 
 @dataclass
@@ -13,12 +17,15 @@ class XSERCollator:
 
     Args:
         processor: the `XSERProcessor`.
+        slot_dropout: probability that a description is asked for only some of its known slots, drawn by the row's
+            noise seed. It teaches the model to answer any selection, and short answers weigh the emotion more.
         return_prompts: add `prompt_input_ids` and `prompt_attention_mask`, without any answer, for generation.
 
     Rows are those of `TaskDataset`. Which rows can be used for a task is decided before (`xser.training.data`).
     """
 
     processor: object
+    slot_dropout: float = 0.0
     return_prompts: bool = False
 
     def target(self, row: dict) -> object:
@@ -41,3 +48,12 @@ class XSERCollator:
             noise_seed=[row["noise_seed"] for row in rows],
         )
         return dict(batch)
+
+
+def drop_slots(description: EmotionDescription, probability: float, seed: int) -> EmotionDescription:
+    """With some probability, a third of the slots beside the emotion; a function of `seed`, and never empty."""
+    rng = np.random.default_rng(seed)
+    if description.emotion is None or rng.random() >= probability:
+        return description
+    levels = {slot: level for slot, level in description.levels.items() if rng.random() < KEPT}
+    return EmotionDescription(levels, description.emphasis if rng.random() < KEPT else None, description.emotion)

@@ -95,7 +95,7 @@ class XSERTrainer(Seq2SeqTrainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=XSERCollator(processor),
+            data_collator=XSERCollator(processor, slot_dropout=args.slot_dropout),
             train_dataset=TaskDataset(train_dataset or {}, args.seed),
             eval_dataset=eval_dataset,
             processing_class=processor,
@@ -130,7 +130,7 @@ class XSERTrainer(Seq2SeqTrainer):
 
     def get_eval_dataloader(self, eval_dataset: TaskRows) -> DataLoader:
         """Rows in order, with prompts for generation; processes share them."""
-        collator = replace(self.data_collator, return_prompts=True)
+        collator = replace(self.data_collator, slot_dropout=0.0, return_prompts=True)
         loader = DataLoader(
             eval_dataset, batch_size=self.args.eval_batch_size, collate_fn=collator, **self._loader_options()
         )
