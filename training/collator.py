@@ -32,7 +32,8 @@ class XSERCollator:
         """What the model is to answer: the transcript, or the description of the row's known labels."""
         if row["task"] == "asr":
             return row["text"]
-        return self.processor.schema.describe(row["emotion"], row["descriptors"])
+        description = self.processor.schema.describe(row["emotion"], row["descriptors"])
+        return drop_slots(description, self.slot_dropout, row["noise_seed"])
 
     def __call__(self, rows: list[dict]) -> dict[str, dict[str, torch.Tensor]]:
         tasks = dict.fromkeys(row["task"] for row in rows)
