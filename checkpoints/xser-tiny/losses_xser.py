@@ -1,0 +1,65 @@
+"""The loss terms on answers. Each is a mean over an utterance first, then over utterances, so that it does not depend
+on how utterances are grouped into batches, steps or processes.
+
+Shapes: B batch, P tokens, T frames, U bytes, V vocabulary, K descriptors.
+"""
+
+import torch
+from torch import nn
+
+from .bottleneck_xser import masked_mean
+
+IGNORE_INDEX = -100
+BLANK = 0  # of CTC; a byte b is class b + 1
+BYTE_CLASSES = 257
+
+
+def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the answers in nats a token, `-log q(y|z)` of the bottleneck's bound (Alemi et al. 2017).
+
+    Args:
+        logits: (B, P, V); position p predicts label p + 1.
+        labels: (B, P), -100 where there is no answer.
+    """
+    targets = labels[:, 1:]
+    nats = nn.functional.cross_entropy(
+        logits[:, :-1].float().transpose(1, 2), targets, ignore_index=IGNORE_INDEX, reduction="none"
+    )
+    return masked_mean(nats, targets != IGNORE_INDEX)
+
+
+def byte_ctc_loss(logits: torch.Tensor, frame_mask: torch.Tensor, ctc_labels: torch.Tensor) -> torch.Tensor:
+    """CTC (Graves et al. 2006) over UTF-8 bytes, which fits any language, in nats a byte.
+
+    An utterance with fewer frames than its text needs counts as zero.
+
+    Args:
+        logits: (B, T, 257).
+        frame_mask: (B, T), true on real frames.
+        ctc_labels: (B, U) bytes, -100 on padding.
+    """
+    lengths = (ctc_labels != IGNORE_INDEX).sum(-1)
+    nats = nn.functional.ctc_loss(
+        logits.float().log_softmax(-1).transpose(0, 1),
+        (ctc_labels + 1).clamp(min=0),
+        frame_mask.sum(-1),
+        lengths,
+        blank=BLANK,
+        reduction="none",
+        zero_infinity=True,
+    )
+    return (nats / lengths.clamp(min=1)).sum() / (lengths > 0).sum().clamp(min=1)
+
+
+def level_loss(logits: list[torch.Tensor], level_labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each descriptor's level in nats, mean over an utterance's known descriptors first.
+
+    Args:
+        logits: for each of K descriptors, (B, its levels).
+        level_labels: (B, K) indices of the levels, -100 where a level is not known.
+    """
+    nats = [
+        nn.functional.cross_entropy(each.float(), labels, ignore_index=IGNORE_INDEX, reduction="none")
+        for each, labels in zip(logits, level_labels.unbind(1), strict=True)
+    ]
+    return masked_mean(torch.stack(nats, 1), level_labels != IGNORE_INDEX)

@@ -1,0 +1,117 @@
+"""`pipeline("audio-emotion-explain")`: recordings in, emotions with their reasons out."""
+
+from collections.abc import Iterable, Iterator, Sized
+from itertools import islice
+
+from transformers import Pipeline
+from transformers.utils import logging
+
+from .audio_xser import SAMPLE_RATE, AudioError, is_recording, load_audio
+from .decoding_xser import ANSWER_KEYS
+
+logger = logging.get_logger(__name__)
+
+BATCH_SIZE = 8
+NAMED_FAILURES = 5  # in the closing warning; every one has its message in its own dict
+
+
+class XSERPipeline(Pipeline):
+    """Explains recordings by `model.explain`.
+
+    ```py
+    explain = pipeline("audio-emotion-explain", "USER/xser", trust_remote_code=True)
+    explain("speech.wav")["emotion"]
+    ```
+
+    `batch_size`, `slots` and `transcript` may be set here or at each call. Generation options are refused: answers are
+    decoded under the grammar.
+    """
+
+    _load_processor = True
+    _load_tokenizer = False
+    _load_feature_extractor = False
+    _load_image_processor = False
+    _load_video_processor = False
+
+    def _sanitize_parameters(self, slots=None, transcript=None, **unknown):
+        if unknown:
+            raise TypeError(f"unknown options {sorted(unknown)}: there are batch_size, slots and transcript")
+        options = {}
+        if slots is not None:
+            options["slots"] = self.processor.schema.check_slots(list(slots))
+        if transcript is not None:
+            options["transcript"] = bool(transcript)
+        return {}, options, {}
+
+    def __call__(self, inputs, batch_size: int | None = None, **options) -> dict | list[dict] | Iterator[dict]:
+        """Explain one recording or many.
+
+        Args:
+            inputs: one recording as `load_audio` takes it (path, bytes, `(array, rate)`, dict); a list of them; a
+                column of a data set; or a generator, which is read a batch at a time.
+            batch_size (`int`): recordings a pass, 8 by default; it does not change the answers.
+            slots (`list[str]`): what to ask for; all that the model knows by default.
+            transcript (`bool`): off saves time where no transcript is wanted.
+
+        Returns:
+            A dict for one recording, a list for a list or column, a generator for a generator. The keys of a dict are
+            `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores`, `descriptors`, `emphasis`, `transcript` and
+            `explanation`. Among many, a recording that cannot be used has the status `error`, the message in `error`,
+            and `None` elsewhere.
+
+        Raises:
+            AudioError: a single recording cannot be used.
+            ValueError, TypeError: an option or the input is not right.
+        """
+        batch_size = self._batch_size or BATCH_SIZE if batch_size is None else batch_size
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number, at least 1")
+        options = {**self._forward_params, **self._sanitize_parameters(**options)[1], "batch_size": batch_size}
+        if is_recording(inputs):
+            return self.postprocess(self.forward([self.preprocess(inputs)], **options))[0]
+        if hasattr(inputs, "column_names"):
+            raise TypeError(f"give one column of the data set, such as dataset['audio'], of {inputs.column_names}")
+        if not isinstance(inputs, Iterable) and not hasattr(inputs, "__getitem__"):
+            raise TypeError(f"{type(inputs).__name__} is neither a recording nor a list or generator of recordings")
+        answers = self._explain_each(iter(inputs), options)
+        return list(answers) if isinstance(inputs, Sized) else answers
+
+    def _explain_each(self, sources: Iterator, options: dict) -> Iterator[dict]:
+        """Answers in order, batch by batch; recordings that cannot be used cost no others."""
+        total, failures = 0, []
+        try:
+            while batch := list(islice(sources, options["batch_size"])):
+                waves, errors = {}, {}
+                for index, source in enumerate(batch):
+                    try:
+                        waves[index] = self.preprocess(source)
+                    except AudioError as error:
+                        errors[index] = str(error)
+                total += len(batch)
+                failures += errors.values()
+                answers = iter(self.postprocess(self.forward(list(waves.values()), **options)) if waves else ())
+                for index in range(len(batch)):
+                    failed = {**dict.fromkeys(ANSWER_KEYS), "status": "error", "error": errors.get(index)}
+                    yield failed if index in errors else next(answers)
+        finally:
+            if failures:
+                listed = "; ".join(failures[:NAMED_FAILURES]) + ("; …" if len(failures) > NAMED_FAILURES else "")
+                logger.warning(f"{len(failures)} of {total} recordings could not be used: {listed}")
+
+    def preprocess(self, source):
+        """Load one recording: its samples and rate."""
+        return load_audio(source, self.processor.max_audio_seconds), SAMPLE_RATE
+
+    def _forward(self, recordings: list, **options) -> list[dict]:
+        return self.model.explain(recordings, self.processor, **options)
+
+    def postprocess(self, answers: list[dict]) -> list[dict]:
+        return answers
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """Save the model, its code (this file included) and the processor."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory)
+
+
+__all__ = ["XSERPipeline"]
