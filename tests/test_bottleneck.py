@@ -85,6 +85,8 @@ def test_without_the_variational_part_there_is_no_kl():
     assert output.kl == 0 and output.logvar is None and torch.equal(output.z, output.mu)
 
 
-def test_masked_mean_of_utterances_without_positions_ignores_them():
-    values, mask = torch.tensor([[2.0, 4.0], [9.0, 9.0]]), torch.tensor([[True, True], [False, False]])
-    assert masked_mean(values, mask) == 3
+def test_masked_mean_does_not_depend_on_the_grouping_of_utterances():
+    values = torch.tensor([[2.0, 4.0], [9.0, 9.0], [6.0, 8.0], [1.0, 3.0]])
+    mask = torch.tensor([[True, True], [False, False], [True, False], [True, True]])
+    halves = (masked_mean(values[:2], mask[:2]) + masked_mean(values[2:], mask[2:])) / 2
+    assert masked_mean(values, mask) == halves == (3 + 0 + 6 + 2) / 4

@@ -30,15 +30,15 @@ class BottleneckOutput:
 
 
 def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean over real positions of each utterance, then over the utterances that have any.
+    """Mean over real positions of each utterance, then over utterances; one without any counts as zero.
+
+    So a mean over equal batches is the mean over all, however utterances are grouped.
 
     Args:
         values: (B, T) a number a position.
         mask: (B, T) true where real.
     """
-    counts = mask.sum(-1)
-    means = (values * mask).sum(-1) / counts.clamp(min=1)
-    return means.sum() / (counts > 0).sum().clamp(min=1)
+    return ((values * mask).sum(-1) / mask.sum(-1).clamp(min=1)).mean()
 
 
 def keyed_normal(seed: torch.Tensor, num_frames: int, latent_size: int) -> torch.Tensor:

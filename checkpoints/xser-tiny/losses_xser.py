@@ -48,11 +48,13 @@ def byte_ctc_loss(logits: torch.Tensor, frame_mask: torch.Tensor, ctc_labels: to
         reduction="none",
         zero_infinity=True,
     )
-    return (nats / lengths.clamp(min=1)).sum() / (lengths > 0).sum().clamp(min=1)
+    return (nats / lengths.clamp(min=1)).mean()
 
 
 def level_loss(logits: list[torch.Tensor], level_labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of each descriptor's level in nats, mean over an utterance's known descriptors first.
+
+    An utterance without any counts as zero.
 
     Args:
         logits: for each of K descriptors, (B, its levels).
