@@ -47,6 +47,14 @@ def test_thin_holds_what_was_trained_alone(tmp_path, tiny_pair):
     assert model.config.thin is False
 
 
+def test_a_thin_save_that_is_refused_leaves_the_model_as_it_was(tmp_path, tiny_pair):
+    model, _ = tiny_pair
+    model.config.text_model_id = None
+    with pytest.raises(ValueError, match="text_model_id"):
+        model.save_pretrained(tmp_path, thin=True)
+    assert model.config.thin is False
+
+
 def test_thin_and_full_answer_the_same(tmp_path, tiny_pair, waves):
     model, processor = tiny_pair
     randomise(model)

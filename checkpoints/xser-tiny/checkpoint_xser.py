@@ -141,10 +141,10 @@ class XSERCheckpointMixin:
         self.config.auto_map = dict(AUTO_MAP)
         self.config.custom_pipelines = {task: dict(spec) for task, spec in CUSTOM_PIPELINES.items()}
         was_thin, self.config.thin = self.config.thin, thin
-        if thin:
-            self.config._check_values()
-            kwargs["state_dict"] = kwargs.get("state_dict") or self._trained_state()
         try:
+            if thin:
+                self.config._check_values()
+                kwargs["state_dict"] = kwargs.get("state_dict") or self._trained_state()
             super().save_pretrained(save_directory, **kwargs)
         finally:
             self.config.thin = was_thin

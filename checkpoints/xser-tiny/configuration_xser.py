@@ -43,7 +43,6 @@ class XSERConfig(PreTrainedConfig):
         min_audio_seconds, max_audio_seconds (`float`): shorter is `too_short`, longer is refused.
         silence_dbfs (`float`): a recording whose RMS lies below is `no_speech`.
         thin (`bool`): the checkpoint holds what was trained, the backbones are read from their ids.
-        initializer_range (`float`): standard deviation of new linear layers.
 
     Raises:
         ValueError: a value that is not allowed, named with what is.
@@ -77,7 +76,6 @@ class XSERConfig(PreTrainedConfig):
     max_audio_seconds: float | int = 30.0
     silence_dbfs: float | int = -60.0
     thin: bool = False
-    initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
         if self.emotions is None:
