@@ -16,6 +16,7 @@ DEFAULT_DESCRIPTORS = {
 }
 DEFAULT_LORA = {"rank": 8, "alpha": 16, "dropout": 0.0, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
 BOTTLENECK_DEFAULTS = {"latent_size": 128, "hidden_size": 512, "beta": 1e-3, "variational": True}
+CTC_UNITS = ("byte", "token")
 AUDIO_MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
 
 
@@ -36,7 +37,9 @@ class XSERConfig(PreTrainedConfig):
             `descriptors` with `emphasis=False` leaves the emotion alone (`sys4`).
         disentangled (`bool`): two streams; off, one stream serves both tasks (`baseline`, `alternating`).
         freeze_audio_tower, freeze_language_model (`bool`): off only to pretrain backbones.
-        ctc_weight (`float`): weight of a CTC loss over UTF-8 bytes on the content stream; 0 for no CTC head.
+        ctc_weight (`float`): weight of a CTC loss on the content stream; 0 for no CTC head.
+        ctc_unit (`str`): what CTC spells the transcript in: `byte` (256 of UTF-8, which fit every language) or
+            `token` of the language model, which makes frames speak its own units; for small vocabularies.
         level_weight (`float`): weight of a classification of each descriptor's level on the descriptor stream alone,
             which teaches that stream what to hear long before the language model reads it; 0 for no such head.
         content_token_id, descriptor_token_id (`int`): placeholders, which may lie beyond the vocabulary.
@@ -69,6 +72,7 @@ class XSERConfig(PreTrainedConfig):
     freeze_audio_tower: bool = True
     freeze_language_model: bool = True
     ctc_weight: float | int = 0.0
+    ctc_unit: str = "byte"
     level_weight: float | int = 0.0
     content_token_id: int | None = None
     descriptor_token_id: int | None = None
@@ -116,6 +120,7 @@ class XSERConfig(PreTrainedConfig):
             )
         _require(self.frame_stack >= 1, "frame_stack", self.frame_stack, "at least 1")
         _require(self.ctc_weight >= 0, "ctc_weight", self.ctc_weight, "0 or more")
+        _require(self.ctc_unit in CTC_UNITS, "ctc_unit", self.ctc_unit, f"one of {CTC_UNITS}")
         _require(self.level_weight >= 0, "level_weight", self.level_weight, "0 or more")
         if self.level_weight > 0:
             needs = "0 where disentangled is false or descriptors is empty: it classifies them on their own stream"
@@ -146,6 +151,11 @@ class XSERConfig(PreTrainedConfig):
         """As its parent's, but unsorted: the order of the descriptors is that of the answer."""
         fields = self.to_diff_dict() if use_diff else self.to_dict()
         return json.dumps(self._encode_special_floats(fields), indent=2) + "\n"
+
+    @property
+    def num_ctc_units(self) -> int:
+        """Classes of CTC, without the blank."""
+        return 256 if self.ctc_unit == "byte" else self.text_config.vocab_size
 
     @property
     def schema(self) -> LabelSchema:

@@ -11,6 +11,7 @@ D width of the language model, V vocabulary.
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,7 +24,7 @@ from .bottleneck_xser import BottleneckOutput, GaussianLinear, LayerMix, Variati
 from .checkpoint_xser import LORA_KEY, XSERCheckpointMixin
 from .configuration_xser import XSERConfig
 from .decoding_xser import explain
-from .losses_xser import BYTE_CLASSES, IGNORE_INDEX, answer_loss, byte_ctc_loss, level_loss
+from .losses_xser import IGNORE_INDEX, answer_loss, ctc_loss, level_loss
 
 if is_peft_available():
     from peft import LoraConfig, inject_adapter_in_model
@@ -54,7 +55,7 @@ class XSEROutput(ModelOutput):
     lm_loss: torch.FloatTensor | None = None  # nats a token, mean an utterance first
     content_kl: torch.FloatTensor | None = None  # nats a frame
     descriptor_kl: torch.FloatTensor | None = None  # nats a frame
-    ctc_loss: torch.FloatTensor | None = None  # nats a byte
+    ctc_loss: torch.FloatTensor | None = None  # nats a unit (byte or token)
     level_loss: torch.FloatTensor | None = None  # nats a descriptor
     logits: torch.FloatTensor | None = None  # (B, P, V), with labels only from the token before the first answer on
     past_key_values: Cache | None = None
@@ -79,6 +80,21 @@ class MaskedGroupNorm(nn.GroupNorm):
         variance = ((groups - mean) ** 2 * mask).sum((2, 3), keepdim=True) / count
         normed = ((groups - mean) * torch.rsqrt(variance + self.eps)).flatten(1, 2)
         return (normed * self.weight.unsqueeze(-1) + self.bias.unsqueeze(-1)).to(hidden_states.dtype)
+
+
+def convolve_in_float32(conv: nn.Conv1d) -> None:
+    """Make a convolution compute in float32, whatever its weights' dtype, in place.
+
+    oneDNN, as torch 2.11 has it, gets bfloat16 convolutions of fewer than 16 channels a group wrong on CPUs with AMX:
+    not by rounding, the sums are others. A small tower's positional convolution is of that kind.
+    """
+    conv._conv_forward = partial(_convolve_in_float32, conv._conv_forward)
+
+
+def _convolve_in_float32(convolve, hidden_states, weight, bias):
+    with torch.autocast(hidden_states.device.type, enabled=False):
+        output = convolve(hidden_states.float(), weight.float(), None if bias is None else bias.float())
+    return output.to(hidden_states.dtype)
 
 
 class XSERAdapter(nn.Module):
@@ -189,6 +205,9 @@ class XSERModel(XSERPreTrainedModel):
         for layer in self.audio_tower.feature_extractor.conv_layers:
             if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
                 layer.layer_norm = MaskedGroupNorm.of(layer.layer_norm)
+        positional = self.audio_tower.encoder.pos_conv_embed.conv
+        if positional.in_channels // positional.groups < 16:
+            convolve_in_float32(positional)
         self.content = XSERStream(config, config.content_bottleneck, hears_loudness=not config.disentangled)
         self.descriptors = None
         if config.disentangled:
@@ -261,7 +280,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             _inject_lora(self.language_model, config.lora)
         self.ctc_head = None
         if config.ctc_weight > 0:
-            self.ctc_head = nn.Linear(config.content_bottleneck["latent_size"], BYTE_CLASSES)
+            self.ctc_head = nn.Linear(config.content_bottleneck["latent_size"], config.num_ctc_units + 1)
         self.level_head = None
         if config.level_weight > 0:
             self.level_head = XSERLevelHead(config.descriptor_bottleneck["latent_size"], config.descriptors)
@@ -346,7 +365,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             attention_mask: (B, P) 0 on padding, which may stand on either side.
             input_values, input_values_mask, loudness, noise_seed: see `XSERModel.forward`.
             labels: (B, P) the answer's tokens, -100 elsewhere.
-            ctc_labels: (B, U) UTF-8 bytes of the transcript, -100 on padding.
+            ctc_labels: (B, U) the transcript in `config.ctc_unit`s, -100 on padding.
             level_labels: (B, K) index of each descriptor's level, -100 where it is not known.
         """
         if attention_mask is None:
@@ -390,7 +409,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             loss = loss + self.config.descriptor_bottleneck["beta"] * losses["descriptor_kl"]
         if self.ctc_head is not None and ctc_labels is not None and CONTENT in streams:
             content = streams[CONTENT]
-            losses["ctc_loss"] = byte_ctc_loss(self.ctc_head(content.bottleneck.z), content.frame_mask, ctc_labels)
+            losses["ctc_loss"] = ctc_loss(self.ctc_head(content.bottleneck.z), content.frame_mask, ctc_labels)
             loss = loss + self.config.ctc_weight * losses["ctc_loss"]
         if self.level_head is not None and level_labels is not None and DESCRIPTORS in streams:
             descriptors = streams[DESCRIPTORS]

@@ -5,7 +5,7 @@ features in their place. An answer is tokenised piece by piece (`pitch:`, ` high
 continuation, so that the ids of a text are the concatenation of its pieces' ids by construction: in training, in
 generation and in scoring.
 
-Shapes: B batch, L tokens, S samples, U bytes.
+Shapes: B batch, L tokens, S samples, U CTC units.
 """
 
 import json
@@ -48,6 +48,7 @@ class XSERProcessor(ProcessorMixin):
         frame_stack (`int`): frames that make one placeholder.
         emotions, descriptors, emphasis: the label schema, as in [`XSERConfig`].
         disentangled (`bool`): whether describe prompts hold the descriptor stream beside the content stream.
+        ctc_unit (`str`): `byte` or `token`, what `ctc_labels` are made of.
         content_token, descriptor_token (`str`): the placeholders.
         min_audio_seconds, max_audio_seconds, silence_dbfs (`float`): as in [`XSERConfig`].
         chat_template (`str`, *optional*): the tokenizer's own by default, or a plain one where it has none.
@@ -67,6 +68,7 @@ class XSERProcessor(ProcessorMixin):
         descriptors,
         emphasis=True,
         disentangled=True,
+        ctc_unit="byte",
         content_token=CONTENT_TOKEN,
         descriptor_token=DESCRIPTOR_TOKEN,
         min_audio_seconds=0.1,
@@ -81,6 +83,7 @@ class XSERProcessor(ProcessorMixin):
         self.descriptors = {slot: list(levels) for slot, levels in descriptors.items()}
         self.emphasis = emphasis
         self.disentangled = disentangled
+        self.ctc_unit = ctc_unit
         self.content_token = content_token
         self.descriptor_token = descriptor_token
         self.min_audio_seconds = min_audio_seconds
@@ -101,7 +104,7 @@ class XSERProcessor(ProcessorMixin):
         """A processor for `config`: adds the placeholders to the tokenizer and writes their ids into the config."""
         tokens = [AddedToken(t, special=True, normalized=False) for t in (CONTENT_TOKEN, DESCRIPTOR_TOKEN)]
         tokenizer.add_tokens(tokens, special_tokens=True)
-        shared = ("frame_stack", "emotions", "descriptors", "emphasis", "disentangled")
+        shared = ("frame_stack", "emotions", "descriptors", "emphasis", "disentangled", "ctc_unit")
         limits = ("min_audio_seconds", "max_audio_seconds", "silence_dbfs")
         processor = cls(
             feature_extractor,
@@ -359,10 +362,10 @@ class XSERProcessor(ProcessorMixin):
         Returns:
             `input_ids`, `attention_mask` (B, L), padded on the left; `input_values` (B, S) float32, padded by zeros
             on the right; `input_values_mask` (B, S); `loudness` (B,) in dBFS, before normalisation.
-            With targets, `labels` (B, L): the answer and eos, -100 elsewhere; for asr also `ctc_labels` (B, U): UTF-8
-            bytes, -100 elsewhere; for describe `level_labels` (B, K): the index of each descriptor's level, -100 where
-            it is not known. With `return_prompts`, `prompt_input_ids` and `prompt_attention_mask` (B, L').
-            With `noise_seed`, that.
+            With targets, `labels` (B, L): the answer and eos, -100 elsewhere; for asr also `ctc_labels` (B, U): its
+            bytes or tokens (`ctc_unit`), -100 elsewhere; for describe `level_labels` (B, K): the index of each
+            descriptor's level, -100 where it is not known. With `return_prompts`, `prompt_input_ids` and
+            `prompt_attention_mask` (B, L'). With `noise_seed`, that.
 
         Raises:
             AudioError: a recording cannot be read, is too long, or too short for a single frame.
@@ -390,7 +393,9 @@ class XSERProcessor(ProcessorMixin):
             data["input_ids"], data["attention_mask"] = _pad_left(rows, pad)
             data["labels"], _ = _pad_left(labels, IGNORED)
             if task == "asr":
-                data["ctc_labels"], _ = _pad_right([np.array([*t.encode()], np.int64) for t in targets], IGNORED)
+                is_token = self.ctc_unit == "token"
+                units = [a[:-1] for a in answers] if is_token else [np.array([*t.encode()], np.int64) for t in targets]
+                data["ctc_labels"], _ = _pad_right(units, IGNORED)
             elif self.descriptors:
                 data["level_labels"] = np.array([self._level_indices(target) for target in targets], dtype=np.int64)
         if return_prompts:

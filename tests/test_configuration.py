@@ -25,6 +25,7 @@ def test_round_trip_through_json_keeps_everything(tmp_path, text_config):
         descriptors={"gender": ["female", "male"]},
         emphasis=False,
         ctc_weight=0.5,
+        ctc_unit="token",
     )
     config.save_pretrained(tmp_path)
     loaded = XSERConfig.from_pretrained(tmp_path)
@@ -62,6 +63,7 @@ def test_configs_do_not_share_defaults():
         ({"content_token_id": 7, "descriptor_token_id": 7}, "two different ids"),
         ({"silence_dbfs": 3}, "silence_dbfs is 3"),
         ({"ctc_weight": -0.1}, "ctc_weight is -0.1"),
+        ({"ctc_unit": "word"}, "ctc_unit is 'word'; it must be one of .*'byte', 'token'"),
         (
             {"level_weight": 1.0, "disentangled": False},
             "level_weight is 1.0; it must be 0 where disentangled is false",

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from conftest import AUDIO_MODELS, SMALL, TEXT_MODELS, make_wave, save_audio_backbone, save_text_backbone
+from conftest import AUDIO_MODELS, SMALL, TEXT_MODELS, TINY_AUDIO, make_wave, save_audio_backbone, save_text_backbone
 from torch import nn
+from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from xser import EmotionDescription, XSERForEmotionDescription
 from xser.losses_xser import level_loss
@@ -194,6 +195,25 @@ def test_training_noise_does_not_depend_on_the_batch(tiny_pair, waves):
     assert not torch.equal(other.lm_loss, together.lm_loss)
 
 
+@pytest.mark.parametrize("groups", [1, 4, 16])
+def test_a_tower_in_bfloat16_hears_what_it_hears_in_float32(tmp_path, tiny_tokenizer, groups, waves):
+    torch.manual_seed(0)
+    convolution = {"num_conv_pos_embeddings": 32, "num_conv_pos_embedding_groups": groups}
+    HubertModel(HubertConfig(**{**TINY_AUDIO, "hidden_size": 64, **convolution})).save_pretrained(tmp_path / "audio")
+    Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(tmp_path / "audio")
+    text = save_text_backbone(tmp_path / "text", tiny_tokenizer)
+    model, processor = XSERForEmotionDescription.from_backbones(tmp_path / "audio", text, **SMALL)
+    model.eval().save_pretrained(tmp_path / "model")
+    half = XSERForEmotionDescription.from_pretrained(tmp_path / "model", dtype=torch.bfloat16).eval()
+    batch = processor(waves[:3])
+    with torch.no_grad():
+        exact, mask = model.model.encode_audio(batch["input_values"], batch["input_values_mask"])
+        rounded, _ = half.model.encode_audio(batch["input_values"], batch["input_values_mask"])
+    for expected, found in zip(exact, rounded, strict=True):
+        error = (found.float() - expected)[mask].norm() / expected[mask].norm()
+        assert error < 0.05
+
+
 def test_finite_gradients_under_bfloat16_autocast(tiny_pair, waves):
     model, processor = tiny_pair
     model.train()
@@ -221,6 +241,24 @@ def test_level_loss_is_a_mean_over_the_known_levels_of_an_utterance():
     first, second = nn.functional.cross_entropy(logits[0], labels[:, 0], reduction="none")
     other = nn.functional.cross_entropy(logits[1][:1], labels[:1, 1])
     torch.testing.assert_close(level_loss(logits, labels), ((first + other) / 2 + second) / 2)
+
+
+def test_ctc_over_tokens_has_a_class_for_each_and_a_blank(tiny_backbone_folders, waves):
+    model, processor = XSERForEmotionDescription.from_backbones(*tiny_backbone_folders, **SMALL, ctc_unit="token")
+    assert model.ctc_head.out_features == model.config.text_config.vocab_size + 1
+    batch = asr_batch(processor, waves[:1])
+    output = model.train()(**batch)
+    content = model.model(
+        batch["input_values"], batch["input_values_mask"], batch["loudness"], ("content",), batch["noise_seed"]
+    )["content"]
+    nats = nn.functional.ctc_loss(
+        model.ctc_head(content.bottleneck.z).log_softmax(-1).transpose(0, 1),
+        batch["ctc_labels"] + 1,
+        content.frame_mask.sum(-1),
+        torch.tensor([batch["ctc_labels"].shape[1]]),
+        reduction="sum",
+    )
+    torch.testing.assert_close(output.ctc_loss, nats / batch["ctc_labels"].shape[1])
 
 
 def test_text_longer_than_its_audio_counts_no_ctc(tiny_pair):

@@ -12,6 +12,7 @@ from transformers import HubertConfig, HubertModel, PreTrainedTokenizerFast, Wav
 from xser.audio_xser import SAMPLE_RATE, AudioError, loudness_dbfs
 from xser.configuration_xser import XSERConfig
 from xser.grammar_xser import EmotionDescription
+from xser.modeling_xser import XSERForEmotionDescription
 from xser.processing_xser import IGNORED, XSERProcessor
 
 FULL = EmotionDescription(
@@ -241,6 +242,15 @@ def test_batch_types_and_shapes(processor):
     longer = processor(recordings(0.5, 0.25), task="asr", targets=["abc", "é"])
     assert longer["ctc_labels"].tolist() == [[97, 98, 99], [0xC3, 0xA9, IGNORED]]
     assert "labels" not in processor(recordings(0.5))
+
+
+def test_ctc_may_spell_in_the_tokens_of_the_answer(tiny_backbone_folders):
+    _, processor = XSERForEmotionDescription.from_backbones(*tiny_backbone_folders, ctc_weight=0.3, ctc_unit="token")
+    texts = ["the dog is at the door", "we won"]
+    batch = processor(recordings(0.5, 0.25), task="asr", targets=texts)
+    for row, text in zip(batch["ctc_labels"].tolist(), texts, strict=True):
+        assert [unit for unit in row if unit != IGNORED] == processor.answer_ids(text)
+    assert len(processor.answer_ids(texts[0])) < len(texts[0])
 
 
 def test_clips_are_normalised_alone_before_padding(processor):

@@ -75,6 +75,7 @@ class ModelArguments:
         default=None, metadata=_help("{rank, alpha, dropout, target_modules}; false for none")
     )
     ctc_weight: float | None = field(default=None, metadata=_help("weight of CTC on the content stream"))
+    ctc_unit: str | None = field(default=None, metadata=_help("what CTC spells in: byte or token"))
     level_weight: float | None = field(
         default=None, metadata=_help("weight of classifying levels on the descriptor stream")
     )
@@ -157,6 +158,9 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
     slot_dropout: float = field(
         default=0.0, metadata=_help("probability that a description is asked for some of its slots only")
     )
+    slots_kept: float = field(
+        default=1 / 3, metadata=_help("probability of each slot beside the emotion to be asked for there")
+    )
     bucket_batches: int = field(default=32, metadata=_help("batches that are sorted by duration together"))
     max_minutes: float | None = field(
         default=None, metadata=_help("stop training after so many minutes; model and evaluation are still written")
@@ -210,8 +214,9 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
             raise ValueError(f"schedule 'joint' wants all of {list(TASKS)}, but task_weights is {self.task_weights}")
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise ValueError(f"max_minutes is {self.max_minutes}; it must be above 0")
-        if not 0 <= self.slot_dropout <= 1:
-            raise ValueError(f"slot_dropout is {self.slot_dropout}; it must be from 0 to 1")
+        for name in ("slot_dropout", "slots_kept"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
         if self.final_dtype not in (None, *DTYPES):
             raise ValueError(f"final_dtype is {self.final_dtype!r}; it must be one of {list(DTYPES)}")
         for name in ("bucket_batches", "eval_max_new_tokens"):

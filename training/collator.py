@@ -8,7 +8,6 @@ import torch
 from xser.grammar_xser import EmotionDescription
 
 TASKS = ("asr", "describe")
-KEPT = 1 / 3  # of the slots beside the emotion, where some are dropped
 
 
 @dataclass
@@ -19,6 +18,7 @@ class XSERCollator:
         processor: the `XSERProcessor`.
         slot_dropout: probability that a description is asked for only some of its known slots, drawn by the row's
             noise seed. It teaches the model to answer any selection, and short answers weigh the emotion more.
+        slots_kept: probability that a slot beside the emotion is kept there.
         return_prompts: add `prompt_input_ids` and `prompt_attention_mask`, without any answer, for generation.
 
     Rows are those of `TaskDataset`. Which rows can be used for a task is decided before (`xser.training.data`).
@@ -26,6 +26,7 @@ class XSERCollator:
 
     processor: object
     slot_dropout: float = 0.0
+    slots_kept: float = 1 / 3
     return_prompts: bool = False
 
     def target(self, row: dict) -> object:
@@ -33,7 +34,7 @@ class XSERCollator:
         if row["task"] == "asr":
             return row["text"]
         description = self.processor.schema.describe(row["emotion"], row["descriptors"])
-        return drop_slots(description, self.slot_dropout, row["noise_seed"])
+        return drop_slots(description, self.slot_dropout, self.slots_kept, row["noise_seed"])
 
     def __call__(self, rows: list[dict]) -> dict[str, dict[str, torch.Tensor]]:
         tasks = dict.fromkeys(row["task"] for row in rows)
@@ -51,10 +52,10 @@ class XSERCollator:
         return dict(batch)
 
 
-def drop_slots(description: EmotionDescription, probability: float, seed: int) -> EmotionDescription:
-    """With some probability, a third of the slots beside the emotion; a function of `seed`, and never empty."""
+def drop_slots(description: EmotionDescription, probability: float, kept: float, seed: int) -> EmotionDescription:
+    """With some probability, only a share of the slots beside the emotion; a function of `seed`, and never empty."""
     rng = np.random.default_rng(seed)
     if description.emotion is None or rng.random() >= probability:
         return description
-    levels = {slot: level for slot, level in description.levels.items() if rng.random() < KEPT}
-    return EmotionDescription(levels, description.emphasis if rng.random() < KEPT else None, description.emotion)
+    levels = {slot: level for slot, level in description.levels.items() if rng.random() < kept}
+    return EmotionDescription(levels, description.emphasis if rng.random() < kept else None, description.emotion)

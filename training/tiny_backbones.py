@@ -38,13 +38,13 @@ CHAT_TEMPLATE = (
 
 
 def tower_config() -> HubertConfig:
-    """33 frames a second, 2.2 M parameters."""
+    """33 frames a second, 2.0 M parameters."""
     return HubertConfig(
         vocab_size=32,
         hidden_size=192,
         num_hidden_layers=4,
         num_attention_heads=4,
-        intermediate_size=640,
+        intermediate_size=512,
         conv_dim=(4 * NUM_FREQUENCIES, 192),
         conv_kernel=(KERNEL, 3),
         conv_stride=(STRIDE, 3),
@@ -63,7 +63,7 @@ def tower_config() -> HubertConfig:
 
 
 def language_model_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
-    """1.2 M parameters."""
+    """1.3 M parameters."""
     return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=192,
@@ -104,8 +104,12 @@ def _mel(hertz: float) -> float:
     return 2595 * math.log10(1 + hertz / 700)
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int = 512) -> PreTrainedTokenizerFast:
-    """A byte-level BPE, which can write any language, trained on transcripts and on the answers' words."""
+def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> PreTrainedTokenizerFast:
+    """A byte-level BPE, which can write any language, trained on transcripts and on the answers' words.
+
+    At most `vocab_size` tokens: enough that every word of the espeak corpus becomes one, as common words are in a
+    large model's vocabulary.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -95,7 +95,7 @@ class XSERTrainer(Seq2SeqTrainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=XSERCollator(processor, slot_dropout=args.slot_dropout),
+            data_collator=XSERCollator(processor, args.slot_dropout, args.slots_kept),
             train_dataset=TaskDataset(train_dataset or {}, args.seed),
             eval_dataset=eval_dataset,
             processing_class=processor,

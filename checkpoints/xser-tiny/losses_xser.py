@@ -1,7 +1,7 @@
 """The loss terms on answers. Each is a mean over an utterance first, then over utterances, so that it does not depend
 on how utterances are grouped into batches, steps or processes.
 
-Shapes: B batch, P tokens, T frames, U bytes, V vocabulary, K descriptors.
+Shapes: B batch, P tokens, T frames, U CTC units, V vocabulary, K descriptors.
 """
 
 import torch
@@ -10,8 +10,7 @@ from torch import nn
 from .bottleneck_xser import masked_mean
 
 IGNORE_INDEX = -100
-BLANK = 0  # of CTC; a byte b is class b + 1
-BYTE_CLASSES = 257
+BLANK = 0  # of CTC; unit u is class u + 1
 
 
 def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -28,15 +27,15 @@ def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return masked_mean(nats, targets != IGNORE_INDEX)
 
 
-def byte_ctc_loss(logits: torch.Tensor, frame_mask: torch.Tensor, ctc_labels: torch.Tensor) -> torch.Tensor:
-    """CTC (Graves et al. 2006) over UTF-8 bytes, which fits any language, in nats a byte.
+def ctc_loss(logits: torch.Tensor, frame_mask: torch.Tensor, ctc_labels: torch.Tensor) -> torch.Tensor:
+    """CTC (Graves et al. 2006) in nats a unit, which is a UTF-8 byte or a token of the language model.
 
     An utterance with fewer frames than its text needs counts as zero.
 
     Args:
-        logits: (B, T, 257).
+        logits: (B, T, units + 1); the blank comes first.
         frame_mask: (B, T), true on real frames.
-        ctc_labels: (B, U) bytes, -100 on padding.
+        ctc_labels: (B, U) units, -100 on padding.
     """
     lengths = (ctc_labels != IGNORE_INDEX).sum(-1)
     nats = nn.functional.ctc_loss(
