@@ -1,27 +1,171 @@
 """Prepare a corpus once, for many runs:
 
+    python -m xser.corpora prepare iemocap --source IEMOCAP_full_release --out data/iemocap
+    python -m xser.corpora prepare iemocap --help
+    python -m xser.corpora leakage data/iemocap data/mine
+
+Every recording is opened; what is bad is left out and named in OUT/report.json and OUT/report.html. A run that was
+stopped goes on where it was when the same command is given again. The folder holds the recordings themselves, so it
+can be moved, and loads by `load_corpus("data/iemocap")`; with `--format parquet` also by `stream_corpus`.
+
+The synthetic corpus, and a folder with a metadata.csv just as `load_corpus` gives it:
+
     python -m xser.corpora prepare espeak --out data/espeak
     python -m xser.corpora prepare path/to/folder --out data/mine --test_speakers anna ben --validation_fraction 0.1
-
-The folder then loads by `load_corpus("data/espeak")`. It holds the recordings themselves, so it can be moved; its
-report.json says what is in it and what was left out.
 """
 
 import argparse
+import itertools
 import json
+import logging
+import sys
+import types
+import typing
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import datasets
 
 from xser.corpora.audiofolder import METADATA, read_audiofolder
 from xser.corpora.cache import write_json, written_beside
-from xser.corpora.loading import load_corpus
+from xser.corpora.catalogue import MODULES, find_corpus
+from xser.corpora.folds import Splitting
+from xser.corpora.leakage import find_leaks
+from xser.corpora.loading import is_parquet, load_corpus
+from xser.corpora.prepare import Options, prepare
+from xser.corpora.report import summary
+from xser.corpora.shards import FORMATS
+from xser.corpora.source import Corpus
+from xser.corpora.streaming import list_shards, stream_corpus
+from xser.evaluation.report import text_table
+
+PROGRAM = "python -m xser.corpora"
+ERRORS = (ValueError, TypeError, OSError, ImportError)
+ROWS_SHOWN = 20
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m xser.corpora", description=__doc__.split("\n")[0])
-    prepare = parser.add_subparsers(dest="command", required=True).add_parser("prepare", help="write a corpus to disk")
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; gives the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    logging.basicConfig(format="%(message)s")
+    if arguments[:1] == ["prepare"] and arguments[1:2] and arguments[1] in MODULES:
+        return prepare_command(find_corpus(arguments[1]), arguments[2:])
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_saving(commands)
+    _add_leakage(commands)
+    options = vars(parser.parse_args(arguments))
+    command = {"prepare": save_command, "leakage": leakage_command}[options.pop("command")]
+    try:
+        return command(**{name: value for name, value in options.items() if value is not None})
+    except ERRORS as error:
+        parser.error(str(error))
+
+
+def prepare_command(corpus: Corpus, arguments: list[str]) -> int:
+    """`prepare NAME --source DIR --out DIR`: check, split and write a corpus."""
+    parser = argparse.ArgumentParser(prog=f"{PROGRAM} prepare {corpus.name}", description=f"Licence: {corpus.licence}")
+    parser.add_argument("--source", required=True, type=Path, metavar="DIR", help="the corpus, as it was unpacked")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a folder that does not exist yet")
+    own = parser.add_argument_group(f"options of {corpus.name}") if corpus.options else None
+    kinds = typing.get_type_hints(corpus.find)
+    for name, what in corpus.options.items():
+        own.add_argument(f"--{name}", help=what, **_argument(kinds[name]))
+    made = parser.add_argument_group("what is made of it")
+    made.add_argument("--format", choices=FORMATS, help="arrow (default) loads at once, parquet can be streamed")
+    made.add_argument(
+        "--max_seconds", type=float, help=f"leave out longer recordings; {Options.max_seconds:g} by default"
+    )
+    made.add_argument("--keep_duplicates", action="store_true", help="keep all copies that have the same labels")
+    made.add_argument("--limit", type=int, help="at most so many rows a split, to try things out")
+    split = parser.add_argument_group("splits: those of the corpus, else by its folds, unless asked for otherwise")
+    split.add_argument("--test_fold", help="the last by default")
+    split.add_argument("--validation_fold", help="the one before the test fold by default; none for no validation")
+    split.add_argument("--test_speakers", nargs="+", help="speakers to hold out")
+    split.add_argument("--validation_speakers", nargs="+", help="speakers to hold out")
+    split.add_argument("--validation_fraction", type=float, help="share of the rest to hold out, by speaker")
+    split.add_argument("--no_split", action="store_true", help="everything is train")
+    split.add_argument("--allow_shared_speakers", action="store_true", help="accept splits that share speakers")
+    parser.add_argument("--workers", type=int, help="threads; as many as there are cores by default")
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    try:
+        options = Options(
+            **{name: given[name] for name in Options.__dataclass_fields__ if name in given},
+            splitting=Splitting(**{name: given[name] for name in Splitting.__dataclass_fields__ if name in given}),
+        )
+        corpus_options = {name: given[name] for name in corpus.options if name in given}
+        report = prepare(corpus, given["source"], given["out"], corpus_options, options, given.get("workers"))
+    except ERRORS as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, "\nstopped; what is finished is kept: give the same command again to go on\n")
+    print(summary(report))
+    print(f"written to {given['out']}; report.html there has plots, and names all that was left out")
+    return 0
+
+
+def _argument(kind: object) -> dict:
+    """How argparse reads an option of a corpus, by its annotation in `find`."""
+    kinds = set(typing.get_args(kind)) - {types.NoneType} if isinstance(kind, types.UnionType) else {kind}
+    if bool in kinds:
+        return {"type": _true_or_false, "nargs": "?", "const": True, "metavar": "true|false"}
+    if kinds == {list[str]}:
+        return {"nargs": "+"}
+    scalar = next((scalar for scalar in (int, float, Path, str) if scalar in kinds), None)
+    return {"type": scalar or json.loads}
+
+
+def _true_or_false(word: str) -> bool:
+    if word.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{word!r} is neither true nor false")
+    return word.lower() == "true"
+
+
+def _add_leakage(commands: argparse._SubParsersAction) -> None:
+    leakage = commands.add_parser("leakage", help="name recordings and speakers that two prepared corpora share")
+    leakage.add_argument("a", metavar="A", help="a prepared corpus, or a folder with metadata.csv")
+    leakage.add_argument("b", metavar="B", help="another, or the same with other splits")
+    leakage.add_argument("--split_a", help="only this split of A")
+    leakage.add_argument("--split_b", help="only this split of B")
+    leakage.add_argument("--cache_dir", help="default: $XSER_CACHE or ~/.cache/xser")
+    leakage.add_argument("--workers", type=int, help="threads; as many as there are cores by default")
+
+
+def leakage_command(
+    a: str,
+    b: str,
+    split_a: str | None = None,
+    split_b: str | None = None,
+    cache_dir: str | None = None,
+    workers: int | None = None,
+) -> int:
+    """Print what two corpora share; 1 if there is anything."""
+    leaks = find_leaks(_all_rows(a, split_a, cache_dir), _all_rows(b, split_b, cache_dir), workers)
+    for row_id, reason in leaks.unread.items():
+        print(f"not compared: {row_id}: {reason}", file=sys.stderr)
+    if not leaks:
+        print("they share no recording and no speaker")
+        return 0
+    rows = leaks.rows()
+    print(text_table(rows[:ROWS_SHOWN], ("shared", f"in {a}", f"in {b}")))
+    if len(rows) > ROWS_SHOWN:
+        print(f"and {len(rows) - ROWS_SHOWN} more")
+    print(f"they share {len(leaks.audio)} recordings and {len(leaks.speakers)} speakers")
+    return 1
+
+
+def _all_rows(folder: str, split: str | None, cache_dir: str | None) -> Iterable[dict]:
+    if is_parquet(folder):
+        return itertools.chain(*(stream_corpus(folder, name) for name in ([split] if split else list_shards(folder))))
+    corpus = load_corpus(folder, split=split, cache_dir=cache_dir)
+    return datasets.concatenate_datasets(list(corpus.values())) if isinstance(corpus, datasets.DatasetDict) else corpus
+
+
+def _add_saving(commands: argparse._SubParsersAction) -> None:
+    prepare = commands.add_parser("prepare", help=f"write a corpus to disk: {', '.join(MODULES)}, espeak, or a folder")
     prepare.add_argument("source", metavar="NAME|DIR", help="espeak, or a folder with metadata.csv")
     prepare.add_argument("--out", required=True, type=Path, metavar="DIR", help="a folder that does not exist yet")
     prepare.add_argument("--split", help="only this split")
@@ -33,16 +177,16 @@ def main(arguments: list[str] | None = None) -> None:
     prepare.add_argument("--test_speakers", nargs="+", help="folder: speakers to hold out")
     prepare.add_argument("--validation_speakers", nargs="+", help="folder: speakers to hold out")
     prepare.add_argument("--validation_fraction", type=float, help="folder: share of the rest to hold out, by speaker")
-    options = vars(parser.parse_args(arguments))
-    del options["command"]
-    try:
-        report = prepare_corpus(**{name: value for name, value in options.items() if value is not None})
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        parser.error(str(error))
+
+
+def save_command(source: str, out: Path, **options) -> int:
+    """Save what `load_corpus` gives, with a short report."""
+    report = save_corpus(source, out, **options)
     print(json.dumps(report, indent=2, ensure_ascii=False))
+    return 0
 
 
-def prepare_corpus(source: str, out: Path, **options) -> dict:
+def save_corpus(source: str, out: Path, **options) -> dict:
     """Load a corpus, save it to `out` (written beside and renamed) with a report.json, and return that report."""
     if out.exists():
         raise FileExistsError(f"{out} exists already: give another folder, or take it away first")
@@ -77,4 +221,4 @@ def _left_out(source: str, options: dict) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

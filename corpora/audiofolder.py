@@ -21,7 +21,9 @@ from tqdm.auto import tqdm
 
 from xser.corpora.cache import cache_root, digest, open_dataset, write_dataset, write_json
 from xser.corpora.folds import by_column, hold_out
+from xser.corpora.recording import file_size, open_recording
 from xser.corpora.schema import EMOTIONS, LEVELS, make_row
+from xser.corpora.source import Corpus, Found
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +95,7 @@ def read_audiofolder(
 ) -> tuple[datasets.Dataset, dict]:
     """All good rows of a folder, and a report: `folder`, `rows`, `kept`, `left_out` (row → reason)."""
     folder = Path(folder).expanduser().absolute()
-    path = folder / METADATA
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: an audiofolder is a folder with {METADATA}")
+    path = _table(folder)
     rows = list(_rows(path, {**EMOTION_NAMES, **_checked_map(emotion_map)}))
     stamps = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in _sources(path, rows)]
     target = cache_root(cache_dir) / "audiofolder" / f"{folder.name}-{digest(VERSION, stamps, emotion_map)}.arrow"
@@ -114,6 +114,20 @@ def read_audiofolder(
             "%s: %d of %d rows left out: %s", path, len(report["left_out"]), report["rows"], _named(report["left_out"])
         )
     return dataset, report
+
+
+def find(source: Path, emotion_map: dict[str, str | None] | None = None) -> Found:
+    """All rows of the table; no recording is opened. Errors are those of `load_audiofolder`."""
+    path = _table(source)
+    rows = list(_rows(path, {**EMOTION_NAMES, **_checked_map(emotion_map)}))
+    return Found([{name: value for name, value in row.items() if name != "line"} for row in rows])
+
+
+def _table(folder: Path) -> Path:
+    path = folder / METADATA
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: an audiofolder is a folder with {METADATA}")
+    return path
 
 
 def _rows(path: Path, emotion_names: dict[str, str | None]) -> Iterator[dict]:
@@ -236,24 +250,8 @@ def recording_seconds(path: str | os.PathLike) -> float:
     Raises:
         ValueError: the file is missing, empty, truncated, or not audio; says which.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError("the file is missing")
-    if path.stat().st_size == 0:
-        raise ValueError("the file is empty")
-    with path.open("rb") as file:
-        head = file.read(8)
-    if head[:4] == b"RIFF":  # libsndfile plays what there is of a truncated wav file
-        promised = int.from_bytes(head[4:], "little") + 8
-        if 8 < promised < 2**32 - 1 and promised > path.stat().st_size + 1:
-            raise ValueError(f"the file is truncated: {path.stat().st_size} bytes of {promised}")
-    try:
-        audio = soundfile.SoundFile(path)
-    except soundfile.SoundFileError as error:
-        raise ValueError(f"not readable as audio: {error}") from error
-    with audio:
-        if audio.frames == 0:
-            raise ValueError("the recording has no samples")
+    file_size(path)
+    with Path(path).open("rb") as file, open_recording(file) as audio:
         if not _has_last_sample(audio):
             raise ValueError(f"the file is truncated: it promises {audio.frames} samples, the last cannot be read")
         return audio.frames / audio.samplerate
@@ -270,3 +268,11 @@ def _has_last_sample(audio: soundfile.SoundFile) -> bool:
 def _named(left_out: dict[str, str], most: int = 10) -> str:
     names = [f"{name}: {reason}" for name, reason in left_out.items()]
     return "; ".join(names[:most]) + (f"; and {len(names) - most} more" if len(names) > most else "")
+
+
+CORPUS = Corpus(
+    "audiofolder",
+    find,
+    licence="that of your recordings",
+    options={"emotion_map": 'labels of this folder → emotions, as in \'{"W": "angry", "L": null}\''},
+)

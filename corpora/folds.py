@@ -2,6 +2,9 @@
 
 import hashlib
 import logging
+import re
+from collections import Counter
+from dataclasses import dataclass
 
 import datasets
 
@@ -28,12 +31,22 @@ def hold_out(
         ValueError: a speaker that does not exist, is asked for twice, or is not known in some row; the data set has a
             split of its own; nothing is left to train on.
     """
-    speakers = dataset["speaker"]
+    if any(dataset["split"]):
+        raise ValueError("the column 'split' holds splits already: take it out, or hold out no speakers")
+    speakers = dataset["speaker"][:]
+    return _divide(dataset, split_of_speakers(speakers, test_speakers, validation_speakers, validation_fraction))
+
+
+def split_of_speakers(
+    speakers: list[str | None],
+    test_speakers: list[str] | None = None,
+    validation_speakers: list[str] | None = None,
+    validation_fraction: float | None = None,
+) -> list[str]:
+    """The split of each row, by its speaker. Arguments and errors are those of `hold_out`."""
     unknown = sum(speaker is None for speaker in speakers)
     if unknown:
         raise ValueError(f"{unknown} of {len(speakers)} rows have no speaker: speakers cannot be held out")
-    if any(dataset["split"]):
-        raise ValueError("the column 'split' holds splits already: take it out, or hold out no speakers")
     test = _checked("test_speakers", test_speakers, speakers)
     validation = _checked("validation_speakers", validation_speakers, speakers)
     if test & validation:
@@ -48,7 +61,7 @@ def hold_out(
     split_of = {**dict.fromkeys(validation, "validation"), **dict.fromkeys(test, "test")}
     if not set(speakers) - set(split_of):
         raise ValueError(f"nothing is left to train on: all of {_some(sorted(split_of))} are held out")
-    return _divide(dataset, [split_of.get(speaker, "train") for speaker in speakers])
+    return [split_of.get(speaker, "train") for speaker in speakers]
 
 
 def by_column(dataset: datasets.Dataset) -> datasets.DatasetDict:
@@ -57,15 +70,153 @@ def by_column(dataset: datasets.Dataset) -> datasets.DatasetDict:
     missing = sum(split is None for split in splits)
     if missing:
         raise ValueError(f"the column 'split' is empty in {missing} of {len(splits)} rows: fill it in all or in none")
+    _warn_of_shared(dataset["speaker"], splits)
+    return _divide(dataset, list(splits))
+
+
+def shared_speakers(speakers: list[str | None], splits: list[str]) -> dict[str, list[str]]:
+    """Speakers in more than one split → their splits; both sorted."""
     homes: dict[str, set[str]] = {}
-    for speaker, split in zip(dataset["speaker"], splits, strict=True):
+    for speaker, split in zip(speakers, splits, strict=True):
         if speaker is not None:
             homes.setdefault(speaker, set()).add(split)
-    shared = sorted(speaker for speaker, found in homes.items() if len(found) > 1)
+    return {speaker: sorted(found) for speaker, found in sorted(homes.items()) if len(found) > 1}
+
+
+def by_fold(
+    dataset: datasets.Dataset | datasets.DatasetDict, test_fold: str | None = None, validation_fold: str | None = None
+) -> datasets.DatasetDict:
+    """Split by the column `fold`, whatever the splits are now: for leave-one-fold-out without preparing anew.
+
+    Args:
+        dataset: rows of the one schema, each with a fold.
+        test_fold, validation_fold: see `Splitting`.
+
+    Raises:
+        ValueError: rows without a fold, or a fold that does not exist. Speakers in more than one split are named in a
+            warning.
+    """
+    if isinstance(dataset, datasets.DatasetDict):
+        dataset = datasets.concatenate_datasets(list(dataset.values()))
+    splits, _ = Splitting(test_fold, validation_fold).by_fold(dataset["fold"][:])
+    _warn_of_shared(dataset["speaker"], splits)
+    return _divide(dataset, splits)
+
+
+def _warn_of_shared(speakers: list[str | None], splits: list[str]) -> None:
+    shared = list(shared_speakers(speakers, splits))
     if shared:
         logger.warning("%d speakers are in more than one split, so figures are not speaker-independent: %s",
                        len(shared), shared[:10])  # fmt: skip
-    return _divide(dataset, list(splits))
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """How a corpus is split. What is asked for comes first, then official splits, then folds; without any, all is
+    `train`.
+
+    Args:
+        test_fold: name in the column `fold`; the last if not given.
+        validation_fold: the same; if not given, the one before the test fold (before the first comes the last), where
+            there are three or more; "none" for no validation.
+        test_speakers, validation_speakers, validation_fraction: see `hold_out`.
+        no_split: everything is `train`.
+        allow_shared_speakers: accept splits that share speakers.
+    """
+
+    test_fold: str | None = None
+    validation_fold: str | None = None
+    test_speakers: list[str] | None = None
+    validation_speakers: list[str] | None = None
+    validation_fraction: float | None = None
+    no_split: bool = False
+    allow_shared_speakers: bool = False
+
+    def assign(self, rows: list[dict], why_shared: str | None = None) -> tuple[list[str], str]:
+        """The split of each row, and a sentence that says how it came about.
+
+        Args:
+            rows: of the one schema.
+            why_shared: why official splits of this corpus share speakers, where it is known that they do.
+
+        Raises:
+            ValueError: options that exclude each other, rows without what is to be split by, or, unless allowed,
+                speakers in more than one split.
+        """
+        splits, how = self._assign(rows)
+        speakers = [row["speaker"] for row in rows]
+        shared = shared_speakers(speakers, splits)
+        if shared and not self.allow_shared_speakers:
+            known = f" ({why_shared})" if why_shared and how == OFFICIAL else ""
+            raise ValueError(
+                f"{len(shared)} of {len({*speakers} - {None})} speakers are in more than one split: "
+                f"{_some(list(shared), 10)}{known}. {how}. Figures on such splits are not speaker-independent: "
+                "give allow_shared_speakers to have them all the same, or test_fold or test_speakers for splits that "
+                "share none"
+            )
+        return splits, how
+
+    def _assign(self, rows: list[dict]) -> tuple[list[str], str]:
+        folds = self.test_fold is not None or self.validation_fold is not None
+        speakers = bool(self.test_speakers or self.validation_speakers or self.validation_fraction is not None)
+        if folds + speakers + self.no_split > 1:
+            raise ValueError("give one of these: test_fold and validation_fold; speakers to hold out; no_split")
+        if self.no_split:
+            return ["train"] * len(rows), "Everything is train, as asked for"
+        if speakers:
+            asked = (self.test_speakers, self.validation_speakers, self.validation_fraction)
+            return split_of_speakers([row["speaker"] for row in rows], *asked), "Whole speakers were held out"
+        if not folds and any(row["split"] for row in rows):
+            return _official([row["split"] for row in rows]), OFFICIAL
+        if folds or len({row["fold"] for row in rows} - {None}) > 1:
+            return self.by_fold([row["fold"] for row in rows])
+        return ["train"] * len(rows), "Everything is train: the corpus has neither splits nor folds"
+
+    def by_fold(self, folds: list[str | None]) -> tuple[list[str], str]:
+        """The split of each row, by its fold, and a sentence that says which fold is what."""
+        unknown = sum(fold is None for fold in folds)
+        if unknown:
+            raise ValueError(
+                f"{unknown} of {len(folds)} rows have no fold: give test_speakers to split by speaker, or no_split"
+            )
+        names = sorted(set(folds), key=_natural)
+        for option, fold in (("test_fold", self.test_fold), ("validation_fold", self.validation_fold)):
+            if fold is not None and fold not in names and (option, fold) != ("validation_fold", "none"):
+                raise ValueError(f"{option} is {fold!r}; there are {_some(names)}")
+        if len(names) < 2:
+            raise ValueError(f"all rows are in fold {names}: there is nothing to split by")
+        test = self.test_fold
+        if test is None:
+            test = next(name for name in reversed(names) if name != self.validation_fold)
+        validation = self.validation_fold
+        if validation is None and len(names) > 2:
+            validation = names[names.index(test) - 1]
+        if validation == test:
+            raise ValueError(f"fold {test!r} is test_fold and validation_fold")
+        split_of = {validation: "validation", test: "test"}
+        if len(names) == len({validation, test} & {*names}):
+            raise ValueError(f"nothing is left to train on: there are only folds {names}")
+        said = f"fold {validation} is validation" if validation in names else "there is no validation"
+        return [split_of.get(fold, "train") for fold in folds], f"Fold {test} is test, {said}, the rest is train"
+
+
+OFFICIAL = "Splits are those of the corpus"
+SPLIT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def _official(splits: list[str | None]) -> list[str]:
+    missing = sum(not split for split in splits)
+    if missing:
+        raise ValueError(f"the column 'split' is empty in {missing} of {len(splits)} rows: fill it in all or in none")
+    for split, n in Counter(splits).items():
+        if not SPLIT_NAME.fullmatch(split):
+            raise ValueError(f"split {split!r} ({n} rows) is no name of letters, digits, '_', '-' and '.'")
+    return list(splits)
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Sorts "9" before "10"."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def _checked(name: str, wanted: list[str] | None, speakers: list[str]) -> set[str]:

@@ -6,10 +6,14 @@ from pathlib import Path
 import datasets
 
 from xser.corpora.audiofolder import METADATA, load_audiofolder
+from xser.corpora.cache import cache_root, digest, open_dataset, written_beside
+from xser.corpora.catalogue import MODULES
 from xser.corpora.espeak import load_espeak
-from xser.corpora.schema import FEATURES
+from xser.corpora.folds import by_fold
+from xser.corpora.shards import PARQUET_NAME, check_features, copy_to_arrow, sort_shards
 
 NAMES = ("espeak",)
+_FOLDS = ("test_fold", "validation_fold")
 _SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves in a folder
 
 
@@ -23,13 +27,15 @@ def load_corpus(
     """Load a corpus in the one schema (`FEATURES`).
 
     Args:
-        name_or_path: `"espeak"`, a folder with metadata.csv, or a folder written by `python -m xser.corpora prepare`.
+        name_or_path: `"espeak"`, a folder with metadata.csv, or a folder written by `python -m xser.corpora prepare`
+            (one of parquet shards is copied into the cache once; to read it as it is, see `stream_corpus`).
         split: one split; all of them if not given. A folder without splits is all `train`.
         limit: at most so many rows of each split: espeak's first, a folder's evenly over its table (which may be
             sorted by speaker or emotion).
         cache_dir: where what is built is kept; else $XSER_CACHE, else ~/.cache/xser.
         options: those of `load_espeak` (seed, sizes) or `load_audiofolder` (emotion_map, test_speakers,
-            validation_speakers, validation_fraction).
+            validation_speakers, validation_fraction); for a prepared folder whose rows have folds, `test_fold` and
+            `validation_fold`, which split it anew (see `folds.Splitting`).
 
     Returns:
         `Dataset` if a split was given or there are none, else `DatasetDict`.
@@ -43,12 +49,20 @@ def load_corpus(
     if str(name_or_path) in NAMES:
         return load_espeak(split, limit, cache_dir, **options)
     folder = Path(name_or_path).expanduser()
-    if any((folder / name).is_file() for name in _SAVED):
+    if is_parquet(folder) or any((folder / name).is_file() for name in _SAVED):
+        foreign = sorted(set(options) - set(_FOLDS))
+        if foreign:
+            raise ValueError(f"{folder} is prepared already: {foreign} do not apply to it")
+        corpus = _from_parquet(folder, cache_dir) if is_parquet(folder) else _load_saved(folder)
         if options:
-            raise ValueError(f"{folder} is prepared already: {sorted(options)} do not apply to it")
-        corpus = _load_saved(folder)
+            corpus = by_fold(corpus, **options)
     elif (folder / METADATA).is_file():
         corpus = load_audiofolder(folder, cache_dir, **options)
+    elif str(name_or_path) in MODULES:
+        raise FileNotFoundError(
+            f"corpus {name_or_path!r} must be prepared first: "
+            f"python -m xser.corpora prepare {name_or_path} --source DIR --out DIR; then load the folder"
+        )
     else:
         raise FileNotFoundError(
             f"corpus {str(name_or_path)!r} is neither one of {list(NAMES)} nor a folder that holds {METADATA} "
@@ -67,15 +81,30 @@ def load_corpus(
     return _evenly(corpus[split], limit)
 
 
+def is_parquet(folder: str | os.PathLike) -> bool:
+    """Whether a folder holds a corpus that was prepared with `--format parquet`."""
+    return Path(folder).is_dir() and any(PARQUET_NAME.fullmatch(path.name) for path in Path(folder).iterdir())
+
+
 def _load_saved(folder: Path) -> datasets.Dataset | datasets.DatasetDict:
     corpus = datasets.load_from_disk(str(folder))
     for part in [corpus] if isinstance(corpus, datasets.Dataset) else corpus.values():
-        if part.features != FEATURES:
-            odd = sorted(name for name in {*part.features, *FEATURES} if part.features.get(name) != FEATURES.get(name))
-            raise ValueError(
-                f"{folder} is not in the one schema: columns {odd} are missing, foreign or of another type"
-            )
+        check_features(part.features, folder)
     return corpus
+
+
+def _from_parquet(folder: Path, cache_dir: str | os.PathLike | None) -> datasets.DatasetDict:
+    """Shards as Arrow files in the cache, which can be read at any row; written once."""
+    parts = {}
+    for split, names in sort_shards((path.name for path in folder.iterdir()), folder).items():
+        paths = [folder / name for name in names]
+        stamps = [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+        target = cache_root(cache_dir) / "parquet" / f"{folder.name}-{split}-{digest(stamps)}.arrow"
+        if not target.is_file():
+            with written_beside(target) as beside:
+                copy_to_arrow(paths, beside)
+        parts[split] = open_dataset(target)
+    return datasets.DatasetDict(parts)
 
 
 def _evenly(dataset: datasets.Dataset, limit: int | None) -> datasets.Dataset:

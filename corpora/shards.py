@@ -1,0 +1,133 @@
+"""Files of rows of the one schema, recordings included: Arrow streams or parquet, a few rows in memory at a time."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import datasets
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from xser.corpora.cache import written_beside
+from xser.corpora.schema import FEATURES
+
+SCHEMA = FEATURES.arrow_schema
+FORMATS = ("arrow", "parquet")
+GROUP_ROWS, GROUP_BYTES = 32, 2**24  # a group is written, and read, as a whole
+PARQUET_NAME = re.compile(r"(?P<split>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.parquet")
+
+
+def parquet_name(split: str, index: int, count: int) -> str:
+    """File name of a shard, as the Hub knows it."""
+    return f"{split}-{index:05d}-of-{count:05d}.parquet"
+
+
+def sort_shards(names: Iterable[str], folder: object) -> dict[str, list[str]]:
+    """Splits, train and validation first → the parquet shards of each, in order.
+
+    Args:
+        names: of files; those that are no shards are passed over.
+        folder: where they are, for errors.
+
+    Raises:
+        FileNotFoundError: there are no shards, or some are missing.
+    """
+    found: dict[str, dict[int, str]] = {}
+    counts: dict[str, int] = {}
+    for name in names:
+        if match := PARQUET_NAME.fullmatch(name):
+            counts[match["split"]] = int(match["count"])
+            found.setdefault(match["split"], {})[int(match["index"])] = name
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no parquet shards: prepare the corpus with --format parquet")
+    for split, shards in found.items():
+        missing = sorted(set(range(counts[split])) - set(shards))
+        if missing:
+            raise FileNotFoundError(f"{folder}: of {counts[split]} shards of split {split!r}, {missing} are missing")
+    return {split: [found[split][index] for index in sorted(found[split])] for split in sorted(found, key=split_order)}
+
+
+def split_order(split: str) -> tuple:
+    """Sorts train first, then validation, then the others by name."""
+    return split != "train", split != "validation", split
+
+
+def check_features(features: datasets.Features, where: object) -> None:
+    """Raise `ValueError` where a data set's columns are not those of the one schema."""
+    if features != FEATURES:
+        odd = sorted(name for name in {*features, *FEATURES} if features.get(name) != FEATURES.get(name))
+        raise ValueError(f"{where} is not in the one schema: columns {odd} are missing, foreign or of another type")
+
+
+@contextmanager
+def shard_writer(path: Path, kind: str) -> Iterator[Callable[[dict], None]]:
+    """Opens a file of the `kind` (one of `FORMATS`); gives a function that writes a row to it."""
+    with _open(path) as file:
+        sink = _sink(file, kind)
+        group, size = [], 0
+
+        def flush() -> None:
+            nonlocal size
+            if group:
+                sink.write_batch(pa.RecordBatch.from_pylist(group, schema=SCHEMA))
+            group.clear()
+            size = 0
+
+        def write(row: dict) -> None:
+            nonlocal size
+            group.append(row)
+            size += len(row["audio"]["bytes"])
+            if len(group) >= GROUP_ROWS or size >= GROUP_BYTES:
+                flush()
+
+        yield write
+        flush()
+        sink.close()
+
+
+def drop_rows(path: Path, kind: str, ids: set[str]) -> None:
+    """Write a shard anew without the rows of these ids; as it was where it has none of them."""
+    if not ids or not any(ids & set(batch.column("id").to_pylist()) for batch in _batches(path, kind, ["id"])):
+        return
+    unwanted = pa.array(sorted(ids), pa.string())
+    with written_beside(path) as beside, _open(beside) as file:
+        sink = _sink(file, kind)
+        for batch in _batches(path, kind):
+            kept = batch.filter(pc.invert(pc.is_in(batch.column("id"), unwanted)))
+            if kept.num_rows:
+                sink.write_batch(kept)
+        sink.close()
+
+
+def copy_to_arrow(shards: list[Path], target: Path) -> None:
+    """Write the rows of parquet shards to one Arrow stream, a group at a time."""
+    with _open(target) as file, _sink(file, "arrow") as sink:
+        for shard in shards:
+            check_features(datasets.Features.from_arrow_schema(pq.read_schema(shard)), shard)
+            for batch in _batches(shard, "parquet"):
+                sink.write_batch(batch)
+
+
+def _batches(path: Path, kind: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """A file's groups; of parquet only these columns are read, of Arrow, which is mapped, only what is looked at."""
+    if kind == "arrow":
+        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
+            yield from stream
+    else:
+        with pq.ParquetFile(path) as parquet:
+            for group in range(parquet.num_row_groups):
+                yield from parquet.read_row_group(group, columns=columns).to_batches()
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("wb")
+
+
+def _sink(file: BinaryIO, kind: str) -> pa.RecordBatchStreamWriter | pq.ParquetWriter:
+    if kind == "arrow":
+        return pa.ipc.new_stream(file, SCHEMA)
+    # Next to the recordings, which hardly compress, all else is nothing
+    return pq.ParquetWriter(file, SCHEMA, compression="none", use_dictionary=False, write_statistics=False)

@@ -1,0 +1,39 @@
+"""What a corpus on disk is to this package: a way to find its rows, and a way to read its recordings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Found:
+    """What a corpus's folder says it holds, before any recording is opened.
+
+    Args:
+        rows: rows of the one schema (`make_row`), each with `audio={"bytes": None, "path": str}` and `duration=None`.
+        left_out: file, or utterance where there is no file, relative to the source → why it is no row.
+    """
+
+    rows: list[dict]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus by its official layout.
+
+    Args:
+        name: as in `python -m xser.corpora prepare NAME`.
+        find: `find(source: Path, **options) -> Found`; cheap, opens tables and lists files only. Raises `ValueError`
+            (or `FileNotFoundError`) where the folder is not this corpus, saying what was looked for.
+        options: names of the options that `find` takes → one line of help.
+        read: a recording's path → its bytes in a format that libsndfile reads (wav, flac, …). Raises `ValueError`
+            that says what is wrong with the file.
+        licence: one line: the licence, and what it asks of a user.
+    """
+
+    name: str
+    find: Callable[..., Found]
+    licence: str
+    options: dict[str, str] = field(default_factory=dict)
+    read: Callable[[Path], bytes] = Path.read_bytes
