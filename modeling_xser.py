@@ -85,8 +85,8 @@ class MaskedGroupNorm(nn.GroupNorm):
 def convolve_in_float32(conv: nn.Conv1d) -> None:
     """Make a convolution compute in float32, whatever its weights' dtype, in place.
 
-    oneDNN, as torch 2.11 has it, gets bfloat16 convolutions of fewer than 16 channels a group wrong on CPUs with AMX:
-    not by rounding, the sums are others. A small tower's positional convolution is of that kind.
+    oneDNN, as torch 2.11 has it, gets some bfloat16 convolutions of few channels a group wrong on CPUs with AMX: not by
+    rounding, the sums are others. A small tower's positional convolution is of that kind.
     """
     conv._conv_forward = partial(_convolve_in_float32, conv._conv_forward)
 
@@ -202,12 +202,13 @@ class XSERModel(XSERPreTrainedModel):
         super().__init__(config)
         self.audio_tower = audio_tower or AutoModel.from_config(config.audio_config)
         self.audio_tower.config.layerdrop = 0.0  # a dropped layer would be missing from the mix
-        for layer in self.audio_tower.feature_extractor.conv_layers:
+        layers = self.audio_tower.feature_extractor.conv_layers
+        for layer in layers:
             if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
                 layer.layer_norm = MaskedGroupNorm.of(layer.layer_norm)
-        positional = self.audio_tower.encoder.pos_conv_embed.conv
-        if positional.in_channels // positional.groups < 16:
-            convolve_in_float32(positional)
+        for conv in (*(layer.conv for layer in layers), self.audio_tower.encoder.pos_conv_embed.conv):
+            if 1 < conv.in_channels // conv.groups < 32:
+                convolve_in_float32(conv)
         self.content = XSERStream(config, config.content_bottleneck, hears_loudness=not config.disentangled)
         self.descriptors = None
         if config.disentangled:

@@ -1,0 +1,291 @@
+"""Annotating a prepared corpus: labels told by its training split, nothing lost by bad files, stops and old labels."""
+
+import io
+import json
+import shutil
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from xser.corpora import FEATURES, load_corpus, make_row
+from xser.corpora.shards import parquet_name, shard_writer
+from xser.descriptors import annotate as module
+from xser.descriptors.__main__ import main
+from xser.descriptors.annotate import annotate, eta_squared, measure_row, measure_rows, tell
+from xser.levels_xser import Calibration, label
+
+RATE = 16_000
+USUAL = {"anna": (210.0, "female"), "beth": (230.0, "female"), "dan": (110.0, "male"), "ed": (125.0, "male")}  # Hz
+STEPS = range(-4, 5)  # of a speaker's nine recordings: semitones, 2 dB, a syllable
+
+
+def voice(pitch: float, decibels: float, step: int = 0, seconds: float = 0.8) -> np.ndarray:
+    """(S,) syllables of a harmonic tone that glides by more semitones at a greater step, with silence around it."""
+    time = np.arange(int(seconds * RATE)) / RATE
+    hertz = pitch * 2 ** ((time / seconds - 0.5) * (5 + step / 2) / 12)
+    phase = 2 * np.pi * np.cumsum(hertz) / RATE
+    wave = sum(np.sin(k * phase) / k for k in range(1, 12)) * (0.6 + 0.4 * np.cos(2 * np.pi * 5 * time))
+    wave *= 0.03 * 10 ** (decibels / 20)
+    noise = np.random.default_rng(0).standard_normal(int((seconds + 0.4) * RATE)) * 1e-4
+    noise[int(0.2 * RATE) : int(0.2 * RATE) + len(wave)] += wave
+    return noise
+
+
+def wav(wave: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, wave, RATE, format="WAV")
+    return file.getvalue()
+
+
+def rows_of(split: str, steps, **more) -> list[dict]:
+    return [
+        make_row(
+            id=f"{split}-{speaker}-{step}",
+            audio={"bytes": wav(voice(hertz * 2 ** (step / 12), 2 * step, step)), "path": None},
+            text=" ".join(["na"] * (6 + step)),
+            emotion="angry" if step > 0 else "sad",
+            speaker=speaker,
+            gender=gender,
+            corpus="toy",
+            split=split,
+            **more,
+        )
+        for speaker, (hertz, gender) in USUAL.items()
+        for step in steps
+    ]
+
+
+TRAIN = rows_of("train", STEPS)
+TEST = rows_of("test", (-4, 4))
+
+
+def save(folder, train=TRAIN, test=TEST):
+    """Tables, and not rows: of rows `datasets` would encode the recordings anew."""
+    tables = {"train": train, "test": test}
+    parts = {
+        name: datasets.Dataset(pa.Table.from_pylist(part, schema=FEATURES.arrow_schema))
+        for name, part in tables.items()
+    }
+    datasets.DatasetDict(parts).save_to_disk(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("corpora") / "toy")
+
+
+@pytest.fixture
+def toy(saved, tmp_path):
+    """A fresh copy of a prepared corpus."""
+    return shutil.copytree(saved, tmp_path / "toy")
+
+
+@pytest.fixture(scope="module")
+def annotated(saved, tmp_path_factory):
+    """(folder, report) of a corpus that was annotated."""
+    folder = shutil.copytree(saved, tmp_path_factory.mktemp("annotated") / "toy")
+    (folder / "report.json").write_text("{}")
+    return folder, annotate(folder, workers=1)
+
+
+def levels(folder, split: str, slot: str) -> dict[str, str | None]:
+    part = load_corpus(folder, split)
+    return {name: of[slot] for name, of in zip(part["id"], part["descriptors"], strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("slot", "low", "high"), [("pitch", "low", "high"), ("volume", "quiet", "loud"), ("speed", "slow", "fast")]
+)
+def test_the_ends_of_every_speaker_are_told_in_every_split(annotated, slot, low, high):
+    folder, _ = annotated
+    for split in ("train", "test"):
+        told = levels(folder, split, slot)
+        for speaker in USUAL:
+            assert (told[f"{split}-{speaker}--4"], told[f"{split}-{speaker}-4"]) == (low, high)
+
+
+def test_recordings_and_all_else_stay_as_they_were(annotated, saved):
+    folder, _ = annotated
+    for split in ("train", "test"):
+        old, new = load_corpus(saved, split), load_corpus(folder, split)
+        assert new.remove_columns("descriptors").to_list() == old.remove_columns("descriptors").to_list()
+        assert new._fingerprint != old._fingerprint
+    assert (folder / "report.json").read_text() == "{}"
+    assert [path.name for path in folder.parent.iterdir()] == ["toy"]
+
+
+def test_the_training_split_alone_sets_the_cuts(annotated):
+    calibration = Calibration.load(annotated[0] / "calibration.json")
+    assert (calibration.corpus, calibration.split, calibration.num_utterances) == ("toy", "train", len(TRAIN))
+
+
+def test_the_table_has_value_and_reason_of_every_recording_and_slot(annotated):
+    table = pq.read_table(annotated[0] / "descriptors.parquet").to_pylist()
+    assert len(table) == 5 * (len(TRAIN) + len(TEST))
+    assert all((line["level"] is None) == (line["reason"] is not None) for line in table)
+    assert all((line["level"] is None) == (line["confidence"] is None) for line in table)
+    (anna,) = (line for line in table if line["id"] == "train-anna-0" and line["slot"] == "pitch")
+    assert anna["value"] == pytest.approx(210, rel=0.02) and anna["value"] == anna["pitch_hz"]
+    assert (anna["unit"], anna["basis"], anna["rate_from"]) == ("Hz", "speaker", "transcript")
+    assert "expressiveness" in {line["slot"] for line in table}
+
+
+def test_the_report_counts_levels_and_reasons_and_what_the_emotion_explains(annotated):
+    folder, report = annotated
+    assert json.loads((folder / "descriptors.json").read_text()) == report
+    for slot, told in report["told"].items():
+        assert told == sum(report["levels"][slot].values())
+        assert told + sum(report["not_told"][slot].values()) == report["n"] == len(TRAIN) + len(TEST)
+    pitch = report["eta_squared_of_emotion"]["pitch"]
+    assert pitch["n"] == report["n"]
+    assert pitch["value"] < 0.3 and pitch["relative_to_reference"] > 0.5  # men and women part only the values
+
+
+def test_eta_squared_is_the_share_between_groups():
+    assert eta_squared([1, 1, 3, 3], ["a", "a", "b", "b"]) == 1
+    assert eta_squared([0, 2, 2, 4], ["a", "a", "b", "b"]) == pytest.approx(0.5)
+    assert eta_squared([0, 2], ["a", "a"]) is None and eta_squared([], []) is None
+
+
+def test_labels_that_are_there_are_kept_unless_asked_otherwise(tmp_path):
+    known = [{**row, "descriptors": {**row["descriptors"], "pitch": "normal"}} for row in TEST]
+    report = annotate(save(tmp_path / "toy", test=known), workers=1)
+    assert set(levels(tmp_path / "toy", "test", "pitch").values()) == {"normal"}
+    assert levels(tmp_path / "toy", "test", "volume")["test-ed-4"] == "loud"
+    assert report["labels_kept"]["pitch"] == len(TEST)
+    annotate(tmp_path / "toy", overwrite=True, workers=1)
+    assert levels(tmp_path / "toy", "test", "pitch")["test-ed-4"] == "high"
+
+
+def test_a_recording_that_cannot_be_read_is_named_and_loses_no_other(tmp_path):
+    broken = [{**TEST[0], "audio": {"bytes": b"RIFF, but no more", "path": None}}, *TEST[1:]]
+    report = annotate(save(tmp_path / "toy", test=broken), workers=1)
+    assert [row["id"] for row in report["unread"]] == [TEST[0]["id"]] and report["unread"][0]["reason"]
+    told = levels(tmp_path / "toy", "test", "pitch")
+    assert told.pop(TEST[0]["id"]) is None and None not in told.values()
+
+
+def test_parquet_shards_are_annotated_too(tmp_path):
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    for index, part in enumerate((TRAIN[:20], TRAIN[20:])):
+        with shard_writer(folder / parquet_name("train", index, 2), "parquet") as write:
+            for row in part:
+                write(row)
+    annotate(folder, workers=1)
+    part = load_corpus(folder, "train", cache_dir=tmp_path / "cache")
+    assert part["id"] == [row["id"] for row in TRAIN]
+    assert part[8]["descriptors"]["pitch"] == "high" and part[35]["descriptors"]["volume"] == "loud"
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(toy, monkeypatch, annotated):
+    calls = []
+
+    def counted(row, word_times):
+        calls.append(row["id"])
+        if len(calls) == 21:
+            raise KeyboardInterrupt
+        return measure_row(row, word_times)
+
+    monkeypatch.setattr(module, "NOTED_ROWS", 10)
+    monkeypatch.setattr(module, "measure_row", counted)
+    with pytest.raises(KeyboardInterrupt):
+        annotate(toy, workers=1)
+    assert set(levels(toy, "train", "pitch").values()) == {None}  # nothing is changed yet
+    annotate(toy, workers=1)
+    assert len(calls) == 21 + len(TRAIN) + len(TEST) - 20
+    assert levels(toy, "train", "pitch") == levels(annotated[0], "train", "pitch")
+    assert not toy.with_name("toy.annotating").exists()
+
+
+def test_a_kill_while_old_and_new_change_places_loses_nothing(toy):
+    before = toy.with_name("toy.annotating") / "notes" / "before"
+    before.parent.mkdir(parents=True)
+    toy.rename(before)
+    annotate(toy, workers=1)
+    assert levels(toy, "train", "pitch")["train-ed-4"] == "high"
+    assert [path.name for path in toy.parent.iterdir()] == ["toy"]
+
+
+def test_a_new_speaker_can_be_judged_by_their_own_recordings(tmp_path):
+    stranger = [
+        {**row, "id": f"new{row['id']}", "speaker": "gail", "gender": None} for row in TRAIN if "anna" in row["id"]
+    ]
+    folder = save(tmp_path / "toy", test=stranger)
+    assert annotate(folder, workers=1)["basis"]["pitch"]["corpus"] == len(stranger)
+    report = annotate(folder, own_references=True, overwrite=True, workers=1)
+    assert report["basis"]["pitch"] == {"speaker": len(TRAIN) + len(stranger)}
+    assert levels(folder, "test", "pitch")["newtrain-anna-4"] == "high"
+
+
+def test_a_wrong_split_or_folder_is_named_and_changes_nothing(toy, tmp_path):
+    with pytest.raises(ValueError, match=r"no split 'dev'.*\['train', 'test'\]"):
+        annotate(toy, "dev", workers=1)
+    with pytest.raises(ValueError, match="'test' is no training split"):
+        annotate(toy, "test", workers=1)
+    with pytest.raises(FileNotFoundError, match="prepare"):
+        annotate(tmp_path, workers=1)
+    assert set(levels(toy, "train", "pitch").values()) == {None}
+
+
+def test_where_the_corpus_stands_in_a_whole_error_is_asked_for(annotated):
+    calibration = Calibration.load(annotated[0] / "calibration.json")
+    prosody = measure_row(TRAIN[8]).prosody  # anna at four semitones, high for her, as men and women go just above
+    assert tell(prosody, calibration, "anna")["pitch"].level == "high"
+    stranger = tell(prosody, calibration)["pitch"]
+    assert (stranger.level, stranger.reason, stranger.basis) == (None, "uncertain reference", "corpus")
+    assert label(prosody, calibration, margin=0.25)["pitch"].level == "high"
+
+
+def test_without_speakers_cuts_can_be_relative_to_the_gender(tmp_path):
+    folder = save(tmp_path / "toy", train=[{**row, "speaker": None} for row in TRAIN])
+    with pytest.raises(ValueError, match="relative to the speaker"):
+        annotate(folder, workers=1)
+    assert annotate(folder, relative_to="gender", workers=1)["basis"]["pitch"] == {"gender": len(TRAIN) + len(TEST)}
+
+
+def test_emphasis_is_told_where_it_is_asked_for(toy):
+    report = annotate(toy, word_times="letters", workers=1)
+    assert report["told"]["emphasis"] + sum(report["not_told"]["emphasis"].values()) == report["n"]
+    told = levels(toy, "train", "emphasis").values()
+    assert (
+        sum(of is not None for of in told) + sum(of is not None for of in levels(toy, "test", "emphasis").values())
+        == report["told"]["emphasis"]
+    )
+
+
+def test_processes_measure_what_one_does():
+    assert [of.to_dict() for of in measure_rows(TEST, workers=2)] == [of.to_dict() for of in measure_rows(TEST)]
+
+
+def test_commands_measure_and_check(annotated, tmp_path, capsys):
+    low, usual, high, broken = (str(tmp_path / f"{name}.wav") for name in ("low", "usual", "high", "broken"))
+    for path, step in ((low, -4), (usual, 0), (high, 4)):
+        soundfile.write(path, voice(210 * 2 ** (step / 12), 2 * step), RATE)
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    judge = ["--calibration", str(annotated[0] / "calibration.json"), "--reference", low, usual, high]
+    assert main(["measure", broken, high, "--json", *judge]) == 1
+    out, err = capsys.readouterr()
+    answer = json.loads(out)
+    assert "broken" in err and answer["file"] == high
+    assert answer["labels"]["pitch"]["level"] == "high"
+    assert answer["measured"]["pitch_hz"] == pytest.approx(210 * 2 ** (4 / 12), rel=0.02)
+    assert main(["measure", high, *judge]) == 0
+    assert "high" in capsys.readouterr().out
+    assert main(["check", high, "--pitch", "low", "--volume", "loud", *judge]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any("pitch" in line and "contradict" in line for line in lines)
+    assert any("volume" in line and "agree" in line for line in lines)
+
+
+def test_the_command_annotates_and_names_mistakes(toy, capsys):
+    assert main(["annotate", str(toy), "--workers", "1"]) == 0
+    assert "pitch" in capsys.readouterr().out and (toy / "descriptors.json").is_file()
+    with pytest.raises(SystemExit):
+        main(["check", str(toy / "none.wav")])
+    assert "no claim is given" in capsys.readouterr().err
