@@ -85,8 +85,8 @@ class MaskedGroupNorm(nn.GroupNorm):
 def convolve_in_float32(conv: nn.Conv1d) -> None:
     """Make a convolution compute in float32, whatever its weights' dtype, in place.
 
-    oneDNN, as torch 2.11 has it, gets some bfloat16 convolutions of few channels a group wrong on CPUs with AMX: not by
-    rounding, the sums are others. A small tower's positional convolution is of that kind.
+    oneDNN, as torch 2.11 has it, gets some bfloat16 convolutions of few channels a group wrong on CPUs with AMX: not
+    by rounding, the sums are others. A small tower's positional convolution is of that kind.
     """
     conv._conv_forward = partial(_convolve_in_float32, conv._conv_forward)
 
