@@ -22,7 +22,8 @@ from xser.audio_xser import SAMPLE_RATE, load_audio
 from xser.corpora import espeak_synthesis
 from xser.corpora.cache import write_json
 from xser.evaluation.report import command_line, text_table
-from xser.prosody_xser import FRAME_SECONDS, measure
+from xser.frames_xser import FRAME_SECONDS
+from xser.prosody_xser import measure
 
 COLUMNS = ("sound", "noise", "voiced seconds", "median error", "gross errors", "voicing errors")
 LOWEST, HIGHEST = 60.0, 500.0  # Hz

@@ -17,7 +17,9 @@ import numpy as np
 from xser.audio_xser import SAMPLE_RATE, load_audio
 from xser.corpora.cache import write_json
 from xser.evaluation.report import command_line, text_table
-from xser.prosody_xser import FRAME_SECONDS, SPEAKER_RANGE, WIDE_RANGE, measure
+from xser.frames_xser import FRAME_SECONDS
+from xser.pitch_xser import SPEAKER_RANGE, WIDE_RANGE
+from xser.prosody_xser import measure
 
 COLUMNS = ("reference", "frames voiced in both", "within 5%", "beyond 20%", "voiced in one", "times real time")
 AUDIO = {".wav", ".flac", ".ogg", ".opus", ".mp3"}

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from xser.calibration_xser import QUANTITIES, Calibration, why_not
 from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
 from xser.descriptors.annotate import MARGIN, Measured, measure_rows
 from xser.descriptors.calibrate import calibrate
 from xser.descriptors.letters import sounds
 from xser.evaluation.report import command_line, text_table
-from xser.levels_xser import LEVELS, QUANTITIES, QUANTITY_OF, Calibration, label, why_not
+from xser.levels_xser import LEVELS, QUANTITY_OF, label
 
 SLOTS = ("pitch", "volume", "speed")
 TARGET = 0.95

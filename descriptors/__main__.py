@@ -17,10 +17,11 @@ import sys
 from pathlib import Path
 
 from xser.audio_xser import load_audio
+from xser.calibration_xser import BASES, Calibration, Reference
 from xser.descriptors.annotate import MARGIN, QUANTITIES, STAND_IN_MARGIN, WORD_TIMES, annotate, stands_in, tell
 from xser.descriptors.say import say
 from xser.evaluation.report import text_table
-from xser.levels_xser import BASES, LEVELS, Calibration, Label, Reference, check
+from xser.levels_xser import LEVELS, Label, check
 from xser.prosody_xser import Prosody, measure
 
 PROGRAM = "python -m xser.descriptors"

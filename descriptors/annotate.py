@@ -27,6 +27,7 @@ import torch
 from tqdm.auto import tqdm
 
 from xser.audio_xser import load_audio
+from xser.calibration_xser import Calibration, Reference
 from xser.corpora.cache import digest, write_json, written_beside
 from xser.corpora.checking import FILE_ERRORS
 from xser.corpora.schema import FEATURES, LEVELS
@@ -37,7 +38,7 @@ from xser.descriptors.align_espeak import EspeakAligner
 from xser.descriptors.calibrate import calibrate
 from xser.descriptors.emphasis import emphasised
 from xser.descriptors.rate import speaking_rate
-from xser.levels_xser import NEAR_A_CUT, QUANTITY_OF, Calibration, Label, Reference, label
+from xser.levels_xser import NEAR_A_CUT, QUANTITY_OF, Label, label
 from xser.prosody_xser import Prosody, measure
 
 VERSION = 1  # of what is noted of a recording: raise it with every change of the measurements

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xser.levels_xser import BASES, MEDIAN_ERROR, MIN_RECORDINGS, QUANTITIES, Calibration, Reference, why_not
+from xser.calibration_xser import BASES, MEDIAN_ERROR, MIN_RECORDINGS, QUANTITIES, Calibration, Reference, why_not
 from xser.prosody_xser import Prosody
 
 TERTILES = (1 / 3, 2 / 3)

@@ -16,7 +16,8 @@ import numpy as np
 
 from xser.descriptors.align import Word
 from xser.descriptors.letters import expected_frames
-from xser.prosody_xser import FRAME_SECONDS, Prosody
+from xser.frames_xser import FRAME_SECONDS
+from xser.prosody_xser import Prosody
 
 STEPS = (1.0, 2.0, 0.35)  # semitones, dB, octaves of duration: the spread of words that are not stressed, about
 WEIGHTS = (1.0, 1.0, 0.5)

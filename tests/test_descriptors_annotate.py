@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from xser.calibration_xser import Calibration
 from xser.corpora import FEATURES, load_corpus, make_row
 from xser.corpora.shards import parquet_name, shard_writer
 from xser.descriptors import annotate as module
 from xser.descriptors.__main__ import main
 from xser.descriptors.annotate import annotate, eta_squared, measure_row, measure_rows, tell
-from xser.levels_xser import Calibration, label
+from xser.levels_xser import label
 
 RATE = 16_000
 USUAL = {"anna": (210.0, "female"), "beth": (230.0, "female"), "dan": (110.0, "male"), "ed": (125.0, "male")}  # Hz

@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
+from xser.calibration_xser import Calibration
 from xser.descriptors.calibrate import calibrate
-from xser.levels_xser import Calibration, label
+from xser.levels_xser import label
 from xser.prosody_xser import Prosody
 
 USUAL = {"anna": 200.0, "beth": 220.0, "cleo": 210.0, "dan": 110.0, "ed": 120.0, "finn": 130.0}  # Hz

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xser.calibration_xser import CONTOUR_ERROR, Calibration, Reference
 from xser.configuration_xser import DEFAULT_DESCRIPTORS
 from xser.corpora.schema import LEVELS as SCHEMA_LEVELS
-from xser.levels_xser import CONTOUR_ERROR, LEVELS, TONE_CUT, Calibration, Label, Reference, check, label
+from xser.levels_xser import LEVELS, TONE_CUT, Label, check, label
 from xser.prosody_xser import Prosody
 
 DEFAULT = Calibration.default()

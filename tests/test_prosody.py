@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xser.audio_xser import load_audio
-from xser.prosody_xser import FRAME_SECONDS, Prosody, measure, track_f0
+from xser.frames_xser import FRAME_SECONDS
+from xser.pitch_xser import track_f0
+from xser.prosody_xser import Prosody, measure
 
 RATE = 16_000
 HOP = 160
