@@ -1,4 +1,4 @@
-"""The answer of the describe task as a value and as text: descriptors first, the emotion last.
+"""The answer of the describe task as a value, as text and as a sentence: descriptors first, the emotion last.
 
     pitch: high | volume: loud | speed: fast | tone: rising | emphasis: "never" | emotion: angry
 
@@ -13,6 +13,7 @@ SLOT_SEPARATOR = " | "
 EMPHASIS = "emphasis"
 EMOTION = "emotion"
 NO_EMPHASIS = "none"
+SELF_EVIDENT_LEVELS = ("quiet", "loud", "slow", "fast")  # need no slot beside them in a sentence
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])+)"')  # a word, with \" and \\ as its only escapes
 _NAME = re.compile(r"[^\W\d_]+(?:[ -][^\W\d_]+)*")  # letters, joined by single spaces or hyphens
@@ -117,6 +118,30 @@ class EmotionDescription:
             schema.check(description)
         return description
 
+    def to_sentence(self, scores: dict[str, float] | None = None) -> str:
+        """One English sentence; `scores` are the probabilities of the emotions."""
+        cues = [
+            level if level in SELF_EVIDENT_LEVELS else f"{level} {slot}"
+            for slot, level in self.levels.items()
+            if slot != "tone"
+        ]
+        details = []
+        if "tone" in self.levels:
+            tone = self.levels["tone"]
+            details.append(f"{'an' if tone[0] in 'aeiou' else 'a'} {tone} tone")
+        if self.emphasis:
+            details.append("stress on " + _and([quote(word) for word in self.emphasis]))
+        elif self.emphasis is not None:
+            details.append("no word stressed")
+        if details:
+            cues.append("with " + _and(details))
+        sentence = "The voice"
+        if self.emotion is not None:
+            sentence = f"Sounds {self.emotion}"
+            if scores is not None:
+                sentence += f" ({scores[self.emotion]:.0%})"
+        return f"{sentence}: {', '.join(cues)}." if cues else f"{sentence}."
+
 
 @dataclass(frozen=True)
 class LabelSchema:
@@ -171,6 +196,10 @@ def _check_labels(field_name: str, labels: tuple, minimum: int) -> None:
         raise ValueError(f"{field_name} is {list(labels)}: give at least {minimum} different labels")
     for label in labels:
         check_name(field_name, label)
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _split_slots(text: str) -> list[str]:

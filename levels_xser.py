@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from .calibration_xser import (
-    CONTOUR_ERROR,
     NOISY,
     NOT_MEASURED,
     TOO_SHORT,
@@ -20,9 +19,8 @@ from .calibration_xser import (
     Calibration,
     Reference,
     check_number,
-    error_of,
     why_not,
-)  # fmt: skip
+)
 from .prosody_xser import Prosody
 
 LEVELS = {
@@ -208,6 +206,7 @@ class _Place:
         return CANNOT_TELL, f"{self._too_near(abs(distance), margin)}: {self._compare(claimed)}"
 
     def _too_near(self, distance: float, margin: float) -> str:
+        """The reference is to blame where one that was known exactly would tell."""
         return NEAR_A_CUT if distance <= margin * self.own_error else UNCERTAIN_REFERENCE
 
     def _compare(self, claimed: str) -> str:
@@ -222,17 +221,24 @@ class _Place:
         return f"{value}, where {claimed} {extent} {_BASIS_WORDS[self.basis]}"
 
 
-def _place(slot, allowed, prosody, calibration, speaker, gender) -> _Place:
+def _place(
+    slot: str,
+    allowed: tuple[str, ...],
+    prosody: Prosody,
+    calibration: Calibration,
+    speaker: Reference | str | None,
+    gender: str | None,
+) -> _Place:
     quantity = QUANTITY_OF[slot]
     reason, unit = why_not(prosody, quantity), UNITS[quantity]
     if slot == "tone":
-        return _Place(None, unit, reason, "speaker") if reason else _place_tone(prosody.contour, allowed)
+        return _Place(None, unit, reason, "speaker") if reason else _place_tone(prosody, allowed)
     found = calibration.find_reference(quantity, speaker, gender)
     value, natural = getattr(prosody, quantity), _hertz if quantity == "pitch" else float
     if reason or not found:
         return _Place(None if value is None else natural(value), unit, reason or NO_REFERENCE, found and found[2])
     usual, usual_error, basis = found
-    own_error, offset = error_of(prosody, quantity), float(value) - usual
+    own_error, offset = getattr(prosody, f"{quantity}_error"), float(value) - usual
     lower, upper = calibration.cuts[quantity]
     low, normal, high = LEVELS[slot]
     distances = {low: (lower - offset,), normal: (offset - lower, upper - offset), high: (offset - upper,)}
@@ -241,9 +247,9 @@ def _place(slot, allowed, prosody, calibration, speaker, gender) -> _Place:
     return _Place(natural(value), unit, None, basis, offset, cuts, distances, error, own_error)
 
 
-def _place_tone(contour: tuple[float, ...], allowed: tuple[str, ...]) -> _Place:
+def _place_tone(prosody: Prosody, allowed: tuple[str, ...]) -> _Place:
     """The shape of a contour of three points or more: a peak or dip between the ends, else a rise, a fall or none."""
-    first, *inner, last = contour
+    first, *inner, last = prosody.contour
     rise, peak, dip = last - first, max(inner) - max(first, last), min(first, last) - min(inner)
     shapes = {
         "falling": (-rise - TONE_CUT, TONE_CUT - dip, TONE_CUT - peak),
@@ -259,8 +265,8 @@ def _place_tone(contour: tuple[float, ...], allowed: tuple[str, ...]) -> _Place:
             ahead, other = (dip, peak) if final == "rising" else (peak, dip)
             plain = (shapes[final][0], max(TONE_CUT, ahead) - other)
             shapes[final] = max(plain, shapes.pop(richer), key=min)
-    cuts = (-TONE_CUT, TONE_CUT)
-    return _Place(value, UNITS["contour"], None, "speaker", value, cuts, shapes, CONTOUR_ERROR, CONTOUR_ERROR)
+    cuts, error = (-TONE_CUT, TONE_CUT), prosody.contour_error
+    return _Place(value, UNITS["contour"], None, "speaker", value, cuts, shapes, error, error)
 
 
 def _tail(distance: float, error: float) -> float:

@@ -29,8 +29,7 @@ from .losses_xser import IGNORE_INDEX, answer_loss, ctc_loss, level_loss
 if is_peft_available():
     from peft import LoraConfig, inject_adapter_in_model
 
-if TYPE_CHECKING:  # named here so that the pipeline and the checks of a claim travel with every saved model
-    from .levels_xser import check  # noqa: F401
+if TYPE_CHECKING:  # named here so that the pipeline travels with every saved model
     from .pipeline_xser import XSERPipeline  # noqa: F401
 
 CONTENT, DESCRIPTORS = "content", "descriptors"

@@ -8,10 +8,12 @@ from transformers.utils import logging
 
 from .audio_xser import SAMPLE_RATE, AudioError, is_recording, load_audio
 from .decoding_xser import ANSWER_KEYS
+from .verification_xser import Verifier
 
 logger = logging.get_logger(__name__)
 
 BATCH_SIZE = 8
+OPTIONS = ("transcript", "verify", "reference", "gender")  # beside batch_size and slots
 NAMED_FAILURES = 5  # in the closing warning; every one has its message in its own dict
 
 
@@ -23,8 +25,7 @@ class XSERPipeline(Pipeline):
     explain("speech.wav")["emotion"]
     ```
 
-    `batch_size`, `slots` and `transcript` may be set here or at each call. Generation options are refused: answers are
-    decoded under the grammar.
+    All options may be set here or at each call. Generation options are refused: answers are decoded under the grammar.
     """
 
     _load_processor = True
@@ -33,14 +34,12 @@ class XSERPipeline(Pipeline):
     _load_image_processor = False
     _load_video_processor = False
 
-    def _sanitize_parameters(self, slots=None, transcript=None, **unknown):
+    def _sanitize_parameters(self, slots=None, **options):
+        unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
-            raise TypeError(f"unknown options {sorted(unknown)}: there are batch_size, slots and transcript")
-        options = {}
+            raise TypeError(f"unknown options {unknown}: there are batch_size, slots, {', '.join(OPTIONS)}")
         if slots is not None:
             options["slots"] = self.processor.schema.check_slots(list(slots))
-        if transcript is not None:
-            options["transcript"] = bool(transcript)
         return {}, options, {}
 
     def __call__(self, inputs, batch_size: int | None = None, **options) -> dict | list[dict] | Iterator[dict]:
@@ -52,12 +51,17 @@ class XSERPipeline(Pipeline):
             batch_size (`int`): recordings a pass, 8 by default; it does not change the answers.
             slots (`list[str]`): what to ask for; all that the model knows by default.
             transcript (`bool`): off saves time where no transcript is wanted.
+            verify (`bool`): also measure the voice, and say of each descriptor whether that agrees.
+            reference: a few recordings of the same speaker, or a `Reference`: what is usual for them, by which the
+                measurements are judged. Only with `verify`.
+            gender (`str`): stands in where there is no reference. Only with `verify`.
 
         Returns:
             A dict for one recording, a list for a list or column, a generator for a generator. The keys of a dict are
             `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores`, `descriptors`, `emphasis`, `transcript` and
             `explanation`. Among many, a recording that cannot be used has the status `error`, the message in `error`,
-            and `None` elsewhere.
+            and `None` elsewhere. With `verify` there is `verification` too: slot → `claim`, `verdict` (`agree`,
+            `contradict`, `can't tell`), `value`, `unit`, `cuts`, `basis` and `reason`.
 
         Raises:
             AudioError: a single recording cannot be used.
@@ -67,6 +71,7 @@ class XSERPipeline(Pipeline):
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number, at least 1")
         options = {**self._forward_params, **self._sanitize_parameters(**options)[1], "batch_size": batch_size}
+        options["verifier"] = self._verifier(*(options.pop(name, None) for name in ("verify", "reference", "gender")))
         if is_recording(inputs):
             return self.postprocess(self.forward([self.preprocess(inputs)], **options))[0]
         if hasattr(inputs, "column_names"):
@@ -79,6 +84,7 @@ class XSERPipeline(Pipeline):
     def _explain_each(self, sources: Iterator, options: dict) -> Iterator[dict]:
         """Answers in order, batch by batch; recordings that cannot be used cost no others."""
         total, failures = 0, []
+        keys = ANSWER_KEYS + (("verification",) if options["verifier"] else ())
         try:
             while batch := list(islice(sources, options["batch_size"])):
                 waves, errors = {}, {}
@@ -91,12 +97,19 @@ class XSERPipeline(Pipeline):
                 failures += errors.values()
                 answers = iter(self.postprocess(self.forward(list(waves.values()), **options)) if waves else ())
                 for index in range(len(batch)):
-                    failed = {**dict.fromkeys(ANSWER_KEYS), "status": "error", "error": errors.get(index)}
+                    failed = {**dict.fromkeys(keys), "status": "error", "error": errors.get(index)}
                     yield failed if index in errors else next(answers)
         finally:
             if failures:
                 listed = "; ".join(failures[:NAMED_FAILURES]) + ("; …" if len(failures) > NAMED_FAILURES else "")
                 logger.warning(f"{len(failures)} of {total} recordings could not be used: {listed}")
+
+    def _verifier(self, verify, reference, gender) -> Verifier | None:
+        if verify:
+            return Verifier(self.processor.calibration, self.processor.descriptors, reference, gender)
+        if reference is not None or gender is not None:
+            raise ValueError("reference and gender are what verify=True judges by: give it too")
+        return None
 
     def preprocess(self, source):
         """Load one recording: its samples and rate."""

@@ -116,9 +116,8 @@ def _candidates(frames: np.ndarray, floor: float, ceiling: float) -> tuple[np.nd
     found = np.take_along_axis(ranked, best, axis=1) > -np.inf
     best = np.where(found, best, 0)
     left, top, right = (np.take_along_axis(normalised, best + offset, axis=1) for offset in (0, 1, 2))
-    curvature = np.where(
-        found, np.minimum(left - 2 * top + right, -1e-7), -1
-    )  # rounding can make a flat top of a peak
+    # rounding can make a flat top of a peak
+    curvature = np.where(found, np.minimum(left - 2 * top + right, -1e-7), -1)
     shift = np.where(found, np.clip((left - right) / (2 * curvature), -0.5, 0.5), 0)  # of the parabola's top, in lags
     height = top - (left - right) * shift / 4
     height = np.where(height > 1, 1 / np.maximum(height, 1), height)  # long lags overshoot [1]
@@ -159,4 +158,4 @@ def _best_path(octave: np.ndarray, score: np.ndarray, step: int) -> np.ndarray:
     return np.array(path[::-1])
 
 
-__all__ = ["track_f0", "track_speaker"]
+__all__ = ["SPEAKER_RANGE", "WIDE_RANGE", "track_f0", "track_speaker"]

@@ -35,7 +35,6 @@ LOADING_OPTIONS = (
     "attn_implementation",
     "local_files_only",
 )
-SELF_EVIDENT_LEVELS = ("quiet", "loud", "slow", "fast")  # need no slot beside them in an explanation
 
 
 class XSERProcessor(ProcessorMixin):
@@ -51,6 +50,8 @@ class XSERProcessor(ProcessorMixin):
         ctc_unit (`str`): `byte` or `token`, what `ctc_labels` are made of.
         content_token, descriptor_token (`str`): the placeholders.
         min_audio_seconds, max_audio_seconds, silence_dbfs (`float`): as in [`XSERConfig`].
+        calibration (`dict`, *optional*): where the levels of the training data begin and end, as
+            `Calibration.to_dict` gives it; what the pipeline's `verify` judges by.
         chat_template (`str`, *optional*): the tokenizer's own by default, or a plain one where it has none.
 
     Raises:
@@ -74,6 +75,7 @@ class XSERProcessor(ProcessorMixin):
         min_audio_seconds=0.1,
         max_audio_seconds=30.0,
         silence_dbfs=-60.0,
+        calibration=None,
         chat_template=None,
     ):
         self.conv_kernel = list(conv_kernel)
@@ -89,6 +91,7 @@ class XSERProcessor(ProcessorMixin):
         self.min_audio_seconds = min_audio_seconds
         self.max_audio_seconds = max_audio_seconds
         self.silence_dbfs = silence_dbfs
+        self.calibration = calibration
         self.schema = LabelSchema(self.emotions, self.descriptors, self.emphasis)
         super().__init__(feature_extractor, tokenizer, chat_template=chat_template or _chat_template(tokenizer))
         if feature_extractor.sampling_rate != SAMPLE_RATE:
@@ -310,31 +313,6 @@ class XSERProcessor(ProcessorMixin):
             f"{type(self.tokenizer).__name__} cannot write {failed}: its vocabulary must cover the labels"
         )
 
-    @staticmethod
-    def explanation(description: EmotionDescription, scores: dict[str, float] | None = None) -> str:
-        """One English sentence; `scores` are the probabilities of the emotions."""
-        cues = []
-        for slot, level in description.levels.items():
-            if slot == "tone":
-                continue
-            cues.append(level if level in SELF_EVIDENT_LEVELS else f"{level} {slot}")
-        details = []
-        if "tone" in description.levels:
-            tone = description.levels["tone"]
-            details.append(f"{'an' if tone[0] in 'aeiou' else 'a'} {tone} tone")
-        if description.emphasis:
-            details.append("stress on " + _and([quote(word) for word in description.emphasis]))
-        elif description.emphasis is not None:
-            details.append("no word stressed")
-        if details:
-            cues.append("with " + _and(details))
-        sentence = "The voice"
-        if description.emotion is not None:
-            sentence = f"Sounds {description.emotion}"
-            if scores is not None:
-                sentence += f" ({scores[description.emotion]:.0%})"
-        return f"{sentence}: {', '.join(cues)}." if cues else f"{sentence}."
-
     # Batches
 
     def __call__(
@@ -470,10 +448,6 @@ def _chat_template(tokenizer) -> str:
 
 def _slot_piece(slot: str, first: bool) -> str:
     return f"{'' if first else SLOT_SEPARATOR}{slot}:"
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _pad_left(rows: list[np.ndarray], value: int) -> tuple[np.ndarray, np.ndarray]:

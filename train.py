@@ -18,6 +18,7 @@ import logging
 import os
 import platform
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +27,7 @@ import yaml
 from transformers import AutoTokenizer, HfArgumentParser, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
+from xser.calibration_xser import Calibration
 from xser.configuration_xser import XSERConfig
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.processing_xser import XSERProcessor
@@ -41,6 +43,7 @@ from xser.training.launch import start_all_processes
 from xser.training.trainer import XSERTrainer
 
 logger = logging.getLogger("xser.train")
+CALIBRATION = "calibration.json"  # of `annotate`, in the corpus's folder
 PACKAGES = ("xser", "torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy")
 
 
@@ -60,6 +63,15 @@ def build_model(arguments: ModelArguments) -> tuple[XSERForEmotionDescription, X
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return model, processor
+
+
+def cuts_of(data: str) -> dict | None:
+    """Where the levels begin and end in a corpus that `python -m xser.descriptors annotate` has labelled.
+
+    They go with the processor, so that the pipeline can verify by them; what is usual for the single speakers stays.
+    """
+    path = Path(data).expanduser() / CALIBRATION
+    return replace(Calibration.load(path), speakers={}, left_out=()).to_dict() if path.is_file() else None
 
 
 def checkpoint_to_resume(arguments: XSERTrainingArguments) -> str | None:
@@ -125,6 +137,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     checkpoint = checkpoint_to_resume(arguments)
     set_seed(arguments.seed)
     model, processor = build_model(model_arguments)
+    processor.calibration = cuts_of(data_arguments.data) or processor.calibration
     with arguments.main_process_first(desc="preparing the data"):
         data = load_task_data(data_arguments, arguments.tasks, model.config, arguments.seed)
 

@@ -7,6 +7,7 @@ of a sampled sound", IFA Proceedings 17.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -35,7 +36,7 @@ def voice_quality(sound: np.ndarray, f0: np.ndarray) -> tuple[float | None, floa
     return jitter, shimmer, float(np.mean(10 * np.log10(match / (1 - match))))
 
 
-def _local_change(runs, max_ratio: float) -> float | None:
+def _local_change(runs: Sequence[np.ndarray], max_ratio: float) -> float | None:
     """Mean difference of neighbours over the mean, without pairs that differ by more than `max_ratio`."""
     before, after = (np.concatenate([run[part] for run in runs]) for part in (slice(-1), slice(1, None)))
     kept = np.maximum(before, after) <= max_ratio * np.minimum(before, after)

@@ -11,6 +11,8 @@ import ctypes
 import shutil
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,17 @@ _SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: espeak_Synth returns when the call
 _UTF8_SSML = 0x01 | 0x10  # espeakCHARS_UTF8 | espeakSSML
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4  # espeak_PARAMETER
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-_THREAD = threading.local()  # holds the folder of the thread's copy of the library, deleted with the thread
+
+
+class UnknownVoiceError(ValueError):
+    """A voice or language that eSpeak NG does not have."""
+
+
+class _Thread(threading.local):
+    folder: tempfile.TemporaryDirectory | None = None  # of the thread's copy of the library, deleted with the thread
+
+
+_THREAD = _Thread()
 
 
 def speak(ssml: str, voice: str, rate: int = 175, pitch: int = 50, pitch_range: int = 50) -> np.ndarray:
@@ -38,7 +50,8 @@ def speak(ssml: str, voice: str, rate: int = 175, pitch: int = 50, pitch_range: 
 
     Raises:
         ImportError: `espeakng-loader` is not installed.
-        ValueError: the voice is not known to eSpeak NG, or it gave no sound.
+        UnknownVoiceError: the voice is not known to eSpeak NG.
+        ValueError: it gave no sound.
     """
     text = f"<speak>{ssml}</speak>".encode()
     blocks: list[np.ndarray] = []
@@ -48,43 +61,56 @@ def speak(ssml: str, voice: str, rate: int = 175, pitch: int = 50, pitch_range: 
             blocks.append(np.ctypeslib.as_array(samples, (num_samples,)).copy())
         return 0  # go on
 
-    library = _load()
-    try:
+    with loaded_library() as library:
         callback = _CALLBACK(receive)  # kept by this name while the library may call it
         library.espeak_SetSynthCallback(callback)
-        if library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise ValueError(f"voice {voice!r} is not known to eSpeak NG; one such is 'en-us+m3'")
+        set_voice(library, voice)
         # Half of the usual volume leaves room for loud voices and for an emphasised word
         for parameter, value in ((_RATE, rate), (_VOLUME, 50), (_PITCH, pitch), (_RANGE, pitch_range)):
             library.espeak_SetParameter(parameter, value, 0)
         library.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 1, 0, _UTF8_SSML, None, None)
-    finally:
-        _unload(library)
     if not blocks:
         raise ValueError(f"voice {voice!r} gave no sound for {ssml!r}")
     return np.concatenate(blocks).astype(np.float32) / 32_768
 
 
-def _load() -> ctypes.CDLL:
+@contextmanager
+def loaded_library() -> Iterator[ctypes.CDLL]:
+    """eSpeak NG, freshly loaded and initialised for synchronous synthesis at `SAMPLE_RATE`; unloaded at the end.
+
+    Raises:
+        ImportError: `espeakng-loader` is not installed.
+        RuntimeError: the library does not start as it should.
+    """
     try:
         import espeakng_loader
     except ImportError as error:
         raise ImportError(
-            "the espeak corpus is spoken by espeakng-loader, which is not installed: pip install xser[espeak]"
+            "eSpeak NG, which speaks the espeak corpus and can find words, is loaded by espeakng-loader, which is not "
+            "installed: pip install xser[espeak]"
         ) from error
-    if not hasattr(_THREAD, "folder"):
+    if _THREAD.folder is None:
         _THREAD.folder = tempfile.TemporaryDirectory(prefix="xser-espeak-")
         shutil.copy(espeakng_loader.get_library_path(), _THREAD.folder.name)
     library = ctypes.CDLL(str(Path(_THREAD.folder.name, Path(espeakng_loader.get_library_path()).name)))
-    data_path = espeakng_loader.get_data_path()
-    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data_path.encode(), 0)
-    if rate != SAMPLE_RATE:
-        raise RuntimeError(f"eSpeak NG started at {rate} Hz, {SAMPLE_RATE} expected (its data: {data_path})")
-    library.espeak_ng_SetRandSeed(ctypes.c_long(1))
-    return library
+    try:
+        data_path = espeakng_loader.get_data_path()
+        rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data_path.encode(), 0)
+        if rate != SAMPLE_RATE:
+            raise RuntimeError(f"eSpeak NG started at {rate} Hz, {SAMPLE_RATE} expected (its data: {data_path})")
+        library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+        yield library
+    finally:
+        library.espeak_Terminate()
+        close = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary  # the latter on Windows
+        close(library._handle)
 
 
-def _unload(library: ctypes.CDLL) -> None:
-    library.espeak_Terminate()
-    close = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary  # the latter on Windows
-    close(library._handle)
+def set_voice(library: ctypes.CDLL, voice: str) -> None:
+    """Choose the voice or language of what is spoken next.
+
+    Raises:
+        UnknownVoiceError: eSpeak NG has none of that name.
+    """
+    if library.espeak_SetVoiceByName(voice.encode()) != 0:
+        raise UnknownVoiceError(f"voice {voice!r} is not known to eSpeak NG; one such is 'en-us', or 'en-us+m3'")

@@ -65,14 +65,13 @@ def check_features(features: datasets.Features, where: object) -> None:
 @contextmanager
 def shard_writer(path: Path, kind: str) -> Iterator[Callable[[dict], None]]:
     """Opens a file of the `kind` (one of `FORMATS`); gives a function that writes a row to it."""
-    with _open(path) as file:
-        sink = _sink(file, kind)
+    with batch_writer(path, kind) as write_batch:
         group, size = [], 0
 
         def flush() -> None:
             nonlocal size
             if group:
-                sink.write_batch(pa.RecordBatch.from_pylist(group, schema=SCHEMA))
+                write_batch(pa.RecordBatch.from_pylist(group, schema=SCHEMA))
             group.clear()
             size = 0
 
@@ -85,45 +84,53 @@ def shard_writer(path: Path, kind: str) -> Iterator[Callable[[dict], None]]:
 
         yield write
         flush()
-        sink.close()
 
 
-def drop_rows(path: Path, kind: str, ids: set[str]) -> None:
-    """Write a shard anew without the rows of these ids; as it was where it has none of them."""
-    if not ids or not any(ids & set(batch.column("id").to_pylist()) for batch in _batches(path, kind, ["id"])):
-        return
-    unwanted = pa.array(sorted(ids), pa.string())
-    with written_beside(path) as beside, _open(beside) as file:
+@contextmanager
+def batch_writer(path: Path, kind: str) -> Iterator[Callable[[pa.RecordBatch], None]]:
+    """As `shard_writer`, for batches of rows of `SCHEMA`: each is a group of the file."""
+    with path.open("wb") as file:
         sink = _sink(file, kind)
-        for batch in _batches(path, kind):
-            kept = batch.filter(pc.invert(pc.is_in(batch.column("id"), unwanted)))
-            if kept.num_rows:
-                sink.write_batch(kept)
-        sink.close()
+        yield sink.write_batch
+        sink.close()  # only where all is written: half a file has no end
 
 
-def copy_to_arrow(shards: list[Path], target: Path) -> None:
-    """Write the rows of parquet shards to one Arrow stream, a group at a time."""
-    with _open(target) as file, _sink(file, "arrow") as sink:
-        for shard in shards:
-            check_features(datasets.Features.from_arrow_schema(pq.read_schema(shard)), shard)
-            for batch in _batches(shard, "parquet"):
-                sink.write_batch(batch)
+def read_batches(path: Path, kind: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """A file's groups, in order.
 
-
-def _batches(path: Path, kind: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """A file's groups; of parquet only these columns are read, of Arrow, which is mapped, only what is looked at."""
+    Args:
+        kind: the file's, one of `FORMATS`.
+        columns: read only these; of Arrow, which is mapped, only what is looked at is read anyhow.
+    """
     if kind == "arrow":
         with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
-            yield from stream
+            for batch in stream:
+                yield batch if columns is None else batch.select(columns)
     else:
         with pq.ParquetFile(path) as parquet:
             for group in range(parquet.num_row_groups):
                 yield from parquet.read_row_group(group, columns=columns).to_batches()
 
 
-def _open(path: Path) -> BinaryIO:
-    return path.open("wb")
+def drop_rows(path: Path, kind: str, ids: set[str]) -> None:
+    """Write a shard anew without the rows of these ids; as it was where it has none of them."""
+    if not ids or not any(ids & set(batch.column("id").to_pylist()) for batch in read_batches(path, kind, ["id"])):
+        return
+    unwanted = pa.array(sorted(ids), pa.string())
+    with written_beside(path) as beside, batch_writer(beside, kind) as write_batch:
+        for batch in read_batches(path, kind):
+            kept = batch.filter(pc.invert(pc.is_in(batch.column("id"), unwanted)))
+            if kept.num_rows:
+                write_batch(kept)
+
+
+def copy_to_arrow(shards: list[Path], target: Path) -> None:
+    """Write the rows of parquet shards to one Arrow stream, a group at a time."""
+    with batch_writer(target, "arrow") as write_batch:
+        for shard in shards:
+            check_features(datasets.Features.from_arrow_schema(pq.read_schema(shard)), shard)
+            for batch in read_batches(shard, "parquet"):
+                write_batch(batch)
 
 
 def _sink(file: BinaryIO, kind: str) -> pa.RecordBatchStreamWriter | pq.ParquetWriter:

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from xser.audio_xser import load_audio
 from xser.calibration_xser import BASES, Calibration, Reference
-from xser.descriptors.annotate import MARGIN, QUANTITIES, STAND_IN_MARGIN, WORD_TIMES, annotate, stands_in, tell
+from xser.descriptors.annotate import QUANTITIES, WORD_TIMES, annotate
 from xser.descriptors.say import say
 from xser.evaluation.report import text_table
-from xser.levels_xser import LEVELS, Label, check
+from xser.levels_xser import LEVELS, Label, check, label
 from xser.prosody_xser import Prosody, measure
 
 PROGRAM = "python -m xser.descriptors"
@@ -74,7 +74,7 @@ def measure_command(files: list[Path], gender: str | None, margin: float, as_jso
             print(f"not read: {error}", file=sys.stderr)
             status = 1
             continue
-        labels = tell(prosody, calibration, reference, gender, margin)
+        labels = label(prosody, calibration, reference, gender, margin=margin)
         print(json.dumps(_as_dict(file, prosody, labels)) if as_json else _as_text(file, prosody, labels))
     return status
 
@@ -85,12 +85,7 @@ def check_command(file: Path, gender: str | None, margin: float, calibration, re
     if not claims:
         raise ValueError(f"no claim is given: give one or more of {[f'--{slot}' for slot in LEVELS]}")
     calibration, speaker = _judge(calibration, reference)
-    prosody = measure(load_audio(file))
-    verdicts, strict = (
-        check(claims, prosody, calibration, speaker, gender, margin=least)
-        for least in (margin, max(margin, STAND_IN_MARGIN))
-    )
-    verdicts |= {slot: strict[slot] for slot, of in verdicts.items() if stands_in(of.basis, calibration)}
+    verdicts = check(claims, measure(load_audio(file)), calibration, speaker, gender, margin=margin)
     rows = [(slot, claims[slot], of.verdict, of.reason) for slot, of in verdicts.items()]
     print(text_table(rows, ("slot", "claimed", "verdict", "why")))
     return 0
@@ -167,7 +162,7 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
 
 def _add_margin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--margin", type=float, default=MARGIN, help=f"errors from a cut that make a label; {MARGIN} by default"
+        "--margin", type=float, default=1.0, help="errors from every cut that make a level; 1 by default"
     )
 
 

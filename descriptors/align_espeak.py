@@ -15,6 +15,7 @@ from xser.descriptors.align import (
     FRAME_SECONDS,
     HOP,
     SAMPLE_RATE,
+    AlignmentError,
     Word,
     check_room,
     find_active,
@@ -55,27 +56,36 @@ class EspeakAligner:
     """Dynamic time warping between a recording and eSpeak NG's speech of its words, by MFCC and their slopes.
 
     Args:
-        voice: a language, or eSpeak NG's name of a voice, such as `"pl"` or `"en-us+f2"`.
+        voice: a language, as in the schema (`"pl"`, `"fr-FR"`; a region that eSpeak NG does not know is left away), or
+            eSpeak NG's name of a voice, such as `"en-us+f2"`.
 
     Raises:
         ImportError: `espeakng-loader` is not installed (when words are aligned).
-        ValueError: eSpeak NG has no such voice (likewise).
+        UnknownVoiceError: eSpeak NG has no such voice (likewise).
     """
 
     def __init__(self, voice: str):
-        self.voice = _OTHER_NAMES.get(voice.lower(), voice)
+        self.voice = _name(voice.replace("_", "-"))
 
     def __call__(self, wave: np.ndarray, words: list[str]) -> list[Word]:
         wave = scaled(wave)
         active = find_active(frame_power(wave))
         check_room(int(active.sum()), [sounds(word) for word in words])
-        speech, starts = speak_words(words, self.voice)
+        speech, starts = self._speak(words)
         speech = scaled(speech)
         spoken = np.flatnonzero(find_active(frame_power(speech)))
         expected = _features(speech)[spoken[0] : spoken[-1] + 1]
-        edges = np.round(np.array(starts) / FRAME_SECONDS).astype(int) - spoken[0]
-        owner = np.searchsorted(edges[1:], np.arange(len(expected)), side="right")
+        owner = _owners(np.round(np.array(starts) / FRAME_SECONDS).astype(int) - spoken[0], len(expected))
         return warp_words(words, standardised(_features(wave), active), active, expected, owner, _TEMPO_COST)
+
+    def _speak(self, words: list[str]) -> tuple[np.ndarray, list[float]]:
+        language, _, region = self.voice.partition("-")
+        try:
+            return speak_words(words, self.voice)
+        except espeak_synthesis.UnknownVoiceError:
+            if not region:
+                raise
+            return speak_words(words, _name(language))
 
 
 def speak_words(words: list[str], voice: str) -> tuple[np.ndarray, list[float]]:
@@ -87,7 +97,8 @@ def speak_words(words: list[str], voice: str) -> tuple[np.ndarray, list[float]]:
 
     Raises:
         ImportError: `espeakng-loader` is not installed.
-        ValueError: the voice is not known to eSpeak NG, or it gave no sound.
+        UnknownVoiceError: the voice is not known to eSpeak NG.
+        AlignmentError: it gave no sound.
     """
     text = " ".join(words)
     blocks: list[np.ndarray] = []
@@ -103,19 +114,15 @@ def speak_words(words: list[str], voice: str) -> tuple[np.ndarray, list[float]]:
             blocks.append(np.ctypeslib.as_array(samples, (num_samples,)).copy())
         return 0  # go on
 
-    library = espeak_synthesis._load()
-    try:
+    with espeak_synthesis.loaded_library() as library:
         callback = _CALLBACK(receive)  # kept by this name while the library may call it
         library.espeak_SetSynthCallback(callback)
-        if library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise ValueError(f"voice {voice!r} is not known to eSpeak NG; one such is 'en-us'")
+        espeak_synthesis.set_voice(library, voice)
         library.espeak_SetParameter(_RATE, _WORDS_A_MINUTE, 0)
         encoded = text.encode()
         library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 1, 0, _UTF8, None, None)
-    finally:
-        espeak_synthesis._unload(library)
     if not blocks:
-        raise ValueError(f"voice {voice!r} gave no sound for {text!r}")
+        raise AlignmentError(f"voice {voice!r} gave no sound for {text!r}")
     samples = np.concatenate(blocks).astype(np.float32) / 32_768
     speech = _resampler()(torch.from_numpy(samples)).numpy()
     return speech, _starts(words, begun, len(speech) / SAMPLE_RATE)
@@ -134,6 +141,22 @@ def _starts(words: list[str], begun: dict[int, float], seconds: float) -> list[f
     places = [lengths[index] for index in anchors] + [lengths[-1]]
     times = np.maximum.accumulate([known[index] for index in anchors] + [seconds])
     return np.interp(lengths[:-1], places, times).tolist()
+
+
+def _owners(starts: np.ndarray, num_frames: int) -> np.ndarray:
+    """The word that each frame belongs to, from the frame at which each starts: (W,) -> (P,).
+
+    Each word has a frame at least, though eSpeak NG may tell a start in the silence at an end, or one start of two.
+    """
+    places = np.arange(len(starts))
+    if num_frames < len(starts):
+        raise AlignmentError(f"{len(starts)} words are spoken in {num_frames * FRAME_SECONDS:.2f} s by eSpeak NG")
+    firsts = np.maximum.accumulate(np.clip(starts - places, 0, num_frames - len(starts))) + places
+    return np.searchsorted(firsts[1:], np.arange(num_frames), side="right")
+
+
+def _name(language: str) -> str:
+    return _OTHER_NAMES.get(language.lower(), language)
 
 
 def _features(wave: np.ndarray) -> np.ndarray:

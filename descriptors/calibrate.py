@@ -16,7 +16,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xser.calibration_xser import BASES, MEDIAN_ERROR, MIN_RECORDINGS, QUANTITIES, Calibration, Reference, why_not
+from xser.calibration_xser import (
+    BASES,
+    MIN_RECORDINGS,
+    QUANTITIES,
+    Calibration,
+    Reference,
+    median_error,
+    why_not,
+)
 from xser.prosody_xser import Prosody
 
 TERTILES = (1 / 3, 2 / 3)
@@ -115,10 +123,7 @@ def _fit(quantity: str, rows: list[Row], relative_to: str, pair: tuple[float, fl
     if not lower < upper:
         raise ValueError(f"{quantity}: both quantiles {pair} lie at {lower} from the {relative_to}'s median")
     spread = MAD_TO_SPREAD * float(np.median(np.abs(offsets)))
-    usual = {
-        unit: (float(np.median(of_unit)), MEDIAN_ERROR * spread / math.sqrt(len(of_unit)))
-        for unit, of_unit in values.items()
-    }
+    usual = {unit: (float(np.median(of)), median_error(spread, len(of))) for unit, of in values.items()}
     return _Fit((lower, upper), spread, usual)
 
 
@@ -138,7 +143,7 @@ def _stand_ins(speakers: Usual, group_of: Mapping[str, str]) -> Usual:
         return {}
     spread = math.sqrt(sum(float(np.var(group)) * len(group) for group in groups.values()) / freedom)
     return {
-        name: (float(np.median(group)), spread * math.sqrt(1 + MEDIAN_ERROR**2 / len(group)))
+        name: (float(np.median(group)), math.hypot(spread, median_error(spread, len(group))))
         for name, group in groups.items()
     }
 

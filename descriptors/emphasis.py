@@ -14,11 +14,14 @@ import math
 
 import numpy as np
 
+from xser.calibration_xser import NOISY, UNVOICED
 from xser.descriptors.align import Word
 from xser.descriptors.letters import expected_frames
 from xser.frames_xser import FRAME_SECONDS
+from xser.levels_xser import NEAR_A_CUT
 from xser.prosody_xser import Prosody
 
+FEW_WORDS = "few words"
 STEPS = (1.0, 2.0, 0.35)  # semitones, dB, octaves of duration: the spread of words that are not stressed, about
 WEIGHTS = (1.0, 1.0, 0.5)
 MOST_STEPS = 5.0  # a cue counts for
@@ -46,20 +49,23 @@ def prominence(prosody: Prosody, words: list[Word]) -> np.ndarray:
 
 
 def emphasised(prosody: Prosody, words: list[Word]) -> list[str] | None:
-    """The emphasised words in order of speech: none, one or several.
-
-    Returns:
-        None where it cannot be told: fewer than three words with speech in them, no pitch, much noise, or a word as
-        good as at the limit.
-    """
+    """The emphasised words in order of speech: none, one or several; None where it cannot be told, see `why_not`."""
     scores = prominence(prosody, words)
-    known = np.isfinite(scores)
-    noisy = prosody.snr_db is not None and prosody.snr_db < MIN_SNR_DB
-    if noisy or known.sum() < MIN_WORDS or prosody.pitch is None:
-        return None
-    if np.any(np.abs(scores[known] - LIMIT) < MARGIN):
+    if why_not(prosody, scores) is not None:
         return None
     return [word.text for word, score in zip(words, scores, strict=True) if score > LIMIT]
+
+
+def why_not(prosody: Prosody, scores: np.ndarray) -> str | None:
+    """Why the emphasis of a recording cannot be told, from its words' prominence, (W,); None where it can."""
+    known = scores[np.isfinite(scores)]
+    if prosody.pitch is None:
+        return UNVOICED
+    if prosody.snr_db is not None and prosody.snr_db < MIN_SNR_DB:
+        return NOISY
+    if len(known) < MIN_WORDS:
+        return FEW_WORDS
+    return NEAR_A_CUT if np.any(np.abs(known - LIMIT) < MARGIN) else None
 
 
 def _cues(prosody: Prosody, words: list[Word]) -> np.ndarray:

@@ -28,7 +28,7 @@ def main(folder: str) -> None:
         raise RuntimeError(f"{folder} loads without trust_remote_code: it is not the code in the folder that loads it")
     loaded = {auto.__name__: auto.from_pretrained(folder, trust_remote_code=True) for auto in AUTO_CLASSES}
     explain = pipeline("audio-emotion-explain", model=folder, trust_remote_code=True, device="cpu")
-    answer = explain({"raw": tone(), "sampling_rate": RATE})
+    answer = explain({"raw": tone(), "sampling_rate": RATE}, verify=True)
     if abs(sum(answer["scores"].values()) - 1) > 1e-3:
         raise RuntimeError(f"the scores sum to {sum(answer['scores'].values())}, not to 1: {answer['scores']}")
     classes = {name: type(value).__name__ for name, value in loaded.items()}

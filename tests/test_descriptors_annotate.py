@@ -3,6 +3,8 @@
 import io
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -14,10 +16,12 @@ import soundfile
 from xser.calibration_xser import Calibration
 from xser.corpora import FEATURES, load_corpus, make_row
 from xser.corpora.shards import parquet_name, shard_writer
-from xser.descriptors import annotate as module
+from xser.corpora.workshop import DiskFullError
+from xser.descriptors import measuring, noting
 from xser.descriptors.__main__ import main
-from xser.descriptors.annotate import annotate, eta_squared, measure_row, measure_rows, tell
-from xser.levels_xser import label
+from xser.descriptors.annotate import annotate
+from xser.descriptors.measuring import measure_row, measure_rows
+from xser.descriptors.report import eta_squared
 
 RATE = 16_000
 USUAL = {"anna": (210.0, "female"), "beth": (230.0, "female"), "dan": (110.0, "male"), "ed": (125.0, "male")}  # Hz
@@ -193,8 +197,8 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(toy, monkeypatch, annotated
             raise KeyboardInterrupt
         return measure_row(row, word_times)
 
-    monkeypatch.setattr(module, "NOTED_ROWS", 10)
-    monkeypatch.setattr(module, "measure_row", counted)
+    monkeypatch.setattr(noting, "NOTED_ROWS", 10)
+    monkeypatch.setattr(measuring, "measure_row", counted)
     with pytest.raises(KeyboardInterrupt):
         annotate(toy, workers=1)
     assert set(levels(toy, "train", "pitch").values()) == {None}  # nothing is changed yet
@@ -202,6 +206,25 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(toy, monkeypatch, annotated
     assert len(calls) == 21 + len(TRAIN) + len(TEST) - 20
     assert levels(toy, "train", "pitch") == levels(annotated[0], "train", "pitch")
     assert not toy.with_name("toy.annotating").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_named_and_what_was_measured_is_kept(toy, monkeypatch):
+    open_path = Path.open
+
+    def open_full(path: Path, mode: str = "r", *arguments, **options):
+        if mode == "wb" and path.suffix == ".arrow":
+            return open_path(Path("/dev/full"), "wb", buffering=0)
+        return open_path(path, mode, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", open_full)
+        with pytest.raises(DiskFullError, match=r"the disk is full: make room.*toy\.annotating keeps what"):
+            annotate(toy, workers=1)
+    assert set(levels(toy, "train", "pitch").values()) == {None}
+    monkeypatch.setattr(measuring, "measure_row", None)  # would fail if it was called
+    annotate(toy, workers=1)
+    assert levels(toy, "train", "pitch")["train-ed-4"] == "high"
 
 
 def test_a_kill_while_old_and_new_change_places_loses_nothing(toy):
@@ -234,15 +257,6 @@ def test_a_wrong_split_or_folder_is_named_and_changes_nothing(toy, tmp_path):
     assert set(levels(toy, "train", "pitch").values()) == {None}
 
 
-def test_where_the_corpus_stands_in_a_whole_error_is_asked_for(annotated):
-    calibration = Calibration.load(annotated[0] / "calibration.json")
-    prosody = measure_row(TRAIN[8]).prosody  # anna at four semitones, high for her, as men and women go just above
-    assert tell(prosody, calibration, "anna")["pitch"].level == "high"
-    stranger = tell(prosody, calibration)["pitch"]
-    assert (stranger.level, stranger.reason, stranger.basis) == (None, "uncertain reference", "corpus")
-    assert label(prosody, calibration, margin=0.25)["pitch"].level == "high"
-
-
 def test_without_speakers_cuts_can_be_relative_to_the_gender(tmp_path):
     folder = save(tmp_path / "toy", train=[{**row, "speaker": None} for row in TRAIN])
     with pytest.raises(ValueError, match="relative to the speaker"):
@@ -260,8 +274,41 @@ def test_emphasis_is_told_where_it_is_asked_for(toy):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "language", "word_times", "reason"),
+    [
+        (None, "en", "letters", "no transcript"),
+        ("… ?", "en", "letters", "no transcript"),
+        ("na na", None, "espeak", "no language"),
+        ("na " * 200, None, "letters", "not aligned"),
+        ("na na", None, "letters", "few words"),  # nothing stands out of two words
+    ],
+)
+def test_why_the_emphasis_cannot_be_told_is_said_and_the_rest_is_measured(text, language, word_times, reason):
+    measured = measure_row({**TRAIN[4], "text": text, "language": language}, word_times)
+    assert (measured.emphasis, measured.no_emphasis) == (None, reason)
+    assert measured.prosody.pitch_hz == pytest.approx(210, rel=0.02)
+
+
+def test_a_language_that_espeak_does_not_speak_loses_no_measurement():
+    pytest.importorskip("espeakng_loader", reason="the extra espeak is not installed")
+    measured = measure_row({**TRAIN[4], "language": "tlh"}, "espeak")
+    assert measured.no_emphasis == "eSpeak NG does not speak the language" and measured.prosody.pitch_hz > 200
+    regional = measure_row({**TRAIN[4], "language": "fr_FR"}, "espeak")  # it knows fr and fr-fr, and no fr_FR
+    assert regional.no_emphasis != measured.no_emphasis
+
+
+def test_a_missing_synthesiser_is_named_before_anything_is_measured(toy, monkeypatch):
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    with pytest.raises(ImportError, match=r"pip install xser\[espeak\]"):
+        annotate(toy, word_times="espeak", workers=1)
+    assert [path.name for path in toy.parent.iterdir()] == ["toy"]
+
+
 def test_processes_measure_what_one_does():
     assert [of.to_dict() for of in measure_rows(TEST, workers=2)] == [of.to_dict() for of in measure_rows(TEST)]
+    with pytest.raises(ValueError, match="workers is 0: give at least 1"):
+        next(measure_rows(TEST, workers=0))
 
 
 def test_commands_measure_and_check(annotated, tmp_path, capsys):

@@ -25,8 +25,8 @@ def make_prosody(pitch, offset=0.0):
         duration=3.5, speech_seconds=3.0, voiced_seconds=2.0,
         f0=np.full(350, np.nan), strength=np.zeros(350), level=np.full(350, -60.0), speech=np.zeros(350, bool),
         snr_db=30.0, pitch=pitch, pitch_error=0.0, pitch_hz=2 ** (pitch / 12), pitch_range=8.0 + offset,
-        loudness=-30.0 + offset, loudness_error=0.0, rate=5.0 + 0.1 * offset, rate_error=0.0, contour=None,
-        pauses=0, pause_seconds=0.0, jitter=None, shimmer=None, hnr_db=None,
+        pitch_range_error=0.0, loudness=-30.0 + offset, loudness_error=0.0, rate=5.0 + 0.1 * offset, rate_error=0.0,
+        contour=None, contour_error=None, pauses=0, pause_seconds=0.0, jitter=None, shimmer=None, hnr_db=None,
     )  # fmt: skip
 
 
@@ -86,6 +86,15 @@ def test_the_same_pitch_is_high_for_one_man_and_normal_for_another():
     recording = make_prosody(semitones(172))
     assert label(recording, calibration, "low", "male")["pitch"].level == "high"
     assert label(recording, calibration, "tall", "male")["pitch"].level == "normal"
+
+
+def test_what_is_high_for_a_known_speaker_alone_is_not_told_of_a_stranger():
+    recording = make_prosody(semitones(USUAL["dan"]) + 4)  # dan's voice is low among men
+    assert label(recording, CALIBRATION, "dan")["pitch"].level == "high"
+    for gender, basis in (("male", "gender"), (None, "corpus")):
+        found = label(recording, CALIBRATION, gender=gender)["pitch"]
+        assert (found.level, found.basis, found.reason) == (None, basis, "uncertain reference")
+    assert label(make_prosody(semitones(USUAL["finn"]) + 4), CALIBRATION, gender="male")["pitch"].level == "high"
 
 
 def test_a_third_of_the_training_recordings_gets_each_level():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xser.calibration_xser import CONTOUR_ERROR, Calibration, Reference
+from xser.calibration_xser import Calibration, Reference
 from xser.configuration_xser import DEFAULT_DESCRIPTORS
 from xser.corpora.schema import LEVELS as SCHEMA_LEVELS
 from xser.levels_xser import LEVELS, TONE_CUT, Label, check, label
@@ -44,11 +44,13 @@ def make_prosody(hertz=120.0, **changes):
         "pitch_error": 0.2,
         "pitch_hz": hertz,
         "pitch_range": 6.0,
+        "pitch_range_error": 0.3,
         "loudness": -26.0,
         "loudness_error": 0.5,
         "rate": 5.0,
         "rate_error": 0.2,
         "contour": MOVEMENTS["flat"],
+        "contour_error": 0.7,
         "pauses": 0,
         "pause_seconds": 0.0,
         "jitter": None,
@@ -128,6 +130,17 @@ def test_a_reference_that_is_not_known_well_enough_is_the_reason_given():
     recording = make_prosody(pitch=semitones(120) + 2.0, pitch_error=0.1)
     found = label(recording, DEFAULT, reference(120, error=1.0))["pitch"]
     assert (found.level, found.reason) == (None, "uncertain reference")
+
+
+@settings(deadline=None)
+@given(st.floats(-6, 6), st.floats(0, 3), st.floats(0, 3), st.sampled_from([0.5, 1.0, 2.0]))
+def test_the_reference_is_the_reason_where_a_better_one_would_tell(offset, own_error, usual_error, margin):
+    recording = make_prosody(pitch=semitones(120) + offset, pitch_error=own_error)
+    found, exact = (
+        label(recording, DEFAULT, reference(120, error=error), margin=margin)["pitch"] for error in (usual_error, 0.0)
+    )
+    if found.level is None:
+        assert found.reason == ("near a cut" if exact.level is None else "uncertain reference")
 
 
 def test_the_gender_stands_in_for_an_unknown_speaker_and_the_corpus_for_an_unknown_gender():
@@ -278,6 +291,8 @@ RECORDINGS = st.builds(
     rate=st.floats(1, 12),
     rate_error=ERRORS,
     pitch_range=st.floats(0, 30),
+    pitch_range_error=ERRORS,
+    contour_error=ERRORS,
     contour=st.tuples(*[st.floats(-6, 6)] * 5),
     snr_db=st.none() | st.floats(0, 40),
     voiced_seconds=st.floats(0, 3),
@@ -319,22 +334,28 @@ def test_a_contour_has_one_shape_and_its_mirror_the_mirrored_one(contour):
 
 
 def test_a_small_movement_is_flat_only_beyond_the_contours_error():
-    for rise, level in ((TONE_CUT - CONTOUR_ERROR - 0.01, "flat"), (TONE_CUT - CONTOUR_ERROR + 0.01, None)):
+    for rise, level in ((TONE_CUT - 0.5 - 0.01, "flat"), (TONE_CUT - 0.5 + 0.01, None)):
         contour = (0.0, rise / 4, rise / 2, rise * 3 / 4, rise)
-        assert label(make_prosody(contour=contour), DEFAULT)["tone"].level == level
+        assert label(make_prosody(contour=contour, contour_error=0.5), DEFAULT)["tone"].level == level
 
 
-def test_the_range_of_little_voice_is_known_badly():
-    wide = {"pitch_range": 10.0}  # the cut is at 9
-    assert (
-        label(make_prosody(**wide, voiced_seconds=60.0), DEFAULT, reference(120))["expressiveness"].level
-        == "expressive"
-    )
-    assert (
-        label(make_prosody(**wide, voiced_seconds=1.0), DEFAULT, reference(120))["expressiveness"].reason
-        == "near a cut"
-    )
-    assert label(make_prosody(pitch_range=1.0), DEFAULT, reference(120))["expressiveness"].level == "monotone"
+@pytest.mark.parametrize(
+    ("slot", "changes"),
+    [
+        ("pitch", {"pitch": semitones(120) + 2.5}),
+        ("volume", {"loudness": -22.0}),
+        ("speed", {"rate": 6.6}),
+        ("expressiveness", {"pitch_range": 10.0}),
+    ],
+)  # fmt: skip
+def test_every_quantity_has_an_error_of_its_own(slot, changes):
+    """Each value lies 1 beyond its upper cut."""
+    quantity = next(iter(changes))
+    found = {
+        error: label(make_prosody(**changes, **{f"{quantity}_error": error}), DEFAULT, reference(120, error=0.0))[slot]
+        for error in (0.99, 1.01)
+    }
+    assert found[0.99].level == LEVELS[slot][-1] and found[1.01].reason == "near a cut"
 
 
 def test_a_new_speakers_reference_is_the_median_of_a_few_recordings():

@@ -400,4 +400,4 @@ def test_feature_extractor_of_another_rate_and_too_low_a_limit_are_refused():
     ],
 )
 def test_explanation_is_one_sentence(description, scores, sentence):
-    assert XSERProcessor.explanation(description, scores) == sentence
+    assert description.to_sentence(scores) == sentence

@@ -29,7 +29,8 @@ def blocks(language: str) -> list[str]:
 
 
 COMMANDS = [shlex.split(line, comments=True) for block in blocks("bash") for line in block.splitlines() if line]
-CODE = [block for block in blocks("python") if "import" in block]  # the others are answers
+EXPLAINING = "\n".join(block for block in blocks("python") if "explain(" in block)  # one goes on from the other
+CODE = [EXPLAINING, *(block for block in blocks("python") if "import" in block and block not in EXPLAINING)]
 
 
 @pytest.fixture
@@ -42,7 +43,8 @@ def project(tiny_pair, tmp_path, monkeypatch):
     else:
         for part in tiny_pair:
             part.save_pretrained(folder)
-    soundfile.write(tmp_path / "recording.wav", make_wave(1.0), 16_000)
+    for name in ("recording", "other1", "other2", "other3"):
+        soundfile.write(tmp_path / f"{name}.wav", make_wave(1.0), 16_000)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -54,7 +56,9 @@ def test_the_code_runs(code, project, tiny_backbone_folders, capsys):
     names = {}
     exec(compile(code, "README.md", "exec"), names)
     if "answer" in names:
-        assert names["answer"]["status"] == "ok" and names["answer"]["explanation"] in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert names["answer"]["status"] == "ok" and names["answer"]["explanation"] in printed
+        assert str(names["answer"]["verification"]["pitch"]) in printed
     else:
         assert names["model"].config.emotions == ["angry", "happy", "sad", "neutral"]
 

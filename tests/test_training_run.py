@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from safetensors.torch import load_file
 from training_corpus import make_audiofolder
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
+from xser.calibration_xser import Calibration, Reference
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.processing_xser import XSERProcessor
-from xser.train import main
+from xser.train import cuts_of, main
 
 ROOT = Path(__file__).parents[1]
 SYSTEMS = ("baseline", "alternating", "disentangled", "sys3", "sys4")
@@ -151,3 +153,11 @@ def test_two_processes_have_the_losses_of_one(write, tmp_path, schedule):
     results = [json.loads((run / "results.json").read_text()) for run in runs]
     for key in ("eval_asr_n", "eval_asr_wer", "eval_describe_n", "eval_describe_ua"):
         assert results[0][key] == pytest.approx(results[1][key])
+
+
+def test_cuts_of_an_annotated_corpus_go_with_the_processor_without_its_speakers(tmp_path):
+    calibration = Calibration.default()
+    anna = Reference({"pitch": 90.0}, {"pitch": 0.1})
+    replace(calibration, speakers={"anna": anna}, left_out=("ben",)).save(tmp_path / "calibration.json")
+    assert Calibration.from_dict(cuts_of(str(tmp_path))) == calibration
+    assert cuts_of("espeak") is None

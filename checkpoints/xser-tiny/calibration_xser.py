@@ -26,10 +26,6 @@ MIN_SPEECH_SECONDS = 0.3
 MIN_VOICED_SECONDS = 0.1
 MIN_SNR_DB = 6.0  # below, the noise alone lifts the measured loudness by more than 1.3 dB
 MIN_HNR_DB = 10.0  # so harmonic a voice is not noisy: where nobody pauses, the SNR is but a lower bound
-MEDIAN_ERROR = math.sqrt(math.pi / 2)  # standard error of a median of n Gaussian values: this times spread / sqrt(n)
-RANGE_ERROR = 0.88  # of a Gaussian's 5th-95th percentile range R, from n values: this times R / sqrt(n)
-SYLLABLE_SECONDS = 0.2  # voiced time that makes one value of its own: pitch within a syllable moves in one piece
-CONTOUR_ERROR = 0.5 * math.sqrt(2)  # semitones, of a difference of two points of the contour; chosen
 
 
 @dataclass(frozen=True)
@@ -149,7 +145,7 @@ class Calibration:
             values = [getattr(p, quantity) for p in recordings if why_not(p, quantity) is None]
             if len(values) >= MIN_RECORDINGS:
                 medians[quantity] = float(median(values))
-                errors[quantity] = MEDIAN_ERROR * self.spreads[quantity] / math.sqrt(len(values))
+                errors[quantity] = median_error(self.spreads[quantity], len(values))
         if not medians:
             raise ValueError(
                 f"of {len(recordings)} recordings, no quantity could be measured in {MIN_RECORDINGS}: a reference "
@@ -240,6 +236,11 @@ class Calibration:
             raise ValueError(f"{path}: {error}") from error
 
 
+def median_error(spread: float, count: int) -> float:
+    """Standard error of the median of `count` Gaussian values."""
+    return math.sqrt(math.pi / 2 / count) * spread
+
+
 def why_not(prosody: Prosody, quantity: str) -> str | None:
     """Why a quantity of `QUANTITIES`, or the contour, cannot be told from a recording; `None` where it can."""
     voiced = quantity in ("pitch", "pitch_range", "contour")
@@ -250,20 +251,9 @@ def why_not(prosody: Prosody, quantity: str) -> str | None:
     harmonic = prosody.hnr_db is not None and prosody.hnr_db >= MIN_HNR_DB
     if prosody.snr_db is not None and prosody.snr_db < MIN_SNR_DB and not harmonic:
         return NOISY
-    if getattr(prosody, quantity) is None or error_of(prosody, quantity) is None:
+    if getattr(prosody, quantity) is None or getattr(prosody, f"{quantity}_error") is None:
         return NOT_MEASURED
     return None
-
-
-def error_of(prosody: Prosody, quantity: str) -> float | None:
-    """Standard error of a measurement, in the unit of its cuts."""
-    if quantity == "contour":
-        return CONTOUR_ERROR
-    if quantity == "pitch_range":
-        if prosody.pitch_range is None:
-            return None
-        return RANGE_ERROR * prosody.pitch_range / math.sqrt(max(prosody.voiced_seconds / SYLLABLE_SECONDS, 1))
-    return getattr(prosody, f"{quantity}_error")
 
 
 def _semitones(hertz: float) -> float:
@@ -329,4 +319,7 @@ def _no_duplicates(pairs: list[tuple[str, object]]) -> dict:
     return dict(pairs)
 
 
-__all__ = ["BASES", "QUANTITIES", "Calibration", "Reference", "why_not"]
+__all__ = [
+    "BASES", "MIN_RECORDINGS", "NOISY", "NOT_MEASURED", "QUANTITIES", "TOO_SHORT", "UNVOICED", "Calibration",
+    "Reference", "check_number", "median_error", "why_not",
+]  # fmt: skip

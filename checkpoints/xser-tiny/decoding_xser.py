@@ -15,6 +15,7 @@ from transformers import DynamicCache
 
 from .audio_xser import SAMPLE_RATE
 from .grammar_xser import EMOTION, EMPHASIS, NO_EMPHASIS, SLOT_SEPARATOR, EmotionDescription, quote
+from .verification_xser import Verifier
 
 MAX_BYTES_PER_SECOND = 40  # of transcript: twice what fast speech needs
 MAX_EMPHASISED = 8
@@ -201,6 +202,7 @@ def explain(
     batch_size: int = 8,
     slots: Sequence[str] | None = None,
     transcript: bool = True,
+    verifier: Verifier | None = None,
 ) -> list[dict]:
     """Explain recordings.
 
@@ -209,11 +211,13 @@ def explain(
         batch_size: recordings a pass; it does not change the answers.
         slots: the slots to ask for; all of the schema's by default.
         transcript: off saves the transcription, unless emphasis is asked for, whose words come from it.
+        verifier: measures the voice, and judges the descriptors by that.
 
     Returns:
         For each recording `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores` (a distribution over the
         model's emotions), `descriptors` (slot → level), `emphasis` (words), `transcript`, `explanation` (a sentence).
-        Where the status is not `ok`, or a slot was not asked for, the value is `None`.
+        Where the status is not `ok`, or a slot was not asked for, the value is `None`. With a verifier also
+        `verification`, as `Verifier.verify` gives it.
 
     Raises:
         ValueError: a recording cannot be read or is longer than the model's limit; it is named.
@@ -233,6 +237,10 @@ def explain(
                 answers[index].update(answer)
     finally:
         model.train(training)
+    if verifier is not None:
+        for wave, answer in zip(waves, answers, strict=True):
+            claims = answer["descriptors"]
+            answer["verification"] = None if claims is None else verifier.verify(claims, wave)
     return answers
 
 
@@ -259,7 +267,7 @@ def _explain_batch(model, processor, batch, slots, transcript) -> list[dict]:
                 "descriptors": description.levels,
                 "emphasis": None if description.emphasis is None else list(description.emphasis),
                 "transcript": text if transcript else None,
-                "explanation": processor.explanation(description, scores),
+                "explanation": description.to_sentence(scores),
             }
         )
     return answers

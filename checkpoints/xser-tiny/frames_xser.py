@@ -58,4 +58,7 @@ def runs_of(mask: np.ndarray) -> np.ndarray:
     return np.flatnonzero(edges).reshape(-1, 2)
 
 
-__all__ = ["FRAME_SECONDS", "HOP", "SAMPLE_RATE", "decimate", "framed", "hann", "runs_of", "scaled"]
+__all__ = [
+    "BLOCK_FRAMES", "FRAME_SECONDS", "HOP", "NARROW_RATE", "SAMPLE_RATE", "decimate", "framed", "hann", "runs_of",
+    "scaled",
+]  # fmt: skip

@@ -45,11 +45,14 @@ MIN_RANGE_FRAMES = 20
 MIN_CONTOUR_FRAMES = 12
 MIN_RATE_SECONDS = 0.3
 
-# Standard errors. Neighbouring frames say nearly the same, so a stretch of them counts as one observation. On nEMO,
-# two halves of a recording (stretches of 0.3 s in turn) differ by 0.9 of this error in pitch and 1.2 in loudness.
-PITCH_UNIT_SECONDS = 0.1
-LOUDNESS_UNIT_SECONDS = 0.2
-COUNT_ERROR = 0.5  # times sqrt(n), of n nuclei: against the syllables of nEMO's transcripts, speakers together
+# Errors of measurement: of recordings that noise, a shift or cut edges disturb (benchmarks/measurement_error.py) about
+# 68% deviate by less than one of them at 10 dB SNR, and more where there is less noise
+EDGE_SECONDS = 0.05  # of voice, or of speech, that are missed or too many where it begins and ends
+NOISE_SHARE = 0.3  # of the voice that noise as strong as the speech hides; goes with its amplitude
+NOISE_POWERS = 3.0  # that noise adds to loudness: its own, and what goes with the weak frames that it hides
+MIN_RANGE = 1.0  # semitones: a voice that moves less is not measured better
+PITCH_SHARE, CONTOUR_SHARE = 1 / 3, 2.5  # of the error of the range: a median moves less, a difference of ends more
+COUNT_ERROR = 0.5  # times sqrt(n), of n nuclei: about the mean bias against the syllables of nEMO's transcripts
 
 # Syllable nuclei
 NUCLEUS_BAND = (300.0, 2_500.0)  # Hz: where vowels are strong, and voice bars and fricatives are not
@@ -72,15 +75,20 @@ class Prosody:
         level: (T,) float32 RMS about the mean in dBFS, at least -100.
         speech: (T,) bool, speech frames.
         snr_db: RMS of speech frames over the noise floor, in dB; a lower bound where the recording has no pause.
-        pitch, pitch_error: median F0 in semitones re 1 Hz (12 log2 Hz), and its standard error.
+        pitch, pitch_error: median F0 in semitones re 1 Hz (12 log2 Hz), and its error.
         pitch_hz: the same median in Hz.
-        pitch_range: semitones from the 5th to the 95th percentile of F0.
-        loudness, loudness_error: RMS over speech frames, about the mean, in dBFS, and its standard error in dB.
-        rate, rate_error: syllable nuclei a second of speech, counted in the signal, and its standard error.
-        contour: semitones relative to `pitch` at five points from start to end of the voiced part of the last phrase.
+        pitch_range, pitch_range_error: semitones from the 5th to the 95th percentile of F0, and its error.
+        loudness, loudness_error: RMS over speech frames, about the mean, in dBFS, and its error in dB.
+        rate, rate_error: syllable nuclei a second of speech, counted in the signal, and its error.
+        contour, contour_error: semitones relative to `pitch` at five points from start to end of the voiced part of
+            the last phrase, and the error of the difference of two of them.
         pauses, pause_seconds: silences of more than 0.2 s within the speech: how many, and how long together.
         jitter, shimmer: mean difference of neighbouring cycles' lengths and amplitudes, as a share of their means.
         hnr_db: harmonics-to-noise ratio in dB, at most 40.
+
+    An error is a standard error of measurement: how far the value would move for reasons that are not the voice, such
+    as noise, of which there is no more than `snr_db` and `hnr_db` leave, and where speech is found to begin and end.
+    How far another recording of the same voice would lie is another matter.
     """
 
     duration: float
@@ -95,11 +103,13 @@ class Prosody:
     pitch_error: float | None
     pitch_hz: float | None
     pitch_range: float | None
+    pitch_range_error: float | None
     loudness: float | None
     loudness_error: float | None
     rate: float | None
     rate_error: float | None
     contour: tuple[float, ...] | None
+    contour_error: float | None
     pauses: int
     pause_seconds: float
     jitter: float | None
@@ -131,31 +141,36 @@ def measure(wave: np.ndarray) -> Prosody:
     speech = _speech_frames(level, clear) if audible else np.zeros(len(level), bool)
     f0 = np.where(speech, f0, np.nan).astype(np.float32)
     voiced = ~np.isnan(f0)
-    octaves = np.log2(f0[voiced].astype(np.float64))
     pauses = [int(last - first) for first, last in runs_of(~speech) if first > 0 and last < len(speech)]
-    pitch, pitch_error = _pitch(12 * octaves)
-    loudness, loudness_error = _loudness(power[speech])
-    rate, rate_error = _rate(_nuclei(narrow, voiced), int(speech.sum()))
+    speech_seconds = int(speech.sum()) * FRAME_SECONDS
+    loudness = 10 * math.log10(power[speech].mean()) if speech.any() else None  # re the largest sample
+    snr_db = None if loudness is None else max(loudness - _noise_floor(level), 0.0)
     jitter, shimmer, hnr_db = voice_quality(sound, f0)
-    spread = np.percentile(12 * octaves, (5, 95)) if len(octaves) >= MIN_RANGE_FRAMES else None
+    noise = 10 ** (-max(snr_db or 0.0, hnr_db or 0.0) / 20)  # at most: amplitude over that of the speech
+    pitch, pitch_range, range_error = _pitch(f0[voiced], noise)
+    has_range = len(f0[voiced]) >= MIN_RANGE_FRAMES
+    contour = None if pitch is None else _contour(f0, strength, speech, pitch)
+    nuclei = _nuclei(narrow, voiced) if speech_seconds >= MIN_RATE_SECONDS else 0
     return Prosody(
         duration=len(sound) / SAMPLE_RATE,
-        speech_seconds=int(speech.sum()) * FRAME_SECONDS,
+        speech_seconds=speech_seconds,
         voiced_seconds=int(voiced.sum()) * FRAME_SECONDS,
         f0=f0,
         strength=strength,
         level=np.maximum(level + gain, LEVEL_FLOOR).astype(np.float32),
         speech=speech,
-        snr_db=None if loudness is None else max(loudness - _noise_floor(level), 0.0),
+        snr_db=snr_db,
         pitch=pitch,
-        pitch_error=pitch_error,
+        pitch_error=None if pitch is None else PITCH_SHARE * range_error,
         pitch_hz=None if pitch is None else 2 ** (pitch / 12),
-        pitch_range=None if spread is None else float(spread[1] - spread[0]),
+        pitch_range=pitch_range if has_range else None,
+        pitch_range_error=range_error if has_range else None,
         loudness=None if loudness is None else loudness + gain,
-        loudness_error=loudness_error,
-        rate=rate,
-        rate_error=rate_error,
-        contour=None if pitch is None else _contour(f0, strength, speech, pitch),
+        loudness_error=None if loudness is None else _loudness_error(speech_seconds, noise),
+        rate=nuclei / speech_seconds if nuclei else None,
+        rate_error=COUNT_ERROR * math.sqrt(nuclei) / speech_seconds if nuclei else None,
+        contour=contour,
+        contour_error=None if contour is None else CONTOUR_SHARE * range_error,
         pauses=len(pauses),
         pause_seconds=sum(pauses) * FRAME_SECONDS,
         jitter=jitter,
@@ -217,24 +232,22 @@ def _noise_floor(level: np.ndarray) -> float:
     return float(np.percentile(sounding, 10)) if len(sounding) else LEVEL_FLOOR
 
 
-def _pitch(semitones: np.ndarray) -> tuple[float | None, float | None]:
-    """Median, and its standard error by the spread of the frames and how many say something of their own."""
-    if len(semitones) < MIN_PITCH_FRAMES:
-        return None, None
-    low, median, high = np.percentile(semitones, (15.87, 50, 84.13))
-    independent = max(len(semitones) * FRAME_SECONDS / PITCH_UNIT_SECONDS, 1)
-    return float(median), float(math.sqrt(math.pi / 2) * max((high - low) / 2, 0.1) / math.sqrt(independent))
+def _pitch(f0: np.ndarray, noise: float) -> tuple[float, float, float] | tuple[None, None, None]:
+    """Median, range and its error, in semitones, of the voiced frames.
+
+    The share of them that are missed at edges and in noise, or are too many, moves a percentile by as large a share of
+    the range, if those frames lie on one side of it.
+    """
+    if len(f0) < MIN_PITCH_FRAMES:
+        return None, None, None
+    low, median, high = np.percentile(12 * np.log2(f0.astype(np.float64)), (5, 50, 95))
+    share = math.hypot(EDGE_SECONDS / (len(f0) * FRAME_SECONDS), NOISE_SHARE * noise)
+    return float(median), float(high - low), share * max(float(high - low), MIN_RANGE)
 
 
-def _loudness(power: np.ndarray) -> tuple[float | None, float | None]:
-    """RMS in dB, and its standard error by the spread of stretches about as long as a syllable."""
-    if not len(power):
-        return None, None
-    mean = float(power.mean())
-    stretches = max(round(len(power) * FRAME_SECONDS / LOUDNESS_UNIT_SECONDS), 1)
-    means = np.array([part.mean() for part in np.array_split(power, stretches)])
-    spread = means.std(ddof=1) / mean if stretches > 1 else 1.0
-    return 10 * math.log10(mean), float(10 / math.log(10) * spread / math.sqrt(stretches))
+def _loudness_error(speech_seconds: float, noise: float) -> float:
+    """In dB: silence taken for speech, or speech for silence, changes the mean power, and so does noise."""
+    return 10 / math.log(10) * math.hypot(EDGE_SECONDS / speech_seconds, NOISE_POWERS * noise**2)
 
 
 def _nuclei(narrow: np.ndarray, voiced: np.ndarray) -> int:
@@ -271,14 +284,6 @@ def _smoothed(values: np.ndarray, deviation: float) -> np.ndarray:
     reach = math.ceil(3 * deviation)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
     return np.convolve(np.pad(values, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
-
-
-def _rate(nuclei: int, speech: int) -> tuple[float | None, float | None]:
-    """Nuclei a second of `speech` frames, and its standard error."""
-    seconds = speech * FRAME_SECONDS
-    if not nuclei or seconds < MIN_RATE_SECONDS:
-        return None, None
-    return nuclei / seconds, COUNT_ERROR * math.sqrt(nuclei) / seconds
 
 
 def _contour(f0: np.ndarray, strength: np.ndarray, speech: np.ndarray, pitch: float) -> tuple[float, ...] | None:
