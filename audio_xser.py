@@ -10,6 +10,7 @@ import os
 import struct
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -170,7 +171,7 @@ def _decode(source, name: str, max_seconds: float | None) -> tuple[np.ndarray, i
         raise AudioError(f"{name} is empty (0 bytes)", name)
     try:
         with path.open("rb") if isinstance(path, Path) else io.BytesIO(source) as stream:
-            _check_samples_are_whole(stream, size, name)
+            check_samples_are_whole(stream, name)
         with soundfile.SoundFile(path) as file:
             check_seconds(file.frames / file.samplerate, max_seconds, name)
             samples = file.read(dtype="float32", always_2d=True)
@@ -181,8 +182,18 @@ def _decode(source, name: str, max_seconds: float | None) -> tuple[np.ndarray, i
         raise AudioError(f"{name} is truncated or not audio ({error}); {FORMATS} can be read", name) from error
 
 
-def _check_samples_are_whole(stream, size: int, name: str) -> None:
-    """Refuse a wav or aiff file whose header announces more samples than there are: libsndfile says nothing of it."""
+def check_samples_are_whole(stream: BinaryIO, name: str) -> None:
+    """Refuse a wav or aiff file whose header announces more samples than there are: libsndfile says nothing of it.
+
+    Args:
+        stream: a file of any format, that can seek; it is left at any place.
+        name: what the error calls it.
+
+    Raises:
+        AudioError: the file is truncated.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
     form = stream.read(12)[:4]
     if form not in SAMPLE_CHUNKS:
         return
@@ -214,4 +225,14 @@ def _resample(wave: np.ndarray, rate: int, name: str) -> np.ndarray:
         return _resampler(rate)(torch.tensor(wave)).numpy()
 
 
-__all__ = ["SAMPLE_RATE", "AudioError", "audio_name", "check_seconds", "is_recording", "load_audio", "loudness_dbfs"]
+__all__ = [
+    "MAX_PEAK",
+    "SAMPLE_RATE",
+    "AudioError",
+    "audio_name",
+    "check_samples_are_whole",
+    "check_seconds",
+    "is_recording",
+    "load_audio",
+    "loudness_dbfs",
+]

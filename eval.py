@@ -2,9 +2,10 @@
 
     python eval.py --model checkpoints/xser-tiny --corpus espeak --split test --limit 1000 --output results.json
     python eval.py --model DIR --corpus my_recordings/ --output results.json --predictions predictions.jsonl
+    python eval.py --model DIR --corpus data/iemocap --test_fold 1 --output fold-1.json
 
 `--corpus` names a corpus (espeak), a data set that `python -m xser.corpora prepare` wrote, or a folder with audio and
-a metadata.csv.
+a metadata.csv. `--test_fold` splits it anew by its folds, as a model was trained that left this one out.
 """
 
 import sys
@@ -18,6 +19,7 @@ from transformers import HfArgumentParser
 from xser import XSERForEmotionDescription, XSERProcessor
 from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
+from xser.corpora.folds import by_fold
 from xser.evaluation.evaluator import evaluate_model
 from xser.evaluation.report import command_line, figure_rows, text_table, write_jsonl
 
@@ -30,12 +32,30 @@ class EvalArguments:
     output: str = field(metadata={"help": "JSON file to write the figures to"})
     corpus: str = field(default="espeak", metadata={"help": "name of a corpus, or a folder"})
     split: str = field(default="test", metadata={"help": "which part of it; 'all' for everything"})
+    test_fold: str | None = field(default=None, metadata={"help": "which fold is test, whatever the splits are now"})
     limit: int | None = field(default=None, metadata={"help": "evaluate so many rows, drawn under a fixed seed"})
     speakers: list[str] = field(default_factory=list, metadata={"help": "evaluate these speakers alone"})
     predictions: str | None = field(default=None, metadata={"help": "JSONL file to write every answer to"})
     batch_size: int = field(default=32, metadata={"help": "recordings a pass; it does not change the answers"})
     dtype: str = field(default="float32", metadata={"help": f"of the weights: one of {list(DTYPES)}"})
     device: str = field(default="cpu", metadata={"help": "such as cpu, cuda or mps"})
+
+
+def load_rows(corpus: str, split: str, test_fold: str | None) -> Dataset:
+    """The rows of a split, "all" for everything; with `test_fold`, of the splits that its folds make.
+
+    Raises:
+        ValueError: no such split or fold, or no folds; "all" of a corpus that has splits.
+    """
+    if test_fold is not None:
+        parts = by_fold(load_corpus(corpus), test_fold)
+        if split not in parts:
+            raise ValueError(f"--split is {split!r}; with --test_fold {test_fold} there are {list(parts)}")
+        return parts[split]
+    dataset = load_corpus(corpus, split=None if split == "all" else split)
+    if not isinstance(dataset, Dataset):
+        raise ValueError(f"--split is {split!r}; {corpus} has the splits {sorted(dataset)}")
+    return dataset
 
 
 def of_speakers(dataset: Dataset, speakers: list[str]) -> Dataset:
@@ -54,14 +74,13 @@ def main(arguments: EvalArguments) -> dict:
     processor = XSERProcessor.from_pretrained(arguments.model)
     model = XSERForEmotionDescription.from_pretrained(arguments.model, dtype=DTYPES[arguments.dtype])
     model = model.to(arguments.device).eval()
-    dataset = load_corpus(arguments.corpus, split=None if arguments.split == "all" else arguments.split)
-    if not isinstance(dataset, Dataset):
-        raise ValueError(f"--split is {arguments.split!r}; {arguments.corpus} has the splits {sorted(dataset)}")
+    dataset = load_rows(arguments.corpus, arguments.split, arguments.test_fold)
     if arguments.speakers:
         dataset = of_speakers(dataset, arguments.speakers)
     results, predictions = evaluate_model(model, processor, dataset, arguments.batch_size, arguments.limit)
     about = {"command": command_line()}
-    about |= {name: getattr(arguments, name) for name in ("model", "corpus", "split", "speakers", "limit", "dtype")}
+    asked = ("model", "corpus", "split", "test_fold", "speakers", "limit", "dtype")
+    about |= {name: getattr(arguments, name) for name in asked}
     write_json(Path(arguments.output), {**about, **results})
     if arguments.predictions:
         write_jsonl(Path(arguments.predictions), predictions)

@@ -2,33 +2,32 @@
 
     python -m xser.corpora prepare iemocap --source IEMOCAP_full_release --out data/iemocap
     python -m xser.corpora prepare iemocap --help
+    python -m xser.corpora prepare path/to/folder --out data/mine --test_speakers anna ben --validation_fraction 0.1
+    python -m xser.corpora prepare espeak --out data/espeak --allow_shared_speakers
     python -m xser.corpora leakage data/iemocap data/mine
 
 Every recording is opened; what is bad is left out and named in OUT/report.json and OUT/report.html. A run that was
 stopped goes on where it was when the same command is given again. The folder holds the recordings themselves, so it
 can be moved, and loads by `load_corpus("data/iemocap")`; with `--format parquet` also by `stream_corpus`.
 
-The synthetic corpus, and a folder with a metadata.csv just as `load_corpus` gives it:
-
-    python -m xser.corpora prepare espeak --out data/espeak
-    python -m xser.corpora prepare path/to/folder --out data/mine --test_speakers anna ben --validation_fraction 0.1
+A folder with a metadata.csv, by its path, is short for `audiofolder --source path/to/folder`. The synthetic corpus,
+espeak, has no source.
 """
 
 import argparse
+import inspect
 import itertools
 import json
 import logging
 import sys
 import types
 import typing
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import datasets
 
-from xser.corpora.audiofolder import METADATA, read_audiofolder
-from xser.corpora.cache import write_json, written_beside
+from xser.corpora.audiofolder import METADATA
 from xser.corpora.catalogue import MODULES, find_corpus
 from xser.corpora.folds import Splitting
 from xser.corpora.leakage import find_leaks
@@ -47,28 +46,54 @@ ROWS_SHOWN = 20
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; gives the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(format="%(message)s")
-    if arguments[:1] == ["prepare"] and arguments[1:2] and arguments[1] in MODULES:
-        return prepare_command(find_corpus(arguments[1]), arguments[2:])
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    _add_saving(commands)
+    preparing = commands.add_parser("prepare", help="check, split and write a corpus")
+    preparing.add_argument("corpus", metavar="NAME|DIR", help=f"{', '.join(MODULES)}, or a folder with {METADATA}")
+    preparing.add_argument("arguments", nargs=argparse.REMAINDER, help="see `prepare NAME --help`")
     _add_leakage(commands)
     options = vars(parser.parse_args(arguments))
-    command = {"prepare": save_command, "leakage": leakage_command}[options.pop("command")]
+    command = {"prepare": prepare_command, "leakage": leakage_command}[options.pop("command")]
     try:
         return command(**{name: value for name, value in options.items() if value is not None})
     except ERRORS as error:
         parser.error(str(error))
 
 
-def prepare_command(corpus: Corpus, arguments: list[str]) -> int:
-    """`prepare NAME --source DIR --out DIR`: check, split and write a corpus."""
+def prepare_command(corpus: str, arguments: list[str]) -> int:
+    """`prepare NAME --source DIR --out DIR`, or `prepare DIR --out DIR`: check, split and write a corpus."""
+    if corpus in MODULES:
+        known = find_corpus(corpus)
+    elif Path(corpus, METADATA).is_file():
+        known, arguments = find_corpus("audiofolder"), ["--source", corpus, *arguments]
+    else:
+        raise ValueError(f"corpus {corpus!r} is neither one of {list(MODULES)} nor a folder that holds {METADATA}")
+    parser = _parser_of(known)
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    try:
+        options = Options(
+            **{name: given[name] for name in Options.__dataclass_fields__ if name in given},
+            splitting=Splitting(**{name: given[name] for name in Splitting.__dataclass_fields__ if name in given}),
+        )
+        corpus_options = {name: given[name] for name in known.options if name in given}
+        report = prepare(known, given.get("source"), given["out"], corpus_options, options, given.get("workers"))
+    except ERRORS as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, "\nstopped; what is finished is kept: give the same command again to go on\n")
+    print(summary(report))
+    print(f"written to {given['out']}; report.html there has plots, and names all that was left out")
+    return 0
+
+
+def _parser_of(corpus: Corpus) -> argparse.ArgumentParser:
+    """The options of `prepare`, those of the corpus among them; a source is needed where its `find` has no default."""
     parser = argparse.ArgumentParser(prog=f"{PROGRAM} prepare {corpus.name}", description=f"Licence: {corpus.licence}")
-    parser.add_argument("--source", required=True, type=Path, metavar="DIR", help="the corpus, as it was unpacked")
+    if inspect.signature(corpus.find).parameters["source"].default is inspect.Parameter.empty:
+        parser.add_argument("--source", required=True, type=Path, metavar="DIR", help="the corpus, as it was unpacked")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a folder that does not exist yet")
     own = parser.add_argument_group(f"options of {corpus.name}") if corpus.options else None
     kinds = typing.get_type_hints(corpus.find)
@@ -90,21 +115,7 @@ def prepare_command(corpus: Corpus, arguments: list[str]) -> int:
     split.add_argument("--no_split", action="store_true", help="everything is train")
     split.add_argument("--allow_shared_speakers", action="store_true", help="accept splits that share speakers")
     parser.add_argument("--workers", type=int, help="threads; as many as there are cores by default")
-    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
-    try:
-        options = Options(
-            **{name: given[name] for name in Options.__dataclass_fields__ if name in given},
-            splitting=Splitting(**{name: given[name] for name in Splitting.__dataclass_fields__ if name in given}),
-        )
-        corpus_options = {name: given[name] for name in corpus.options if name in given}
-        report = prepare(corpus, given["source"], given["out"], corpus_options, options, given.get("workers"))
-    except ERRORS as error:
-        parser.error(str(error))
-    except KeyboardInterrupt:
-        parser.exit(130, "\nstopped; what is finished is kept: give the same command again to go on\n")
-    print(summary(report))
-    print(f"written to {given['out']}; report.html there has plots, and names all that was left out")
-    return 0
+    return parser
 
 
 def _argument(kind: object) -> dict:
@@ -162,62 +173,6 @@ def _all_rows(folder: str, split: str | None, cache_dir: str | None) -> Iterable
         return itertools.chain(*(stream_corpus(folder, name) for name in ([split] if split else list_shards(folder))))
     corpus = load_corpus(folder, split=split, cache_dir=cache_dir)
     return datasets.concatenate_datasets(list(corpus.values())) if isinstance(corpus, datasets.DatasetDict) else corpus
-
-
-def _add_saving(commands: argparse._SubParsersAction) -> None:
-    prepare = commands.add_parser("prepare", help=f"write a corpus to disk: {', '.join(MODULES)}, espeak, or a folder")
-    prepare.add_argument("source", metavar="NAME|DIR", help="espeak, or a folder with metadata.csv")
-    prepare.add_argument("--out", required=True, type=Path, metavar="DIR", help="a folder that does not exist yet")
-    prepare.add_argument("--split", help="only this split")
-    prepare.add_argument("--limit", type=int, help="at most so many rows a split")
-    prepare.add_argument("--cache_dir", help="default: $XSER_CACHE or ~/.cache/xser")
-    prepare.add_argument("--seed", type=int, help="espeak: another seed, another corpus")
-    prepare.add_argument("--sizes", type=json.loads, help="espeak: as in '{\"train\": 6000}'")
-    prepare.add_argument("--emotion_map", type=json.loads, help='folder: as in \'{"W": "angry", "L": null}\'')
-    prepare.add_argument("--test_speakers", nargs="+", help="folder: speakers to hold out")
-    prepare.add_argument("--validation_speakers", nargs="+", help="folder: speakers to hold out")
-    prepare.add_argument("--validation_fraction", type=float, help="folder: share of the rest to hold out, by speaker")
-
-
-def save_command(source: str, out: Path, **options) -> int:
-    """Save what `load_corpus` gives, with a short report."""
-    report = save_corpus(source, out, **options)
-    print(json.dumps(report, indent=2, ensure_ascii=False))
-    return 0
-
-
-def save_corpus(source: str, out: Path, **options) -> dict:
-    """Load a corpus, save it to `out` (written beside and renamed) with a report.json, and return that report."""
-    if out.exists():
-        raise FileExistsError(f"{out} exists already: give another folder, or take it away first")
-    corpus = load_corpus(source, **options)
-    parts = corpus if isinstance(corpus, datasets.DatasetDict) else {options.get("split") or "train": corpus}
-    report = {
-        "source": source,
-        "options": options,
-        "splits": {name: _summary(part) for name, part in parts.items()},
-        "left_out": _left_out(source, options),
-    }
-    with written_beside(out) as beside:
-        corpus.save_to_disk(str(beside))
-        write_json(beside / "report.json", report)
-    return report
-
-
-def _summary(part: datasets.Dataset) -> dict:
-    return {
-        "rows": len(part),
-        "hours": round(sum(seconds or 0 for seconds in part["duration"]) / 3600, 3),
-        "speakers": len({*part["speaker"]} - {None}),
-        "emotions": dict(sorted(Counter(emotion or "not known" for emotion in part["emotion"]).items())),
-    }
-
-
-def _left_out(source: str, options: dict) -> dict[str, str]:
-    if not Path(source, METADATA).is_file():
-        return {}
-    _, report = read_audiofolder(source, options.get("cache_dir"), options.get("emotion_map"))
-    return report["left_out"]
 
 
 if __name__ == "__main__":

@@ -5,30 +5,35 @@
 
 `file_name` is needed, every other column may be absent, an empty cell is not known. A mistake in the table (a column
 or label that is not known) is an error; a row whose recording is missing or broken, or whose id came before, is left
-out and named.
+out and named. `load_corpus` reads such a folder as it is; `prepare` makes a data set of it that can be moved.
 """
 
 import csv
+import io
 import json
 import logging
+import math
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import datasets
-import soundfile
 from tqdm.auto import tqdm
 
 from xser.corpora.cache import cache_root, digest, open_dataset, write_dataset, write_json
+from xser.corpora.checking import examine
 from xser.corpora.folds import by_column, hold_out
-from xser.corpora.recording import file_size, open_recording
+from xser.corpora.listing import name_some, relative
+from xser.corpora.parallel import map_in_order
 from xser.corpora.schema import EMOTIONS, LEVELS, make_row
 from xser.corpora.source import Corpus, Found
+from xser.corpora.tables import read_text
 
 logger = logging.getLogger(__name__)
 
 METADATA = "metadata.csv"
-VERSION = 1  # of what is made of a row: raise it with every change
+VERSION = 2  # of what is made of a row: raise it with every change
 ALIASES = {  # column of the schema → names it may have in metadata.csv
     "file_name": ("file_name",),
     "id": ("id",),
@@ -62,6 +67,34 @@ EMOTION_NAMES = {
 }
 
 
+def find(source: Path, emotion_map: dict[str, str | None] | None = None) -> Found:
+    """All rows of the table; no recording is opened.
+
+    Args:
+        source: holds metadata.csv and the recordings.
+        emotion_map: labels of this folder → emotion adjectives, or None for "not known".
+
+    Raises:
+        FileNotFoundError: no metadata.csv there.
+        ValueError: a mistake in the table, or no row in it.
+    """
+    path = source / METADATA
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: an audiofolder is a folder with {METADATA}")
+    found = Found([])
+    lines: dict[str, int] = {}  # id → where it came first
+    for line, row in _rows(path, {**EMOTION_NAMES, **_checked_map(emotion_map)}):
+        if row["id"] in lines:
+            name = f"{relative(Path(row['audio']['path']), source)} ({METADATA}, line {line})"
+            found.left_out[name] = f"duplicate id: {row['id']!r} is that of line {lines[row['id']]}"
+        else:
+            lines[row["id"]] = line
+            found.rows.append(row)
+    if not found.rows:
+        raise ValueError(f"{path}: the table is empty: it has a header and no row")
+    return found
+
+
 def load_audiofolder(
     folder: str | os.PathLike,
     cache_dir: str | os.PathLike | None = None,
@@ -72,78 +105,77 @@ def load_audiofolder(
 ) -> datasets.Dataset | datasets.DatasetDict:
     """A folder's recordings: a `DatasetDict` where speakers are held out or the table has splits, else a `Dataset`.
 
+    Recordings stay where they are; that they are whole is checked once, as `prepare` checks it.
+
     Args:
-        folder: holds metadata.csv and the recordings.
+        folder, emotion_map: see `find`.
         cache_dir: where the checked table is kept; else $XSER_CACHE, else ~/.cache/xser.
-        emotion_map: labels of this folder → emotion adjectives, or None for "not known".
         test_speakers, validation_speakers, validation_fraction: whole speakers to hold out; see `folds.hold_out`.
 
     Raises:
-        FileNotFoundError: no metadata.csv there.
-        ValueError: a mistake in the table, no good recording at all, or a speaker that does not exist.
+        ValueError: no good recording at all, a speaker that does not exist, or an error of `find`.
     """
-    dataset, _ = read_audiofolder(folder, cache_dir, emotion_map)
+    dataset = _checked_rows(Path(folder).expanduser().absolute(), cache_dir, emotion_map)
     if test_speakers or validation_speakers or validation_fraction:
         return hold_out(dataset, test_speakers, validation_speakers, validation_fraction)
     return by_column(dataset) if any(dataset["split"]) else dataset
 
 
-def read_audiofolder(
-    folder: str | os.PathLike,
-    cache_dir: str | os.PathLike | None = None,
-    emotion_map: dict[str, str | None] | None = None,
-) -> tuple[datasets.Dataset, dict]:
-    """All good rows of a folder, and a report: `folder`, `rows`, `kept`, `left_out` (row → reason)."""
-    folder = Path(folder).expanduser().absolute()
-    path = _table(folder)
-    rows = list(_rows(path, {**EMOTION_NAMES, **_checked_map(emotion_map)}))
-    stamps = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in _sources(path, rows)]
+def _checked_rows(
+    folder: Path, cache_dir: str | os.PathLike | None, emotion_map: dict[str, str | None] | None
+) -> datasets.Dataset:
+    """All rows with a good recording, from the cache where they are there; a warning names what is left out."""
+    found = find(folder, emotion_map)
+    places = {Path(row["audio"]["path"]).parent for row in found.rows}
+    # What changes when the table changes, or a recording is added, taken away or replaced
+    stamps = [
+        (str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in (folder / METADATA, *sorted(places)) if p.exists()
+    ]
     target = cache_root(cache_dir) / "audiofolder" / f"{folder.name}-{digest(VERSION, stamps, emotion_map)}.arrow"
-    report_path = target.with_suffix(".json")
+    notes = target.with_suffix(".json")
     if target.is_file():
-        dataset, report = open_dataset(target), json.loads(report_path.read_text(encoding="utf-8"))
+        dataset, left_out = open_dataset(target), json.loads(notes.read_text(encoding="utf-8"))
     else:
-        good, left_out = _check_recordings(folder, rows)
+        good, broken = _check_recordings(folder, found.rows)
+        left_out = found.left_out | broken
         if not good:
-            raise ValueError(f"{path}: none of {len(rows)} rows is left: {_named(left_out) or 'the table is empty'}")
-        report = {"folder": str(folder), "rows": len(rows), "kept": len(good), "left_out": left_out}
-        write_json(report_path, report)
+            raise ValueError(
+                f"{folder / METADATA}: none of {len(found.rows)} recordings is left: {name_some(left_out)}"
+            )
+        write_json(notes, left_out)
         dataset = write_dataset(target, good)
-    if report["left_out"]:
-        logger.warning(
-            "%s: %d of %d rows left out: %s", path, len(report["left_out"]), report["rows"], _named(report["left_out"])
-        )
-    return dataset, report
+    if left_out:
+        total = len(dataset) + len(left_out)
+        logger.warning("%s: %d of %d rows left out: %s", folder / METADATA, len(left_out), total, name_some(left_out))
+    return dataset
 
 
-def find(source: Path, emotion_map: dict[str, str | None] | None = None) -> Found:
-    """All rows of the table; no recording is opened. Errors are those of `load_audiofolder`."""
-    path = _table(source)
-    rows = list(_rows(path, {**EMOTION_NAMES, **_checked_map(emotion_map)}))
-    return Found([{name: value for name, value in row.items() if name != "line"} for row in rows])
+def _check_recordings(folder: Path, rows: list[dict]) -> tuple[list[dict], dict[str, str]]:
+    """Good rows with their durations; the recordings of the others → why."""
+    good: list[dict] = []
+    left_out: dict[str, str] = {}
+    results = map_in_order(partial(examine, read=Path.read_bytes, max_seconds=math.inf), rows)
+    for row, result in zip(
+        rows, tqdm(results, desc=f"checking {folder.name}", total=len(rows), unit="file"), strict=True
+    ):
+        if isinstance(result, str):
+            left_out[relative(Path(row["audio"]["path"]), folder)] = result
+        else:
+            _, heard = result
+            good.append({**row, "duration": heard.seconds})
+    return good, left_out
 
 
-def _table(folder: Path) -> Path:
-    path = folder / METADATA
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: an audiofolder is a folder with {METADATA}")
-    return path
-
-
-def _rows(path: Path, emotion_names: dict[str, str | None]) -> Iterator[dict]:
-    """Rows of the schema, each with its `line`; their audio is not looked at."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from error
-    reader = csv.DictReader(text.splitlines(keepends=True))
+def _rows(path: Path, emotion_names: dict[str, str | None]) -> Iterator[tuple[int, dict]]:
+    """Line and row of the schema of each record; its audio is not looked at."""
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
     columns = _columns(path, reader.fieldnames or [])
     for cells in reader:
         where = f"{path}, line {reader.line_num}"
         if None in cells or None in cells.values():
             raise ValueError(f"{where}: its number of cells is not that of the header, {len(reader.fieldnames)}")
         known = {columns[name]: value.strip() for name, value in cells.items() if name in columns and value.strip()}
-        yield {"line": reader.line_num, **_row(where, path.parent, known, emotion_names)}
+        yield reader.line_num, _row(where, path.parent, known, emotion_names)
 
 
 def _columns(path: Path, header: list[str]) -> dict[str, str]:
@@ -215,59 +247,6 @@ def _checked_map(emotion_map: dict[str, str | None] | None) -> dict[str, str | N
         if emotion is not None and emotion not in EMOTIONS:
             raise ValueError(f"emotion_map[{label!r}] is {emotion!r}, not one of {list(EMOTIONS)} or None")
     return emotion_map or {}
-
-
-def _sources(path: Path, rows: list[dict]) -> list[Path]:
-    """The table and the folders of its recordings: what changes when any of them is added, taken away or replaced."""
-    folders = {Path(row["audio"]["path"]).parent for row in rows}
-    return [path, *sorted(folder for folder in folders if folder.is_dir())]
-
-
-def _check_recordings(folder: Path, rows: list[dict]) -> tuple[list[dict], dict[str, str]]:
-    """Good rows with their durations; what is left out, as name of the row → reason."""
-    good: list[dict] = []
-    left_out: dict[str, str] = {}
-    lines: dict[str, int] = {}  # id → where it came first
-    for row in tqdm(rows, desc=f"checking {folder.name}", unit="file"):
-        line = row.pop("line")
-        name = f"line {line} ({Path(row['audio']['path']).relative_to(folder)})"
-        if row["id"] in lines:
-            left_out[name] = f"id {row['id']!r} is that of line {lines[row['id']]}"
-            continue
-        lines[row["id"]] = line
-        try:
-            row["duration"] = recording_seconds(row["audio"]["path"])
-        except ValueError as error:
-            left_out[name] = str(error)
-        else:
-            good.append(row)
-    return good, left_out
-
-
-def recording_seconds(path: str | os.PathLike) -> float:
-    """A recording's length in seconds, by its header and its last sample.
-
-    Raises:
-        ValueError: the file is missing, empty, truncated, or not audio; says which.
-    """
-    file_size(path)
-    with Path(path).open("rb") as file, open_recording(file) as audio:
-        if not _has_last_sample(audio):
-            raise ValueError(f"the file is truncated: it promises {audio.frames} samples, the last cannot be read")
-        return audio.frames / audio.samplerate
-
-
-def _has_last_sample(audio: soundfile.SoundFile) -> bool:
-    try:
-        audio.seek(audio.frames - 1)
-        return len(audio.read(1)) == 1
-    except soundfile.SoundFileError:
-        return False
-
-
-def _named(left_out: dict[str, str], most: int = 10) -> str:
-    names = [f"{name}: {reason}" for name, reason in left_out.items()]
-    return "; ".join(names[:most]) + (f"; and {len(names) - most} more" if len(names) > most else "")
 
 
 CORPUS = Corpus(

@@ -19,9 +19,11 @@ MODULES = {  # name on the command line → module of this package, whose CORPUS
     "manifest": "manifest",
     "hub": "hub",
     "audiofolder": "audiofolder",
+    "espeak": "espeak",
 }
 SHARED_BY_DESIGN = {  # corpora whose official splits share speakers
     "meld": "the leading characters of the series speak in all three parts, and published figures are on these parts",
+    "espeak": "train, validation and test are of the same voices, test_unseen and adapt of others, which train lacks",
 }
 
 

@@ -12,8 +12,6 @@ As published, three pairs are the same recording under two emotions: 1006_TIE_HA
 1013_WSI_DIS_XX = 1013_WSI_SAD_XX, 1017_IWW_ANG_XX = 1017_IWW_FEA_XX; and 1076_MTI_SAD_XX is silent.
 """
 
-import csv
-import io
 import logging
 import re
 from pathlib import Path
@@ -21,6 +19,7 @@ from pathlib import Path
 from xser.corpora.listing import named_recordings, relative, visible_files
 from xser.corpora.schema import make_row
 from xser.corpora.source import Corpus, Found
+from xser.corpora.tables import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +74,7 @@ def find(source: Path, labels: str = "acted") -> Found:
             alone, `None` where two emotions have as many votes (they agree with what was acted in two of five clips).
 
     Raises:
-        ValueError: other labels; all recordings are Git LFS pointers; a table without its columns.
+        ValueError: other labels; all recordings are Git LFS pointers; a table without its columns, or not in UTF-8.
         FileNotFoundError: no such recording there, or no table of votes.
     """
     if labels not in LABELS:
@@ -132,7 +131,7 @@ def _clips(source: Path) -> list[str]:
     path = _table(source, CLIPS)
     if path is None:
         return []
-    matches = (NAME.fullmatch(f"{cells['Filename']}.wav") for cells in _cells(path, ("Filename",)))
+    matches = (NAME.fullmatch(f"{cells['Filename']}.wav") for _, cells in read_table(path, ("Filename",)))
     return [_clip(match) for match in matches if match]
 
 
@@ -143,7 +142,7 @@ def _people(source: Path) -> dict[str, dict]:
         logger.warning("%s holds no %s: gender and age are not known", source, DEMOGRAPHICS)
         return {}
     people = {}
-    for cells in _cells(path, ("ActorID", "Age", "Sex")):
+    for _, cells in read_table(path, ("ActorID", "Age", "Sex")):
         gender = cells["Sex"].lower()
         age = int(cells["Age"]) if cells["Age"].isdecimal() else None
         people[cells["ActorID"]] = {"gender": gender if gender in ("female", "male") else None, "age": age}
@@ -155,21 +154,11 @@ def _votes(source: Path) -> dict[str, str]:
     path = _table(source, SUMMARY)
     if path is None:
         raise FileNotFoundError(f"{source} holds no processedResults/{SUMMARY}, which labels='voted' needs")
-    return {cells["FileName"]: cells["VoiceVote"] for cells in _cells(path, ("FileName", "VoiceVote"))}
+    return {cells["FileName"]: cells["VoiceVote"] for _, cells in read_table(path, ("FileName", "VoiceVote"))}
 
 
 def _table(source: Path, name: str) -> Path | None:
     return next((path for path in visible_files(source) if path.name.lower() == name.lower()), None)
-
-
-def _cells(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Rows of a table, stripped."""
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    reader = csv.DictReader(io.StringIO(text))
-    missing = [column for column in columns if column not in (reader.fieldnames or [])]
-    if missing:
-        raise ValueError(f"{path}: columns {missing} are missing; its header is {reader.fieldnames}")
-    return [{column: (cells[column] or "").strip() for column in columns} for cells in reader]
 
 
 CORPUS = Corpus(

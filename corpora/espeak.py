@@ -7,9 +7,7 @@ same whatever its size.
 
 import io
 import math
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,9 +24,12 @@ from xser.corpora.cache import cache_root, digest, open_dataset, write_dataset
 from xser.corpora.espeak_sentences import draw_sentence
 from xser.corpora.espeak_table import EMOTIONS, LEVELS, PROSODY, bayes_emotion, ceiling, probabilities
 from xser.corpora.espeak_voices import SEEN, UNSEEN, Voice
+from xser.corpora.parallel import map_in_order
+from xser.corpora.recording import hear
 from xser.corpora.schema import make_row
+from xser.corpora.source import Corpus, Found
 
-__all__ = ["DEFAULT_SIZES", "bayes_emotion", "ceiling", "load_espeak"]
+__all__ = ["CORPUS", "DEFAULT_SIZES", "bayes_emotion", "ceiling", "find", "load_espeak"]
 
 VERSION = 1  # of what this module makes of a drawn utterance: raise it with every change that can be heard
 SAMPLE_RATE = 16_000
@@ -128,6 +129,40 @@ def render(utterance: Utterance) -> np.ndarray:
     return wave
 
 
+class SpokenAudio(dict):
+    """`{"bytes": …, "path": …}` of an utterance, spoken whenever its bytes are asked for, so never held.
+
+    The path is that of no file: it stands for all that the sound depends on.
+    """
+
+    def __init__(self, utterance: Utterance, recipe: str):
+        super().__init__(path=f"{recipe}/{utterance.id}.flac")
+        self._utterance = utterance
+
+    def __missing__(self, key: str) -> bytes:
+        if key != "bytes":
+            raise KeyError(key)
+        flac = io.BytesIO()
+        soundfile.write(flac, render(self._utterance), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+        return flac.getvalue()
+
+
+def find(source: None = None, seed: int = 0, sizes: dict[str, int] | None = None, split: str | None = None) -> Found:
+    """Rows of the corpus, whose recordings are synthesised when they are asked for.
+
+    Args:
+        source: nothing; the corpus needs none.
+        seed: another seed, another corpus.
+        sizes: utterances a split, over `DEFAULT_SIZES`.
+        split: only this one.
+
+    Raises:
+        ValueError: an unknown split, or a size below 1.
+    """
+    sizes = _checked_sizes(sizes, split)
+    return Found([row for name in ([split] if split else sizes) for row in _rows(seed, name, sizes[name])])
+
+
 def load_espeak(
     split: str | None = None,
     limit: int | None = None,
@@ -141,20 +176,15 @@ def load_espeak(
         split: one of train, validation, test, test_unseen, adapt; all of them if not given.
         limit: only the first so many utterances of each split.
         cache_dir: where it is kept; else $XSER_CACHE, else ~/.cache/xser.
-        seed: another seed, another corpus.
-        sizes: utterances a split, over `DEFAULT_SIZES`.
+        seed, sizes: see `find`.
 
     Raises:
         ValueError: an unknown split, or a size or limit below 1.
         ImportError: `espeakng-loader` is not installed and something has to be synthesised.
     """
-    sizes = {**DEFAULT_SIZES, **(sizes or {})}
-    for name in [split] if split is not None else sizes:
-        if name not in SPLITS:
-            raise ValueError(f"espeak has no split {name!r}; it has {list(SPLITS)}")
-    for name, size in {**{f"sizes[{k!r}]": v for k, v in sizes.items()}, "limit": limit}.items():
-        if size is not None and size < 1:
-            raise ValueError(f"{name} is {size}: give at least 1")
+    sizes = _checked_sizes(sizes, split)
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}: give at least 1")
     if split is None:
         return datasets.DatasetDict({name: load_espeak(name, limit, cache_dir, seed, sizes) for name in sizes})
     folder = cache_root(cache_dir) / "espeak" / _recipe(seed)
@@ -162,20 +192,31 @@ def load_espeak(
     for path in folder.glob(f"{split}-*.arrow"):  # a larger one serves too: its first utterances are the same
         if int(path.stem.rpartition("-")[2]) >= wanted:
             return open_dataset(path).select(range(wanted))
-    return write_dataset(folder / f"{split}-{wanted}.arrow", _rows(seed, split, wanted))
+    spoken = tqdm(map_in_order(_spoken, _rows(seed, split, wanted)), f"espeak {split}", wanted, unit="utt")
+    return write_dataset(folder / f"{split}-{wanted}.arrow", spoken)
+
+
+def _checked_sizes(sizes: dict[str, int] | None, split: str | None) -> dict[str, int]:
+    """Utterances of each split; `ValueError` where a name or number cannot be."""
+    sizes = {**DEFAULT_SIZES, **(sizes or {})}
+    for name in [split] if split is not None else sizes:
+        if name not in SPLITS:
+            raise ValueError(f"espeak has no split {name!r}; it has {list(SPLITS)}")
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"sizes[{name!r}] is {size}: give at least 1")
+    return sizes
 
 
 def _rows(seed: int, split: str, size: int) -> Iterator[dict]:
-    def row(index: int) -> dict:
-        utterance = draw(seed, split, index)
-        wave = render(utterance)
-        flac = io.BytesIO()
-        soundfile.write(flac, wave, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    """Rows of the first utterances of a split, not spoken yet."""
+    recipe = _recipe(seed)
+    for utterance in (draw(seed, split, index) for index in range(size)):
         words = utterance.text.split()
         emphasis = [] if utterance.emphasis is None else [words[utterance.emphasis]]
-        return make_row(
+        yield make_row(
             id=utterance.id,
-            audio={"bytes": flac.getvalue(), "path": None},
+            audio=SpokenAudio(utterance, recipe),
             text=utterance.text,
             emotion=utterance.emotion,
             descriptors={**{cue: utterance.levels[cue] for cue in PROSODY}, "emphasis": emphasis},
@@ -184,15 +225,13 @@ def _rows(seed: int, split: str, size: int) -> Iterator[dict]:
             language="en",
             corpus="espeak",
             split=split,
-            duration=len(wave) / SAMPLE_RATE,
         )
 
-    # Threads are enough: eSpeak NG, the resampler and FLAC all run outside of Python's lock
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=size, desc=f"espeak {split}", unit="utt") as progress:
-        for start in range(0, size, 256):
-            for result in pool.map(row, range(start, min(start + 256, size))):
-                progress.update()
-                yield result
+
+def _spoken(row: dict) -> dict:
+    """A row with its recording and duration."""
+    data = row["audio"]["bytes"]
+    return {**row, "audio": {"bytes": data, "path": None}, "duration": hear(data).seconds}
 
 
 def _recipe(seed: int) -> str:
@@ -226,3 +265,15 @@ def _trim(wave: np.ndarray) -> np.ndarray:
 @cache
 def _resampler() -> torchaudio.transforms.Resample:
     return torchaudio.transforms.Resample(espeak_synthesis.SAMPLE_RATE, SAMPLE_RATE)
+
+
+CORPUS = Corpus(
+    name="espeak",
+    find=find,
+    options={
+        "seed": "another seed, another corpus; 0 by default",
+        "sizes": "utterances of splits, as in '{\"train\": 6000}'",
+        "split": f"only this one of {', '.join(SPLITS)}",
+    },
+    licence="none is needed: it is synthesised on this machine",
+)

@@ -93,6 +93,12 @@ def not_this_corpus(source: Path, corpus: str, looked_for: str) -> FileNotFoundE
     return FileNotFoundError(f"{source} is not {corpus}: looked for {looked_for}; there is {there or 'nothing'}")
 
 
+def name_some(left_out: dict[str, str], most: int = 10) -> str:
+    """What is left out, and why, as one line that is not too long."""
+    names = [f"{name}: {reason}" for name, reason in left_out.items()]
+    return "; ".join(names[:most]) + (f"; and {len(names) - most} more" if len(names) > most else "")
+
+
 def relative(path: Path, source: Path) -> str:
     """A path within the source, with forward slashes."""
     return path.relative_to(source).as_posix()

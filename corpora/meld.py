@@ -15,10 +15,7 @@ tables, and a few are cut wrong: test's dia38_utt4 and dia220_utt0 last four to 
 names them all and leaves them out; what is too long or too short it hears in the recording (see its `max_seconds`).
 """
 
-import csv
-import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +23,7 @@ from xser.corpora.ffmpeg import extract_audio
 from xser.corpora.listing import check_folder, not_this_corpus, relative, visible_files
 from xser.corpora.schema import make_row
 from xser.corpora.source import Corpus, Found
+from xser.corpora.tables import parse_table, read_text
 
 CLIP = re.compile(r"(?P<replacement>final_videos_test)?dia(?P<dialogue>\d+)_utt(?P<utterance>\d+)", re.IGNORECASE)
 SUFFIXES = (".wav", ".flac", ".mp4")  # the first that is there is taken
@@ -146,7 +144,7 @@ def _read_split(name: str, table: Path, clips: Clips, replacements: str, source:
     split, folder = PLACES[name]
     chosen = clips.plain | (clips.replacements if replacements == "final_videos_test" else {})
     named: dict[tuple[int, int], int] = {}  # → line
-    for line, cells in _cells(table):
+    for line, cells in parse_table(table, read_text(table).translate(CONTROLS), COLUMNS):
         where = f"{relative(table, source)}, line {line}"
         wrong = _wrong(cells)
         if wrong:
@@ -183,36 +181,22 @@ def _wrong(cells: dict[str, str] | None) -> str | None:
 
 
 def _row(name: str, split: str, cells: dict[str, str], clip: Path) -> dict:
+    speaker = _single_spaced(cells["speaker"])
     return make_row(
         id=name,
         audio={"bytes": None, "path": str(clip)},
-        text=cells["utterance"] or None,
+        text=_single_spaced(cells["utterance"]),
         emotion=EMOTIONS[cells["emotion"].lower()],
-        speaker=cells["speaker"] or None,
-        gender=GENDERS.get(cells["speaker"]),
+        speaker=speaker,
+        gender=GENDERS.get(speaker),
         language="en",
         corpus=CORPUS.name,
         split=split,
     )
 
 
-def _cells(path: Path) -> Iterator[tuple[int, dict[str, str] | None]]:
-    """Line and cells by column, or `None` where a row has too many or too few; space is single."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig").translate(CONTROLS)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8, or take the makers' file"
-        ) from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    header = [name.strip().lower() for name in reader.fieldnames or []]
-    missing = [column for column in COLUMNS if column not in header]
-    if missing:
-        raise ValueError(f"{path}: columns {missing} are missing; its header is {reader.fieldnames}")
-    reader.fieldnames = header
-    for cells in reader:
-        whole = None not in cells and None not in cells.values()
-        yield reader.line_num, {key: " ".join(cells[key].split()) for key in COLUMNS} if whole else None
+def _single_spaced(text: str) -> str | None:
+    return " ".join(text.split()) or None
 
 
 CORPUS = Corpus(

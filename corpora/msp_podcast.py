@@ -14,9 +14,9 @@ import re
 from pathlib import Path
 
 from xser.corpora.listing import check_folder, not_this_corpus, relative, visible_files
-from xser.corpora.nemo import read_table
 from xser.corpora.schema import make_row
 from xser.corpora.source import Corpus, Found
+from xser.corpora.tables import read_table, read_text
 
 LABELS = re.compile(r"labels_con[sc]ensus\.(csv|json)", re.IGNORECASE)
 PARTITION = re.compile(r"partitions?\.txt", re.IGNORECASE)
@@ -101,7 +101,7 @@ def _utterances(table: Path, partitions: list[Path], source: Path) -> tuple[dict
             continue
         known[name] = _checked(f"{table}, {where}", cells)
     for path in partitions:
-        for number, line in enumerate(_utf8(path).splitlines(), 1):
+        for number, line in enumerate(read_text(path).splitlines(), 1):
             split, _, name = (part.strip() for part in line.partition(";"))
             if name and name not in known:
                 cells = {**dict.fromkeys(NEEDED, ""), "Split_Set": split}
@@ -111,14 +111,14 @@ def _utterances(table: Path, partitions: list[Path], source: Path) -> tuple[dict
 
 def _csv_lines(table: Path) -> list[tuple[str, str, dict[str, str]]]:
     return [
-        (f"line {line}", cells["FileName"].strip(), {name: cells[name].strip() for name in NEEDED})
-        for line, cells in read_table(table, ",", ("FileName", *NEEDED))
+        (f"line {line}", cells["FileName"], {name: cells[name] for name in NEEDED})
+        for line, cells in read_table(table, ("FileName", *NEEDED))
     ]
 
 
 def _json_lines(table: Path) -> list[tuple[str, str, dict[str, str]]]:
     try:
-        known = json.loads(_utf8(table))
+        known = json.loads(read_text(table))
     except json.JSONDecodeError as error:
         raise ValueError(f"{table} is not JSON: {error}") from error
     lines = []
@@ -147,20 +147,13 @@ def _transcripts(files: list[Path], source: Path) -> tuple[dict[str, str], dict[
         if path.suffix.lower() != ".txt" or TRANSCRIPTS not in map(str.lower, relative(path, source).split("/")[:-1]):
             continue
         try:
-            text = " ".join(_utf8(path).split())
+            text = " ".join(read_text(path, path.name).split())
         except ValueError as error:
             unread[relative(path, source)] = f"{error}; the recording stays, without a transcript"
             continue
         if text:
             texts[path.stem] = text
     return texts, unread
-
-
-def _utf8(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is not UTF-8 ({error.reason} at byte {error.start})") from error
 
 
 CORPUS = Corpus(

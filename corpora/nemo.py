@@ -7,13 +7,13 @@ Read as well: the same table as `metadata.csv` (file_name, emotion, text, speake
 format and folder beside it. As published, `speaker_id` has eight spaces before each id.
 """
 
-import csv
 import re
 from pathlib import Path
 
 from xser.corpora.listing import check_folder, not_this_corpus, relative, visible_files
 from xser.corpora.schema import make_row
 from xser.corpora.source import Corpus, Found
+from xser.corpora.tables import read_table
 
 STEM = re.compile(r"(?P<speaker>[A-Z]{2}0)_(?P<emotion>anger|fear|happiness|neutral|sadness|surprised)_\d{1,2}")
 TABLES = {  # name → delimiter; names of the columns for file, speaker and text
@@ -74,12 +74,12 @@ def _recordings(folder: Path, source: Path) -> tuple[dict[str, Path], dict[str, 
 
 
 def _lines(table: Path) -> list[tuple[int, dict[str, str]]]:
-    """Number of each line and what it says, stripped: file, speaker, text, emotion, gender, age."""
+    """Number of each line and what it says: file, speaker, text, emotion, gender, age."""
     delimiter, columns = TABLES[table.name]
     names = dict(zip(("file", "speaker", "text"), columns, strict=True))
     names |= {name: name for name in ("emotion", "gender", "age")}
-    lines = read_table(table, delimiter, tuple(names.values()))
-    return [(line, {name: cells[column].strip() for name, column in names.items()}) for line, cells in lines]
+    lines = read_table(table, tuple(names.values()), delimiter)
+    return [(line, {name: cells[column] for name, column in names.items()}) for line, cells in lines]
 
 
 def _what_is_wrong(stem: str, known: dict[str, str], recordings: dict[str, Path], rows: dict[str, dict]) -> str | None:
@@ -106,29 +106,6 @@ def _row(stem: str, path: Path, known: dict[str, str]) -> dict:
         corpus=CORPUS.name,
         fold=known["speaker"],
     )
-
-
-def read_table(path: Path, delimiter: str, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """A table with a header: the number of each line, and its cells by column.
-
-    Raises:
-        ValueError: not UTF-8, a needed column that is not there, or a line with more or fewer cells than the header.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from error
-    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter)
-    reader.fieldnames = header = [name.strip() for name in reader.fieldnames or []]
-    missing = [name for name in needed if name not in header]
-    if missing:
-        raise ValueError(f"{path}: columns {missing} are missing; its header is {header}")
-    lines = []
-    for cells in reader:
-        if None in cells or None in cells.values():
-            raise ValueError(f"{path}, line {reader.line_num}: its number of cells is not that of the header")
-        lines.append((reader.line_num, cells))
-    return lines
 
 
 CORPUS = Corpus(

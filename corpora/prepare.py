@@ -20,6 +20,7 @@ from xser.corpora.cache import digest, write_json
 from xser.corpora.catalogue import SHARED_BY_DESIGN
 from xser.corpora.checking import Checked, Checker, Shard, cut_into_shards
 from xser.corpora.folds import Splitting
+from xser.corpora.listing import name_some
 from xser.corpora.report import make_report, write_page
 from xser.corpora.schema import EMOTIONS, FEATURES
 from xser.corpora.shards import FORMATS, drop_rows
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 VERSION = 1  # of what is made of a row: raise it with every change
 ROWS_A_SHARD = 512
+IDENTIFIERS = ("speaker", "session", "fold")  # "anna " and "anna" are one, and must not come into two splits
 LABELS = ("emotion", "text", "speaker", "descriptors")  # of which one recording has one
 
 
@@ -71,7 +73,7 @@ class Plan:
     """
 
     corpus: Corpus
-    source: Path
+    source: Path | None
     options: Options
     rows: list[dict] = field(default_factory=list)
     left_out: list[dict[str, str]] = field(default_factory=list)
@@ -81,7 +83,7 @@ class Plan:
     def name(self, row: dict) -> str:
         """What the report calls a row: its file within the source, or its id."""
         path = row["audio"]["path"]
-        if path is None or not Path(path).is_relative_to(self.source):
+        if path is None or self.source is None or not Path(path).is_relative_to(self.source):
             return row["id"]
         return Path(path).relative_to(self.source).as_posix()
 
@@ -99,7 +101,7 @@ class Plan:
 
 def prepare(
     corpus: Corpus,
-    source: str | os.PathLike,
+    source: str | os.PathLike | None,
     out: str | os.PathLike,
     corpus_options: dict | None = None,
     options: Options | None = None,
@@ -110,7 +112,7 @@ def prepare(
 
     Args:
         corpus: knows the layout.
-        source: where the corpus is.
+        source: where the corpus is; `None` for one that needs no source.
         out: folder to make; it must not exist.
         corpus_options: those of `corpus.find`.
         options: what is made of it.
@@ -126,8 +128,8 @@ def prepare(
         BlockingIOError: another process prepares `out`.
         ValueError: nothing is left, or speakers are in more than one split, or one of the corpus's own errors.
     """
-    source, out = Path(source).expanduser(), Path(out).expanduser().absolute()
-    if source.exists():  # else it may be an id on the Hub
+    source, out = None if source is None else Path(source).expanduser(), Path(out).expanduser().absolute()
+    if source is not None and source.exists():  # else it may be an id on the Hub
         source = source.absolute()
     if out.exists():
         raise FileExistsError(f"{out} exists already: give another folder, or take it away first")
@@ -139,7 +141,9 @@ def prepare(
         duplicates = _leave_out_duplicates(checked, plan)
         if not checked.good:
             shutil.rmtree(workshop)
-            raise ValueError(f"{source}: none of {len(plan.rows)} recordings is left: {_some(checked.left_out)}")
+            raise ValueError(
+                f"{source or corpus.name}: none of {len(plan.rows)} recordings is left: {name_some(checked.left_out)}"
+            )
         report = _report(checked, plan, list(dict.fromkeys(shard.split for shard in shards)), corpus_options or {})
         _finish(shards, workshop / DATA, plan.options.format, duplicates, digest(key, sorted(checked.good)))
         write_json(workshop / DATA / "report.json", report)
@@ -149,7 +153,7 @@ def prepare(
     return report
 
 
-def make_plan(corpus: Corpus, source: Path, corpus_options: dict, options: Options) -> Plan:
+def make_plan(corpus: Corpus, source: Path | None, corpus_options: dict, options: Options) -> Plan:
     """Find the rows of a corpus, and split them; no recording is opened."""
     found = corpus.find(source, **corpus_options)
     plan = Plan(corpus, source, options)
@@ -161,11 +165,14 @@ def make_plan(corpus: Corpus, source: Path, corpus_options: dict, options: Optio
             plan.left_out.append({"file": plan.name(row), "reason": reason})
             continue
         rows[row["id"]] = row
+        row |= {name: row[name].strip() or None for name in IDENTIFIERS if row[name] is not None}
         if row["emotion"] is not None and row["emotion"] not in EMOTIONS:
             plan.unmapped[row["id"]] = row["emotion"]
             row["emotion"] = None
     if not rows:
-        raise ValueError(f"{source} holds no recording of {corpus.name}; {len(plan.left_out)} were left out")
+        raise ValueError(
+            f"{source or corpus.name} holds no recording of {corpus.name}; {len(plan.left_out)} were left out"
+        )
     splits, plan.splitting = options.splitting.assign(list(rows.values()), SHARED_BY_DESIGN.get(corpus.name))
     by_split: dict[str, list[dict]] = {}
     for row, split in zip(rows.values(), splits, strict=True):
@@ -181,7 +188,9 @@ def _evenly(rows: list[dict], limit: int | None) -> list[dict]:
     return [rows[i * len(rows) // limit] for i in range(limit)]
 
 
-def _stamp(path: str | Path) -> tuple[int, int] | None:
+def _stamp(path: str | Path | None) -> tuple[int, int] | None:
+    if path is None:
+        return None
     try:
         status = os.stat(path)
     except OSError:
@@ -228,7 +237,7 @@ def _report(checked: Checked, plan: Plan, splits: list[str], corpus_options: dic
     options = {**corpus_options, **_given(plan.options), **_given(plan.options.splitting)}
     about = {
         "corpus": plan.corpus.name,
-        "source": plan.source.name if plan.source.exists() else str(plan.source),
+        "source": _portable(plan.source) if plan.source is None or plan.source.exists() else str(plan.source),
         "options": {name: _portable(value) for name, value in options.items()},
         "licence": plan.corpus.licence,
         "splitting": plan.splitting,
@@ -275,8 +284,3 @@ def _write_state(folder: Path, files: list[str], fingerprint: str) -> None:
     }
     write_json(folder / "state.json", state)
     write_json(folder / "dataset_info.json", asdict(datasets.DatasetInfo(features=FEATURES)))
-
-
-def _some(left_out: dict[str, str], most: int = 10) -> str:
-    names = [f"{name}: {reason}" for name, reason in left_out.items()]
-    return "; ".join(names[:most]) + (f"; and {len(names) - most} more" if len(names) > most else "")

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,11 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from xser.audio_xser import MAX_PEAK, check_samples_are_whole
+
 MIN_SECONDS = 0.1  # nothing can be told of less
 MAX_BYTES = 2**30  # an Arrow array of recordings ends at twice that
-MAX_PEAK = 100.0  # floats that were never divided by 32,768
 BLOCK_FRAMES = 2**19
-SAMPLE_CHUNKS = {b"RIFF": ("<4sI", b"data"), b"FORM": (">4sI", b"SSND")}  # wav and aiff: chunk header, samples
-STREAMED_LENGTH = 0x7FFFF000  # lengths from here on are what programs write when they do not know it yet
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def open_recording(file: BinaryIO) -> soundfile.SoundFile:
     Raises:
         ValueError: it is not audio, has no samples, or fewer than its header promises.
     """
-    _check_samples_are_whole(file)
+    check_samples_are_whole(file, "the file")
     file.seek(0)
     try:
         audio = soundfile.SoundFile(file)
@@ -133,26 +131,6 @@ def _blocks(audio: soundfile.SoundFile) -> Iterator[np.ndarray]:
         if not len(block):
             return
         yield block
-
-
-def _check_samples_are_whole(file: BinaryIO) -> None:
-    """Refuse a wav or aiff file whose header announces more samples than there are: libsndfile plays what there is."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    form = file.read(12)[:4]
-    if form not in SAMPLE_CHUNKS:
-        return
-    layout, samples_chunk = SAMPLE_CHUNKS[form]
-    position = 12
-    while position + 8 <= size:
-        file.seek(position)
-        chunk, length = struct.unpack(layout, file.read(8))
-        present = size - position - 8
-        if chunk == samples_chunk:
-            if present < length < STREAMED_LENGTH:
-                raise ValueError(f"the file is truncated: {present} of {length} bytes of samples are there")
-            return
-        position += 8 + length + length % 2
 
 
 def _without_source(error: soundfile.SoundFileError) -> str:

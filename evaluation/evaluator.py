@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from xser.audio_xser import SAMPLE_RATE
 from xser.corpora.espeak import bayes_emotion, ceiling
-from xser.evaluation.intervals import unweighted_accuracy_interval
-from xser.grammar_xser import EMOTION, EMPHASIS, LabelSchema
+from xser.evaluation.predictions import reference_of
+from xser.evaluation.scoring import score, wording
+from xser.grammar_xser import EMOTION, LabelSchema
 from xser.training.metrics import metric
 
 SAMPLE_SEED = 0  # of the sample that `limit` draws
-NO_ANSWER = "none"  # stands for the label of a recording without speech
 
 
 def evaluate_model(
@@ -40,13 +40,11 @@ def evaluate_model(
 
     Returns:
         The figures (accuracies and rates from 0 to 1, `None` where no row has what it takes):
-            n: utterances evaluated; n_of: utterances behind each figure.
-            ua, wa: mean recall and accuracy of the emotion; recall: each emotion's.
-            ua_interval, ua_interval_of: 95% bootstrap interval of ua, and what was resampled.
+            n: utterances evaluated.
+            all that `scoring.score` gives: ua, wa, macro_f1, wer, descriptors, ece, … with intervals and gaps.
+            wording: ROUGE-L, METEOR and BLEU of the descriptors as a sentence.
             ua_ceiling: the UA that the best possible guess from everything audible reaches over the whole corpus, and
             ua_bayes: over these very rows; both known for `espeak` alone.
-            wer: word error rate over the corpus.
-            descriptors: accuracy of each slot; emphasis counts where all its words are right.
             slots: what was asked for: what the data set knows of some row, as training asks for what a row knows.
             status: how often each status came; left_out: rows that could not be evaluated, each with its reason.
             speech_seconds, wall_seconds, versions: what it took.
@@ -91,6 +89,7 @@ def evaluate_model(
     results = {
         "n": len(predictions),
         **score(predictions, processor.schema),
+        "wording": wording(predictions, [slot for slot in slots if slot != EMOTION]),
         **_best_possible([answers[index][0] for index in sorted(answers)]),
         "slots": slots,
         "status": dict(Counter(prediction["status"] for prediction in predictions)),
@@ -105,59 +104,10 @@ def evaluate_model(
     return results, predictions
 
 
-def score(predictions: list[dict], schema: LabelSchema) -> dict:
-    """The figures of `evaluate_model` that need nothing but its predictions.
-
-    Args:
-        predictions: as `evaluate_model` returns them.
-        schema: the labels of the model.
-    """
-    n_of: dict[str, int] = {}
-    figures: dict = {"ua": None, "ua_interval": None, "ua_interval_of": None, "wa": None, "wer": None}
-
-    heard = [p for p in predictions if p["reference"]["emotion"] is not None]
-    n_of["emotion"] = len(heard)
-    recall, n_of_recall = {}, {}
-    if heard:
-        truth = [p["reference"]["emotion"] for p in heard]
-        guess = [p["emotion"] or NO_ANSWER for p in heard]
-        hits = [a == b for a, b in zip(guess, truth, strict=True)]
-        speakers = [p["reference"]["speaker"] for p in heard]
-        low, high, unit = unweighted_accuracy_interval(hits, truth, speakers)
-        figures |= {"ua": _unweighted_accuracy(guess, truth), "wa": float(np.mean(hits))}
-        figures |= {"ua_interval": [low, high], "ua_interval_of": unit}
-        for emotion in sorted(set(truth)):
-            own = [hit for hit, label in zip(hits, truth, strict=True) if label == emotion]
-            recall[emotion], n_of_recall[emotion] = float(np.mean(own)), len(own)
-
-    spoken = [p for p in predictions if p["reference"]["text"] is not None]
-    n_of["text"] = len(spoken)
-    if any(p["reference"]["text"].split() for p in spoken):
-        figures["wer"] = metric("word_error_rate").compute(
-            predictions=[p["transcript"] or "" for p in spoken], references=[p["reference"]["text"] for p in spoken]
-        )["word_error_rate"]
-
-    accuracy = {}
-    for slot in schema.slots:
-        if slot == EMOTION:
-            continue
-        known = [p for p in predictions if p["reference"]["descriptors"].get(slot) is not None]
-        n_of[slot] = len(known)
-        if known:
-            accuracy[slot] = float(np.mean([_level(p, slot) == p["reference"]["descriptors"][slot] for p in known]))
-    return {**figures, "descriptors": accuracy, "recall": recall, "n_of": {**n_of, "recall": n_of_recall}}
-
-
 def _known_slots(dataset: datasets.Dataset, schema: LabelSchema) -> list[str]:
     """Slots of the schema that some row has a label for, and the emotion."""
     known = {slot for row in dataset["descriptors"] for slot, level in (row or {}).items() if level is not None}
     return [slot for slot in schema.slots if slot in known or slot == EMOTION]
-
-
-def _level(prediction: dict, slot: str) -> str | list[str] | None:
-    if slot == EMPHASIS:
-        return prediction["emphasis"]
-    return (prediction["descriptors"] or {}).get(slot)
 
 
 def _batches(dataset: datasets.Dataset, batch_size: int) -> Iterator[list[tuple[int, dict]]]:
@@ -169,8 +119,7 @@ def _batches(dataset: datasets.Dataset, batch_size: int) -> Iterator[list[tuple[
 
 
 def _prediction(row: dict, answer: dict) -> dict:
-    reference = {key: row[key] for key in ("emotion", "text", "speaker")}
-    return {"id": row["id"], "reference": {**reference, "descriptors": row["descriptors"] or {}}, **answer}
+    return {"id": row["id"], "reference": reference_of(row), **answer}
 
 
 def _best_possible(rows: list[dict]) -> dict:
@@ -178,9 +127,6 @@ def _best_possible(rows: list[dict]) -> dict:
     rows = [row for row in rows if row["emotion"] is not None]
     if not rows or {row["corpus"] for row in rows} != {"espeak"}:
         return {"ua_ceiling": None, "ua_bayes": None}
-    bayes = _unweighted_accuracy([bayes_emotion(row) for row in rows], [row["emotion"] for row in rows])
-    return {"ua_ceiling": ceiling()["ua"], "ua_bayes": bayes}
-
-
-def _unweighted_accuracy(predictions: list[str], references: list[str]) -> float:
-    return metric("unweighted_accuracy").compute(predictions=predictions, references=references)["unweighted_accuracy"]
+    guesses, truth = [bayes_emotion(row) for row in rows], [row["emotion"] for row in rows]
+    bayes = metric("unweighted_accuracy").compute(predictions=guesses, references=truth)
+    return {"ua_ceiling": ceiling()["ua"], "ua_bayes": bayes["unweighted_accuracy"]}

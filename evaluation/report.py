@@ -8,6 +8,10 @@ from pathlib import Path
 
 from xser.corpora.cache import written_beside
 
+NOT_KNOWN = "–"
+EMOTION_FIGURES = {"wa": "emotion, WA", "macro_f1": "emotion, macro F1", "weighted_f1": "emotion, weighted F1"}
+SCORE_FIGURES = {"ece": "scores, ECE", "brier": "scores, Brier", "aurc": "scores, area under risk and coverage"}
+
 
 def command_line() -> str:
     """The command that runs now, as it would be typed in the repository's root."""
@@ -38,25 +42,34 @@ def read_json(path: str | Path) -> dict:
 
 
 def figure_rows(results: dict) -> list[tuple[str, str, str]]:
-    """What `evaluate_model` found, as rows of figure, value and n; figures that are not known are left out."""
+    """What `evaluate_model` or `score` found, as rows of figure, value and n.
+
+    A figure that is not known is left out, unless the file says why: then the reason stands in the place of the value.
+    Files from before a figure was computed lack it.
+    """
     n_of, rows = results["n_of"], []
     if results["ua"] is not None:
         n = n_of["emotion"]
-        low, high = results["ua_interval"]
-        interval = f"95% interval {low:.3f} to {high:.3f}, over {results['ua_interval_of']}"
-        rows.append(("emotion, UA", f"{results['ua']:.3f} ({interval})", n))
-        if results["ua_ceiling"] is not None:
+        rows.append(("emotion, UA", _with_ua_interval(results), n))
+        if results.get("ua_ceiling") is not None:
             ceiling = results["ua_ceiling"]
             rows.append(("UA, best possible over the corpus", f"{ceiling:.3f}", ""))
             rows.append(("UA, best possible guess on these utterances", f"{results['ua_bayes']:.3f}", n))
             rows.append(("UA over the best possible", f"{results['ua'] / ceiling:.3f}", n))
-        rows.append(("emotion, WA", f"{results['wa']:.3f}", n))
+        rows += _known(results, EMOTION_FIGURES, n)
         for emotion, recall in results["recall"].items():
-            rows.append((f"recall, {emotion}", f"{recall:.3f}", n_of["recall"][emotion]))
+            name = f"recall.{emotion}"
+            value = _reason(results, name) if recall is None else _with_interval(results, name, recall)
+            rows.append((f"recall, {emotion}", value, n_of["recall"][emotion]))
+        rows += _known(results, SCORE_FIGURES, n_of.get("scores"))
     for slot, accuracy in results["descriptors"].items():
-        rows.append((f"{slot}, accuracy", f"{accuracy:.3f}", n_of[slot]))
-    if results["wer"] is not None:
-        rows.append(("words, WER", f"{results['wer']:.3f}", n_of["text"]))
+        rows.append((f"{slot}, accuracy", _with_interval(results, f"{slot}.accuracy", accuracy), n_of[slot]))
+    rows += _known(results, {"emphasis_f1": "emphasis, F1 over words"}, n_of.get("emphasis"))
+    rows += _known(results, {"exact_match": "all descriptors right"}, n_of.get("descriptors"))
+    rows += _known(results, {"wer": "words, WER", "cer": "characters, CER"}, n_of["text"])
+    shown = {f"recall.{emotion}" for emotion in results["recall"]}
+    gaps = [name for name in results.get("gaps", {}) if name not in shown]
+    rows += [(f"gap: {name}", _reason(results, name), "") for name in gaps]
     return [(figure, value, str(n)) for figure, value, n in rows]
 
 
@@ -71,3 +84,26 @@ def markdown_table(rows: list[tuple[str, ...]], header: tuple[str, ...]) -> str:
     """A table for a Markdown page."""
     lines = [header, ("---",) * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _known(results: dict, names: dict[str, str], n: int) -> list[tuple[str, str, int]]:
+    """Rows of those of the figures that are known."""
+    known = {name: title for name, title in names.items() if results.get(name) is not None}
+    return [(title, _with_interval(results, name, results[name]), n) for name, title in known.items()]
+
+
+def _reason(results: dict, name: str) -> str:
+    return f"{NOT_KNOWN} ({results['gaps'][name]})"
+
+
+def _with_interval(results: dict, name: str, value: float) -> str:
+    interval = results.get("intervals", {}).get(name)
+    return f"{value:.3f}" + (f" ({interval['low']:.3f} to {interval['high']:.3f})" if interval else "")
+
+
+def _with_ua_interval(results: dict) -> str:
+    """The UA, and what its interval and those of the other figures are."""
+    if results["ua_interval"] is None:
+        return f"{results['ua']:.3f}"
+    low, high = results["ua_interval"]
+    return f"{results['ua']:.3f} (95% interval {low:.3f} to {high:.3f}, over {results['ua_interval_of']})"

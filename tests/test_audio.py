@@ -9,7 +9,14 @@ import soundfile
 import torch
 
 from xser import audio_xser
-from xser.audio_xser import SAMPLE_RATE, AudioError, audio_name, load_audio, loudness_dbfs
+from xser.audio_xser import (
+    SAMPLE_RATE,
+    AudioError,
+    audio_name,
+    check_samples_are_whole,
+    load_audio,
+    loudness_dbfs,
+)
 
 RATE_44K = 44_100
 
@@ -123,6 +130,17 @@ def test_truncated_file_is_refused(tmp_path, file_format, kept):
     path.write_bytes(data[: int(len(data) * kept)])
     refused(path, "truncated")
     refused({"bytes": path.read_bytes(), "path": "inner/cut.audio"}, "inner/cut.audio", "truncated")
+
+
+@pytest.mark.parametrize("file_format", ["WAV", "AIFF", "FLAC"])
+def test_whole_files_are_found_whole_from_any_place_and_cut_ones_by_the_name_given(file_format):
+    data = encode(tone(), file_format=file_format)
+    stream = io.BytesIO(data)
+    stream.seek(100)
+    check_samples_are_whole(stream, "the file")
+    if file_format != "FLAC":  # which a decoder notices itself
+        with pytest.raises(AudioError, match=r"^the file is truncated: \d+ of \d+ bytes of samples are there$"):
+            check_samples_are_whole(io.BytesIO(data[:-100]), "the file")
 
 
 def test_streamed_wav_of_unknown_length_is_read():

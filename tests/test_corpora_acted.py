@@ -2,37 +2,16 @@
 
 import inspect
 import itertools
-import os
 import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from corpus_files import by, known, plant
 
 from xser.corpora import crema_d, emodb, ravdess
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 61234\n"
-
-
-def plant(root: Path, names: list[str], content: bytes = b"RIFF") -> Path:
-    """One tiny file under many names."""
-    root.mkdir(parents=True, exist_ok=True)
-    seed = root / ".seed"
-    seed.write_bytes(content)
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.link(seed, path)
-    seed.unlink()
-    return root
-
-
-def by(rows: list[dict], column: str) -> dict:
-    return dict(Counter(row[column] for row in rows))
-
-
-def known(row: dict) -> dict:
-    return {name: value for name, value in row.items() if value is not None and name not in ("audio", "descriptors")}
 
 
 def no_speaker_crosses_folds(rows: list[dict]) -> bool:

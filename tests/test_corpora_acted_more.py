@@ -1,12 +1,11 @@
 """nEMO, SAVEE, TESS and ESD by their official layouts: every id, tiny files, exact counts."""
 
 import codecs
-import os
-from collections import Counter
 from itertools import product
 from pathlib import Path
 
 import pytest
+from corpus_files import by, plant
 
 from xser.corpora.esd import CORPUS as ESD
 from xser.corpora.nemo import CORPUS as NEMO
@@ -26,29 +25,6 @@ ESD_MANDARIN = ("中立", "生气", "快乐", "伤心", "惊喜")
 NEMO_CODES = {"anger": 749, "fear": 736, "happiness": 749, "neutral": 809, "sadness": 769, "surprised": 669}
 
 
-@pytest.fixture
-def place(tmp_path):
-    """Puts one tiny file at many paths, as hard links."""
-    original = tmp_path / "original"
-    original.write_bytes(b"RIFF")
-
-    def put(root: Path, names) -> Path:
-        made = set()
-        for name in names:
-            path = root / name
-            if path.parent not in made:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                made.add(path.parent)
-            os.link(original, path)
-        return root
-
-    return put
-
-
-def by(rows: list[dict], column: str) -> dict:
-    return dict(Counter(row[column] for row in rows))
-
-
 def only_row(found, name: str) -> dict:
     (row,) = (row for row in found.rows if row["id"] == name)
     assert set(row) == set(FEATURES)
@@ -59,9 +35,9 @@ def only_row(found, name: str) -> dict:
 
 
 @pytest.mark.parametrize("layout", ["AudioData/{}/{}.wav", "ALL/{}_{}.wav", "ALL/{}{}.WAV"])
-def test_savee_has_480_takes_in_any_layout(tmp_path, place, layout):
+def test_savee_has_480_takes_in_any_layout(tmp_path, layout):
     names = [layout.format(speaker, take) for speaker in ("DC", "JE", "JK", "KL") for take in SAVEE_TAKES]
-    root = place(tmp_path / "SAVEE", [*names, "Info.txt", "ALL/._DC_a01.wav"])
+    root = plant(tmp_path / "SAVEE", [*names, "Info.txt", "ALL/._DC_a01.wav"])
     found = SAVEE.find(root)
     assert (len(found.rows), found.left_out) == (480, {})
     assert by(found.rows, "emotion") == {
@@ -74,9 +50,9 @@ def test_savee_has_480_takes_in_any_layout(tmp_path, place, layout):
     assert row["audio"] == {"bytes": None, "path": str(root / layout.format("JK", "su07"))}
 
 
-def test_savee_names_what_is_missing_foreign_or_there_twice(tmp_path, place):
+def test_savee_names_what_is_missing_foreign_or_there_twice(tmp_path):
     takes = [take for take in SAVEE_TAKES if take not in ("a03", "n30")]
-    root = place(
+    root = plant(
         tmp_path / "s", [f"DC/{take}.wav" for take in takes] + ["DC/noise.wav", "x/a01.wav", "ALL/DC_a01.wav"]
     )
     found = SAVEE.find(root)
@@ -103,11 +79,11 @@ def tess_names(folder: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("layout", ["", "kaggle", "nested"])
-def test_tess_has_2800_clips_in_any_layout(tmp_path, place, layout):
+def test_tess_has_2800_clips_in_any_layout(tmp_path, layout):
     names = tess_names("kaggle" if layout == "nested" else layout)
     if layout == "nested":
         names += [f"TESS Toronto emotional speech set data/{name}" for name in names]
-    root = place(tmp_path / "TESS Toronto emotional speech set data", names)
+    root = plant(tmp_path / "TESS Toronto emotional speech set data", names)
     found = TESS.find(root)
     assert (len(found.rows), found.left_out) == (2800, {})
     assert by(found.rows, "emotion") == dict.fromkeys(
@@ -121,9 +97,9 @@ def test_tess_has_2800_clips_in_any_layout(tmp_path, place, layout):
     )  # fmt: skip
 
 
-def test_tess_names_the_word_that_an_emotion_lacks(tmp_path, place):
+def test_tess_names_the_word_that_an_emotion_lacks(tmp_path):
     names = [name for name in tess_names() if not name.startswith("YAF_bak_ps")]
-    found = TESS.find(place(tmp_path / "t", [*names, "OA_bak_sad.wav", "OAF_bak_bored.wav"]))
+    found = TESS.find(plant(tmp_path / "t", [*names, "OA_bak_sad.wav", "OAF_bak_bored.wav"]))
     assert len(found.rows) == 2799
     assert found.left_out == {
         "OA_bak_sad.wav": "a second recording of OAF_bak_sad",
@@ -163,11 +139,11 @@ def esd_names(count: int, deep: bool = False) -> list[str]:
     return names
 
 
-def test_esd_has_1750_clips_of_each_speaker(tmp_path, place):
+def test_esd_has_1750_clips_of_each_speaker(tmp_path):
     """All of one speaker of each language; the corpus has ten such pairs, 35,000 clips."""
     inner = "Emotional Speech Dataset (ESD)/Emotion Speech Dataset"
     names = [f"{inner}/{name}" for name in esd_names(350) if name.startswith(("0004/", "0019/"))]
-    found = ESD.find(place(tmp_path / "ESD", names))
+    found = ESD.find(plant(tmp_path / "ESD", names))
     assert (len(found.rows), found.left_out) == (3500, {})
     assert by(found.rows, "emotion") == dict.fromkeys(("neutral", "angry", "happy", "sad", "surprised"), 700)
     assert by(found.rows, "language") == {"zh": 1750, "en": 1750}
@@ -177,9 +153,9 @@ def test_esd_has_1750_clips_of_each_speaker(tmp_path, place):
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_esd_reads_every_encoding_at_either_depth(tmp_path, place, deep):
+def test_esd_reads_every_encoding_at_either_depth(tmp_path, deep):
     esd_tables(tmp_path / "ESD", 3)
-    found = ESD.find(place(tmp_path / "ESD", esd_names(3, deep)))
+    found = ESD.find(plant(tmp_path / "ESD", esd_names(3, deep)))
     assert (len(found.rows), found.left_out) == (300, {})
     for row in found.rows:
         speaker, number = row["id"].split("_")
@@ -195,8 +171,8 @@ def test_esd_reads_every_encoding_at_either_depth(tmp_path, place, deep):
     assert by(found.rows, "split") == {None: 300}
 
 
-def test_esd_folds_share_no_speaker_and_have_both_languages_and_genders(tmp_path, place):
-    rows = ESD.find(place(tmp_path / "ESD", esd_names(1))).rows
+def test_esd_folds_share_no_speaker_and_have_both_languages_and_genders(tmp_path):
+    rows = ESD.find(plant(tmp_path / "ESD", esd_names(1))).rows
     folds = {fold: [row for row in rows if row["fold"] == fold] for fold in "12345"}
     speakers = [{row["speaker"] for row in part} for part in folds.values()]
     assert [len(part) for part in speakers] == [4] * 5 and len(set.union(*speakers)) == 20
@@ -204,9 +180,9 @@ def test_esd_folds_share_no_speaker_and_have_both_languages_and_genders(tmp_path
         assert by(part, "language") == {"zh": 10, "en": 10} and set(by(part, "gender")) == {"male", "female"}
 
 
-def test_esd_comes_by_language_and_with_its_official_parts_where_asked_for(tmp_path, place):
+def test_esd_comes_by_language_and_with_its_official_parts_where_asked_for(tmp_path):
     esd_tables(tmp_path / "ESD", 3)
-    root = place(tmp_path / "ESD", esd_names(3, deep=True))
+    root = plant(tmp_path / "ESD", esd_names(3, deep=True))
     assert by(ESD.find(root, language="english").rows, "language") == {"en": 150}
     assert by(ESD.find(root, language="mandarin").rows, "language") == {"zh": 150}
     assert by(ESD.find(root, parts="official").rows, "split") == {"train": 100, "validation": 100, "test": 100}
@@ -215,11 +191,11 @@ def test_esd_comes_by_language_and_with_its_official_parts_where_asked_for(tmp_p
     with pytest.raises(
         ValueError, match=r"0001_000351\.wav is in none of the folders \['train', 'evaluation', 'test'\]"
     ):
-        ESD.find(place(tmp_path / "flat", esd_names(1)), parts="official")
+        ESD.find(plant(tmp_path / "flat", esd_names(1)), parts="official")
 
 
-def test_esd_names_what_is_missing_misplaced_or_unread(tmp_path, place):
-    root = place(
+def test_esd_names_what_is_missing_misplaced_or_unread(tmp_path):
+    root = plant(
         tmp_path / "ESD", ["0011/Angry/0011_000351.wav", "0011/Sad/0011_000352.wav", "0011/Sad/0011_001751.wav"]
     )
     lines = [f"0011_{number:06}\tHello there.\tAngry" for number in (351, 352, 353)]
@@ -238,8 +214,8 @@ def test_esd_names_what_is_missing_misplaced_or_unread(tmp_path, place):
     }
 
 
-def test_esd_reads_an_english_table_with_chinese_quotation_marks(tmp_path, place):
-    root = place(tmp_path / "ESD", ["0011/Angry/0011_000351.wav"])
+def test_esd_reads_an_english_table_with_chinese_quotation_marks(tmp_path):
+    root = plant(tmp_path / "ESD", ["0011/Angry/0011_000351.wav"])
     (root / "0011/0011.txt").write_bytes("0011_000351\tShe said “no”.\tAngry\r\n".encode("gb2312"))
     assert ESD.find(root).rows[0]["text"] == "She said “no”."
 
@@ -269,9 +245,9 @@ def write_nemo(root: Path, extra: str = "") -> list[str]:
     return [f"samples/{who}_{emotion}_{n}.wav" for who, emotion, n, *_ in lines]
 
 
-def test_nemo_has_4481_clips_and_its_speakers_no_spaces(tmp_path, place):
+def test_nemo_has_4481_clips_and_its_speakers_no_spaces(tmp_path):
     root = tmp_path / "nEMO"
-    found = NEMO.find(place(root, write_nemo(root)))
+    found = NEMO.find(plant(root, write_nemo(root)))
     assert (len(found.rows), found.left_out) == (4481, {})
     assert by(found.rows, "emotion") == {
         "angry": 749, "fearful": 736, "happy": 749, "neutral": 809, "sad": 769, "surprised": 669
@@ -284,13 +260,13 @@ def test_nemo_has_4481_clips_and_its_speakers_no_spaces(tmp_path, place):
     )  # fmt: skip
 
 
-def test_nemo_names_lines_without_recordings_and_recordings_without_lines(tmp_path, place):
+def test_nemo_names_lines_without_recordings_and_recordings_without_lines(tmp_path):
     root = tmp_path / "nEMO"
     names = write_nemo(
         root, "EB0_anger_1.wav\tfear\tx\tx\tEB0\tfemale\t27\nEB0_joy_1.wav\tjoy\tx\tx\tEB0\tfemale\t27\n"
     )
     names.remove("samples/EB0_anger_2.wav")
-    found = NEMO.find(place(root, [*names, "samples/ZZ0_anger_1.wav"]))
+    found = NEMO.find(plant(root, [*names, "samples/ZZ0_anger_1.wav"]))
     assert len(found.rows) == 4480
     assert found.left_out == {
         "EB0_anger_2.wav (data.tsv, line 11)": "the recording is missing",
@@ -346,8 +322,8 @@ def test_nemo_finds_the_real_copy_with_seven_speakers():
         (NEMO, "nEMO: looked for data.tsv and samples/"),
     ],
 )
-def test_another_folder_is_refused_with_what_was_looked_for_and_what_is_there(tmp_path, place, corpus, looked_for):
-    root = place(tmp_path / "other", ["clips/1.wav", "notes.txt"])
+def test_another_folder_is_refused_with_what_was_looked_for_and_what_is_there(tmp_path, corpus, looked_for):
+    root = plant(tmp_path / "other", ["clips/1.wav", "notes.txt"])
     with pytest.raises(FileNotFoundError, match=f"other is not {looked_for}.*; there is clips, notes.txt"):
         corpus.find(root)
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):

@@ -3,26 +3,31 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from corpus_files import left_out, noise
 
-from xser.corpora import FEATURES, load_corpus, make_row
+from xser.corpora import FEATURES, espeak, load_corpus, make_row
 from xser.corpora.__main__ import main
-from xser.corpora.audiofolder import read_audiofolder, recording_seconds
+from xser.corpora.audiofolder import CORPUS
+from xser.corpora.checking import examine
 from xser.corpora.folds import hold_out
+from xser.corpora.prepare import prepare
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
-def write_recording(path: Path, seconds: float = 0.3) -> None:
+def write_recording(path: Path) -> None:
+    """Noise of 0.3 s, another for each name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(0).standard_normal(int(seconds * 16_000)) * 0.1
-    soundfile.write(path, noise, 16_000)
+    soundfile.write(path, noise(zlib.crc32(path.name.encode()), 0.3), 16_000)
 
 
 @pytest.fixture
@@ -44,6 +49,14 @@ def folder(tmp_path, cache):
         return root
 
     return make
+
+
+@pytest.fixture(params=["load_corpus", "prepare"])
+def read(request, tmp_path):
+    """Both ways to read a folder: as it is, and into a prepared one."""
+    if request.param == "load_corpus":
+        return load_corpus
+    return lambda root: prepare(CORPUS, root, tmp_path / "prepared")
 
 
 def test_all_columns_come_into_the_one_schema(folder):
@@ -112,22 +125,26 @@ def test_emotion_map_names_the_labels_of_a_folder(folder):
         ("file_name\n../a.wav\n", r"line 2: file_name '\.\./a\.wav' leads out of"),
         ("file_name\nsub/../../a.wav\n", "leads out of"),
         ("file_name\n/etc/passwd\n", "leads out of"),
-        ("file_name\n", "none of 0 rows is left: the table is empty"),
+        ("file_name\n", r"metadata\.csv: the table is empty"),
         ("", "column 'file_name' is missing"),
     ],
 )
-def test_mistakes_in_the_table_are_named(folder, table, message):
+def test_mistakes_in_the_table_are_named(folder, read, table, message):
     with pytest.raises(ValueError, match=message):
-        load_corpus(folder(table))
+        read(folder(table))
 
 
-def test_a_table_that_is_not_utf8_is_named_and_a_byte_order_mark_is_fine(folder):
+def test_a_table_that_is_not_utf8_is_named(folder, read):
     with pytest.raises(ValueError, match=r"metadata\.csv is not UTF-8 .*at byte 21\): save it as UTF-8"):
-        load_corpus(folder("file_name,text\na.wav,\xe9t\xe9\n".encode("latin-1")))
-    assert load_corpus(folder("\ufefffile_name,text\r\na.wav,été\r\n".encode()))["text"] == ["été"]
+        read(folder("file_name,text\na.wav,\xe9t\xe9\n".encode("latin-1")))
 
 
-def test_bad_rows_are_left_out_named_and_counted_and_the_others_kept(folder, caplog):
+def test_byte_order_marks_and_line_separators_of_unicode_are_fine(folder):
+    root = folder("\ufefffile_name,text\r\na.wav,été\u2028fini\r\n".encode())
+    assert load_corpus(root)["text"] == ["été\u2028fini"]
+
+
+def test_bad_rows_are_left_out_named_and_counted_and_the_others_kept(folder, tmp_path, caplog):
     root = folder(
         "file_name,id\na.wav,1\ngone.wav,2\nempty.wav,3\ncut.wav,4\ncut.flac,5\nnoise.wav,6\nhush.wav,7\nb.wav,1\nb.wav,8\n",
         ("a.wav", "b.wav", "cut.wav", "cut.flac"),
@@ -139,21 +156,16 @@ def test_bad_rows_are_left_out_named_and_counted_and_the_others_kept(folder, cap
     (root / "noise.wav").write_bytes(b"this is not audio at all" * 40)
     soundfile.write(root / "hush.wav", np.zeros(0), 16_000)
     with caplog.at_level(logging.WARNING):
-        dataset, report = read_audiofolder(root)
-    assert dataset["id"] == ["1", "8"]
-    assert (report["rows"], report["kept"], len(report["left_out"])) == (9, 2, 7)
-    reasons = dict(
-        zip(
-            ["gone", "empty", "cut_wav", "cut_flac", "noise", "hush", "twice"],
-            report["left_out"].values(),
-            strict=True,
-        )
-    )
-    assert next(iter(report["left_out"])) == "line 3 (gone.wav)"
-    assert "missing" in reasons["gone"] and "empty" in reasons["empty"] and "no samples" in reasons["hush"]
-    assert "truncated" in reasons["cut_wav"] and "truncated" in reasons["cut_flac"]
-    assert "not readable as audio" in reasons["noise"] and reasons["twice"] == "id '1' is that of line 2"
-    assert "7 of 9 rows left out: line 3 (gone.wav): the file is missing" in caplog.text
+        assert load_corpus(root)["id"] == ["1", "8"]
+    report = prepare(CORPUS, root, tmp_path / "prepared")
+    reasons = left_out(report)
+    assert (report["n"], len(reasons)) == (2, 7)
+    assert reasons["gone.wav"] == "the file is missing" and reasons["empty.wav"] == "the file is empty"
+    assert "truncated" in reasons["cut.wav"] and "truncated" in reasons["cut.flac"]
+    assert "not readable as audio" in reasons["noise.wav"] and "no samples" in reasons["hush.wav"]
+    assert reasons["b.wav (metadata.csv, line 9)"] == "duplicate id: '1' is that of line 2"
+    assert "7 of 9 rows left out: " in caplog.text
+    assert all(f"{name}: {reason}" in caplog.text for name, reason in reasons.items())
 
 
 def test_the_warning_comes_again_from_the_cache(folder, caplog):
@@ -161,12 +173,12 @@ def test_the_warning_comes_again_from_the_cache(folder, caplog):
     for _ in range(2):
         caplog.clear()
         assert len(load_corpus(root)) == 1
-        assert "1 of 2 rows left out" in caplog.text
+        assert "1 of 2 rows left out: gone.wav: the file is missing" in caplog.text
 
 
-def test_nothing_left_is_an_error(folder):
-    with pytest.raises(ValueError, match=r"none of 1 rows is left: line 2 \(gone\.wav\): the file is missing"):
-        load_corpus(folder("file_name\ngone.wav\n"))
+def test_nothing_left_is_an_error(folder, read):
+    with pytest.raises(ValueError, match=r"none of 1 recordings is left: gone.*: the file is missing"):
+        read(folder("file_name\ngone.wav\n"))
 
 
 def test_recordings_are_checked_once_until_table_or_folder_change(folder, monkeypatch):
@@ -174,7 +186,7 @@ def test_recordings_are_checked_once_until_table_or_folder_change(folder, monkey
     load_corpus(root)
     checked = []
     monkeypatch.setattr(
-        "xser.corpora.audiofolder.recording_seconds", lambda path: checked.append(path) or recording_seconds(path)
+        "xser.corpora.audiofolder.examine", lambda row, **how: checked.append(row["id"]) or examine(row, **how)
     )
     load_corpus(root)
     assert not checked
@@ -267,24 +279,42 @@ def test_make_row_refuses_what_is_no_column():
         make_row(descriptors={"loudness": "loud"})
 
 
-def test_prepare_writes_a_folder_that_loads_and_a_report(folder, tmp_path, capsys):
+def test_a_folder_is_prepared_by_its_path_with_the_rows_that_it_loads_with(folder, tmp_path, capsys):
     root = folder(SPEAKERS.replace("a0.wav", "gone.wav"), RECORDINGS)
     out = tmp_path / "prepared"
-    main(["prepare", str(root), "--out", str(out), "--test_speakers", "b", "--validation_fraction", "0.2"])
+    assert main(["prepare", str(root), "--out", str(out), "--test_speakers", "b", "--validation_fraction", "0.2"]) == 0
+    assert "audiofolder: 11 recordings" in capsys.readouterr().out and (out / "report.html").is_file()
     report = json.loads((out / "report.json").read_text())
-    assert json.loads(capsys.readouterr().out) == report
-    assert report["left_out"] == {"line 2 (gone.wav)": "the file is missing"}
-    assert report["splits"]["test"] == {"rows": 3, "hours": 0.0, "speakers": 1, "emotions": {"not known": 3}}
+    assert report["left_out"] == [{"file": "gone.wav", "reason": "the file is missing"}]
+    assert report["by_split"]["test"] == 3 and report["options"]["test_speakers"] == ["b"]
     direct = load_corpus(root, test_speakers=["b"], validation_fraction=0.2)
     saved = load_corpus(out)
     for split, rows in direct.items():
-        assert saved[split].remove_columns("audio").to_list() == rows.remove_columns("audio").to_list()
+        assert without(saved[split], "audio") == without(rows, "audio")
         recordings = [Path(row["audio"]["path"]).read_bytes() for row in rows]
         assert [row["audio"]["bytes"] for row in saved[split]] == recordings  # so the folder can be moved
     assert len(load_corpus(out, split="test", limit=2)) == 2
     with pytest.raises(ValueError, match=r"is prepared already: \['test_speakers'\] do not apply"):
         load_corpus(out, test_speakers=["a"])
     assert not list(tmp_path.glob("prepared.partial*"))
+
+
+def without(dataset, *columns) -> list[dict]:
+    return dataset.remove_columns(list(columns)).to_list()
+
+
+def test_the_splits_of_a_table_are_kept_and_refused_where_they_share_speakers(folder, tmp_path, capsys):
+    root = folder("file_name,speaker,split\na.wav,x,train\nb.wav,x,dev\n")
+    command = ["prepare", str(root), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        main(command)
+    assert "1 of 1 speakers are in more than one split: ['x']" in capsys.readouterr().err
+    assert main([*command, "--allow_shared_speakers"]) == 0
+    assert {name: part["id"][:] for name, part in load_corpus(tmp_path / "out").items()} == {
+        "train": ["a"],
+        "dev": ["b"],
+    }
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["shared_speakers"] == {"x": ["dev", "train"]}
 
 
 @pytest.mark.parametrize("source", ["no/such/folder", "espek"])
@@ -301,37 +331,101 @@ def test_prepare_never_overwrites(folder, tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
-def test_prepare_espeak_from_the_command_line(tmp_path):
+@pytest.fixture
+def synthesiser():
     pytest.importorskip("espeakng_loader", reason="synthesis needs pip install xser[espeak]")
-    command = [
-        sys.executable,
-        "-m",
-        "xser.corpora",
-        "prepare",
-        "espeak",
-        "--out",
-        str(tmp_path / "out"),
-        "--limit",
-        "6",
-    ]
-    environment = {**os.environ, "XSER_CACHE": str(tmp_path / "cache")}
-    subprocess.run([*command, "--split", "test"], check=True, env=environment, cwd=tmp_path, capture_output=True)
-    dataset = load_corpus(tmp_path / "out")
-    assert len(dataset) == 6 and dataset.features == FEATURES
-    assert dataset.to_list() == load_corpus("espeak", "test", limit=6, cache_dir=tmp_path / "cache").to_list()
+
+
+def test_espeak_is_prepared_without_a_source_and_with_the_rows_that_it_loads_with(tmp_path, cache, synthesiser):
+    command = [sys.executable, "-m", "xser.corpora", "prepare", "espeak", "--out", str(tmp_path / "out")]
+    command += ["--split", "test", "--sizes", '{"test": 6}']
+    subprocess.run(command, check=True, env={**os.environ}, cwd=tmp_path, capture_output=True)
+    (split,) = (prepared := load_corpus(tmp_path / "out"))
+    assert split == "test" and prepared["test"].features == FEATURES
+    direct = load_corpus("espeak", "test", limit=6)
+    assert without(prepared["test"], "audio") == without(direct, "audio")
+    assert [row["audio"]["bytes"] for row in prepared["test"]] == [row["audio"]["bytes"] for row in direct]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["n"], report["source"], report["left_out"]) == (6, None, []) and report["with_text"] == 6
+    assert report["options"] == {"split": "test", "sizes": {"test": 6}}
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+SPEAK = espeak.render
+
+
+def test_espeak_goes_on_where_it_was_stopped(tmp_path, synthesiser, monkeypatch):
+    spoken = []
+
+    def render(utterance):
+        if len(spoken) == 5:
+            raise KeyboardInterrupt
+        spoken.append(utterance.id)
+        return SPEAK(utterance)
+
+    options = {"split": "test", "sizes": {"test": 8}}
+    with monkeypatch.context() as patch:
+        patch.setattr(espeak, "render", render)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(espeak.CORPUS, None, tmp_path / "out", options, workers=1, rows_a_shard=2)
+    assert not (tmp_path / "out").exists()
+    again = []
+    monkeypatch.setattr(espeak, "render", lambda utterance: again.append(utterance.id) or SPEAK(utterance))
+    assert prepare(espeak.CORPUS, None, tmp_path / "out", options, rows_a_shard=2)["n"] == 8
+    assert sorted(again) == [f"espeak-0-test-{index:06}" for index in range(4, 8)]
+
+
+def test_another_recipe_of_espeak_begins_anew(monkeypatch):
+    (row,) = espeak.find(split="test", sizes={"test": 1}).rows
+    monkeypatch.setitem(espeak.PITCH, "high", 1.5)
+    (other,) = espeak.find(split="test", sizes={"test": 1}).rows
+    assert row["id"] == other["id"] and row["audio"]["path"] != other["audio"]["path"]
+
+
+def test_splits_of_espeak_that_share_voices_must_be_asked_for(tmp_path, capsys):
+    sizes = json.dumps({"train": 12, "validation": 12, "test": 12, "test_unseen": 6, "adapt": 6})
+    with pytest.raises(SystemExit):
+        main(["prepare", "espeak", "--out", str(tmp_path / "out"), "--sizes", sizes])
+    message = capsys.readouterr().err
+    assert "train, validation and test are of the same voices" in message and "allow_shared_speakers" in message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--split", "dev"], "espeak has no split 'dev'"), (["--sizes", '{"test": 0}'], r"sizes\['test'\] is 0"),
+     (["--source", "x"], "unrecognized arguments: --source x")],
+)  # fmt: skip
+def test_mistakes_in_the_options_of_espeak_are_named(tmp_path, capsys, options, message):
+    with pytest.raises(SystemExit):
+        main(["prepare", "espeak", "--out", str(tmp_path / "out"), *options])
+    assert re.search(message, capsys.readouterr().err) and not list(tmp_path.iterdir())
+
+
+def a_fortieth(folder: Path, root: Path) -> Path:
+    """Every fortieth line of a folder's table, with its recordings by links."""
+    root.mkdir()
+    header, *lines = (folder / "metadata.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (root / "metadata.csv").write_text(header + "".join(lines[::40]), encoding="utf-8")
+    for path in folder.iterdir():
+        if path.is_dir():
+            (root / path.name).symlink_to(path)
+    return root
 
 
 @pytest.mark.skipif(not (SHARED / "nemo").is_dir(), reason="nEMO is not beside this checkout")
-def test_nemo_loads_with_two_speakers_held_out(cache):
-    corpus = load_corpus(SHARED / "nemo", test_speakers=["EB0", "WR0"])
-    assert sum(len(part) for part in corpus.values()) == 3_775
+def test_nemo_loads_with_two_speakers_held_out(cache, tmp_path):
+    assert len(CORPUS.find(SHARED / "nemo").rows) == 3_775
+    corpus = load_corpus(a_fortieth(SHARED / "nemo", tmp_path / "nemo"), test_speakers=["EB0", "WR0"])
+    assert sum(len(part) for part in corpus.values()) == 95
     assert set(corpus["test"]["speaker"]) == {"EB0", "WR0"}
     emotions = {"angry", "fearful", "happy", "sad", "surprised", "neutral"}
     assert set(corpus["train"]["emotion"]) == emotions == set(corpus["test"]["emotion"])
 
 
 @pytest.mark.skipif(not (SHARED / "speechocean").is_dir(), reason="speechocean762 is not beside this checkout")
-def test_speechocean_loads_without_emotions(cache):
-    dataset = load_corpus(SHARED / "speechocean")
-    assert len(dataset) == 1_625 and set(dataset["emotion"]) == {None}
-    assert len(set(dataset["speaker"])) == 125 and min(dataset["duration"]) > 0
+def test_speechocean_loads_without_emotions(cache, tmp_path):
+    rows = CORPUS.find(SHARED / "speechocean").rows
+    assert len(rows) == 1_625 and len({row["speaker"] for row in rows}) == 125
+    dataset = load_corpus(a_fortieth(SHARED / "speechocean", tmp_path / "speechocean"))
+    assert len(dataset) == 41 and set(dataset["emotion"]) == {None} and min(dataset["duration"]) > 0

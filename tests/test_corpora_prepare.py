@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import io
 import json
 import multiprocessing
 import os
@@ -16,9 +15,10 @@ import datasets
 import numpy as np
 import pytest
 import soundfile
+from corpus_files import RATE, Toy, all_rows, encoded, left_out, noise
 
 from xser.audio_xser import AudioError, load_audio
-from xser.corpora import FEATURES, load_corpus, make_row, shards
+from xser.corpora import FEATURES, load_corpus, make_row
 from xser.corpora.__main__ import main
 from xser.corpora.catalogue import MODULES, find_corpus
 from xser.corpora.folds import Splitting
@@ -28,67 +28,16 @@ from xser.corpora.recording import hear
 from xser.corpora.source import Corpus, Found
 from xser.corpora.workshop import DiskFullError
 
-RATE = 16_000
-
-
-def noise(seed: int, seconds: float = 0.2) -> np.ndarray:
-    """16-bit samples, so that every lossless format holds the same."""
-    return (np.random.default_rng(seed).standard_normal(int(seconds * RATE)) * 2000).astype(np.int16)
-
-
-def encoded(samples: np.ndarray, kind: str = "WAV", rate: int = RATE, subtype: str | None = None) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format=kind, subtype=subtype)
-    return file.getvalue()
-
-
-class Toy:
-    """A corpus whose files are named SPEAKER_EMOTION_NUMBER.wav; speakers are folds. It counts what it reads."""
-
-    def __init__(self, root: Path):
-        self.root, self.read_paths, self.splits = root, [], {}
-        self.corpus = Corpus("toy", self.find, licence="none at all", read=self.read)
-        root.mkdir()
-
-    def add(self, name: str, data: bytes | None = None) -> None:
-        """A recording; distinct noise if not given."""
-        (self.root / name).write_bytes(encoded(noise(len(list(self.root.iterdir())))) if data is None else data)
-
-    def find(self, source: Path) -> Found:
-        rows = []
-        for path in sorted(source.glob("*.wav")):
-            speaker, emotion, _ = path.stem.split("_")
-            known = {"speaker": speaker, "emotion": emotion, "fold": speaker, "session": f"s-{speaker}"}
-            audio = {"bytes": None, "path": str(path)}
-            rows.append(make_row(id=path.stem, audio=audio, corpus="toy", split=self.splits.get(path.stem), **known))
-        return Found(rows, {"extra.txt": "it is no recording"})
-
-    def read(self, path: Path) -> bytes:
-        self.read_paths.append(path.name)
-        return path.read_bytes()
-
 
 @pytest.fixture
 def toy(tmp_path):
     """Three speakers with four recordings each."""
-    toy = Toy(tmp_path / "source")
-    for speaker in ("a", "b", "c"):
-        for number, emotion in enumerate(["happy", "sad", "happy", "neutral"]):
-            toy.add(f"{speaker}_{emotion}_{number}.wav")
-    return toy
+    return Toy(tmp_path / "source").fill()
 
 
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "prepared"
-
-
-def left_out(report: dict) -> dict[str, str]:
-    return {one["file"]: one["reason"] for one in report["left_out"]}
-
-
-def all_rows(folder: Path) -> list[dict]:
-    return [row for part in datasets.load_from_disk(str(folder)).values() for row in part]
 
 
 def test_the_folder_loads_and_the_report_counts_what_is_in_it(toy, out, tmp_path):
@@ -410,13 +359,16 @@ def test_a_run_that_was_stopped_begins_anew_where_source_or_options_changed(toy,
 
 def fill_disk_after(count: int, monkeypatch) -> None:
     """The disk is full from the file after `count` shards: the kernel's own error."""
-    opened = []
+    opened, open_path = [], Path.open
 
-    def open_shard(path: Path):
-        opened.append(path)
-        return path.open("wb") if len(opened) <= count else Path("/dev/full").open("wb", buffering=0)
+    def open_shard(path: Path, mode: str = "r", *arguments, **options):
+        if mode == "wb" and path.name.startswith(("data-", "train-", "validation-", "test-")):
+            opened.append(path)
+            if len(opened) > count:
+                return open_path(Path("/dev/full"), "wb", buffering=0)
+        return open_path(path, mode, *arguments, **options)
 
-    monkeypatch.setattr(shards, "_open", open_shard)
+    monkeypatch.setattr(Path, "open", open_shard)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

@@ -15,6 +15,7 @@ from conftest import make_wave
 import xser
 from xser.corpora import make_row
 from xser.corpora.cache import write_dataset
+from xser.eval import load_rows
 from xser.evaluation.evaluator import evaluate_model, score
 from xser.evaluation.report import figure_rows, read_json, text_table, write_jsonl
 from xser.grammar_xser import LabelSchema
@@ -86,7 +87,9 @@ def test_figures_have_exact_values_and_their_n():
     assert figures["wer"] == pytest.approx((0 + 1 + 2 + 0) / 8)
     assert figures["descriptors"] == {"pitch": pytest.approx(4 / 5), "emphasis": pytest.approx(1 / 5)}
     assert figures["n_of"].pop("recall") == {"angry": 1, "sad": 3}
-    assert figures["n_of"] == {"emotion": 4, "text": 4, "pitch": 5, "volume": 0, "emphasis": 5}
+    assert figures["n_of"] == {
+        "emotion": 4, "text": 4, "scores": 0, "descriptors": 5, "pitch": 5, "volume": 0, "emphasis": 5,
+    }  # fmt: skip
     assert figures["ua_interval_of"] == "utterances"
 
 
@@ -193,6 +196,27 @@ def test_eval_py_writes_figures_and_predictions_for_a_prepared_folder(tiny_pair,
     assert {"ua", "ua_ceiling", "wa", "wer", "descriptors"} <= set(results)
     assert len((tmp_path / "out" / "predictions.jsonl").read_text().splitlines()) == 3
     assert "emotion, UA" in done.stdout
+
+
+def test_a_fold_is_evaluated_whatever_the_splits_are(tmp_path, dataset):
+    folder = str(tmp_path / "data")
+    values = [row | {"fold": str(index % 3), "split": "train"} for index, row in enumerate(rows(6))]
+    dataset(values).save_to_disk(folder)
+    assert load_rows(folder, "test", "1")["id"] == ["r1", "r4"]
+    assert load_rows(folder, "validation", "1")["id"] == ["r0", "r3"]
+    assert len(load_rows(folder, "all", None)) == 6
+    with pytest.raises(ValueError, match=r"test_fold is '9'; there are \['0', '1', '2'\]"):
+        load_rows(folder, "test", "9")
+    with pytest.raises(
+        ValueError, match=r"--split is 'all'; with --test_fold 1 there are \['train', 'validation', 't"
+    ):
+        load_rows(folder, "all", "1")
+
+
+def test_a_fold_of_a_corpus_without_folds_is_refused(tmp_path, dataset):
+    dataset(rows(2)).save_to_disk(str(tmp_path / "data"))
+    with pytest.raises(ValueError, match="2 of 2 rows have no fold"):
+        load_rows(str(tmp_path / "data"), "test", "1")
 
 
 def test_eval_py_names_what_is_wrong(tmp_path):

@@ -11,6 +11,7 @@ import xser
 from xser.grammar_xser import EMOTION, EMPHASIS, EmotionDescription, LabelSchema
 
 METRICS = Path(xser.__file__).parent / "evaluation" / "metrics"
+WORDINGS = ("rouge_l", "meteor", "bleu")
 UNPARSABLE = EmotionDescription()  # an answer that is no description: wrong in every slot
 
 
@@ -53,6 +54,17 @@ def describe_metrics(answers: Sequence[str], references: Sequence[str], schema: 
         else:
             metrics[f"{slot}_accuracy"] = accuracy
     return metrics
+
+
+def wording_metrics(answers: Sequence[str], references: Sequence[str]) -> dict:
+    """ROUGE-L, METEOR and BLEU of texts, for comparison with papers that report them, the variants, and `n`."""
+    results = {name: metric(name).compute(predictions=answers, references=references) for name in WORDINGS}
+    return {
+        **{name: results[name][name] for name in WORDINGS},
+        "meteor_matching": results["meteor"]["matching"],
+        "bleu_signature": results["bleu"]["signature"],
+        "n": len(references),
+    }
 
 
 def _value(description: EmotionDescription, slot: str) -> object:

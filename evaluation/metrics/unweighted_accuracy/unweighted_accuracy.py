@@ -1,43 +1,35 @@
-"""Unweighted accuracy (UA): the mean of the recalls of the classes that the references hold."""
+"""Unweighted accuracy (UA), also called unweighted average recall.
+
+The share of right predictions within each class that the references hold, averaged over these classes: a class counts
+the same however often it occurs.
+"""
 
 import datasets
 import evaluate
 import numpy as np
 
-_DESCRIPTION = """\
-Unweighted accuracy (UA), also called unweighted average recall: the share of right predictions within each class that
-the references hold, averaged over these classes. A class counts the same however often it occurs.
-"""
-
-_KWARGS_DESCRIPTION = """
+INPUTS = """\
 Args:
     predictions (`list[str]`): one label an utterance.
     references (`list[str]`): one label an utterance.
 
 Returns:
     unweighted_accuracy (`float`): from 0 to 1.
+    n (`int`): utterances.
 
 Raises:
     ValueError: there is nothing to compare.
 """
 
-_CITATION = """\
-@inproceedings{schuller2009interspeech,
-  title = {The {INTERSPEECH} 2009 Emotion Challenge},
-  author = {Schuller, Bj{\\"o}rn and Steidl, Stefan and Batliner, Anton},
-  booktitle = {Proc. INTERSPEECH},
-  year = {2009}
-}
-"""
+CITATION = "Schuller, Steidl, Batliner: The INTERSPEECH 2009 Emotion Challenge. Proc. INTERSPEECH, 2009."
 
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
 class UnweightedAccuracy(evaluate.Metric):
     def _info(self):
         return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_KWARGS_DESCRIPTION,
+            description=__doc__,
+            citation=CITATION,
+            inputs_description=INPUTS,
             features=datasets.Features(
                 {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
             ),
@@ -48,4 +40,5 @@ class UnweightedAccuracy(evaluate.Metric):
             raise ValueError("unweighted accuracy of 0 references: give at least one")
         predictions, references = np.asarray(predictions), np.asarray(references)
         hits = predictions == references
-        return {"unweighted_accuracy": float(np.mean([hits[references == c].mean() for c in np.unique(references)]))}
+        mean_recall = np.mean([hits[references == label].mean() for label in np.unique(references)])
+        return {"unweighted_accuracy": float(mean_recall), "n": len(references)}

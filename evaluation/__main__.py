@@ -1,0 +1,98 @@
+"""Figures from files of predictions, without the systems that made them:
+
+    python -m xser.evaluation score other.csv --references mine.jsonl --output other.json
+    python -m xser.evaluation compare mine.jsonl other.csv --output compared.json
+
+Predictions are JSON lines as `eval.py --predictions` writes them, or CSV with the columns `id` and `emotion`, and any
+of `transcript`, the descriptors, `emphasis` and a probability for each emotion (see evaluation/predictions.py).
+`score` gives every figure of one system, `compare` tests each system against the first. A CSV holds no references:
+`score` takes those of another file, `compare` those of the first.
+"""
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from xser.corpora.cache import write_json
+from xser.evaluation.intervals import RESAMPLES
+from xser.evaluation.predictions import read_predictions, references_of
+from xser.evaluation.report import command_line, figure_rows, text_table
+from xser.evaluation.scoring import score
+from xser.evaluation.significance import TESTS, Comparison, compare
+
+COLUMNS = ("system", "n", "UA", "difference", "95% interval", "WA difference", *TESTS)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; gives the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m xser.evaluation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    scoring = commands.add_parser("score", help="every figure of one system")
+    scoring.add_argument("predictions", type=Path)
+    scoring.add_argument("--references", type=Path, help="file of predictions that holds the references")
+    comparing = commands.add_parser("compare", help="test systems against the first")
+    comparing.add_argument("predictions", type=Path, nargs="+", help="the first is what the others are held against")
+    for command in (scoring, comparing):
+        command.add_argument("--resamples", type=int, default=RESAMPLES, help="of intervals and tests")
+        command.add_argument("--output", type=Path, help="JSON file to write to")
+    options = vars(parser.parse_args(arguments))
+    command = {"score": score_command, "compare": compare_command}[options.pop("command")]
+    try:
+        command(**options)
+    except (ValueError, OSError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def score_command(predictions: Path, references: Path | None, resamples: int, output: Path | None) -> None:
+    """`score FILE`: print every figure, and write it."""
+    known = references_of(read_predictions(references)) if references else None
+    read = read_predictions(predictions, known)
+    results = {"n": len(read), **score(read, resamples=resamples)}
+    print(text_table(figure_rows(results), ("figure", "value", "n")))
+    _write(output, {"predictions": str(predictions), **results})
+
+
+def compare_command(predictions: list[Path], resamples: int, output: Path | None) -> None:
+    """`compare FILE FILE …`: print a table, and write it."""
+    names = [str(path) for path in predictions]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{names} holds a file twice; a system cannot be held against itself")
+    systems = {names[0]: read_predictions(predictions[0])}
+    references = references_of(systems[names[0]])
+    for name, path in zip(names[1:], predictions[1:], strict=True):
+        systems[name] = read_predictions(path, references if path.suffix.lower() == ".csv" else None)
+    compared = compare(systems, resamples)
+    against = compared[0]
+    print(
+        f"against {against.against}: UA {against.ua_against:.3f}, n {against.n}; p over {against.of}, Holm-corrected"
+    )
+    print(text_table([_row(comparison) for comparison in compared], COLUMNS))
+    _write(output, {"comparisons": [asdict(comparison) for comparison in compared]})
+
+
+def _row(compared: Comparison) -> tuple[str, ...]:
+    interval = "–" if compared.low is None else f"{compared.low:+.3f} to {compared.high:+.3f}"
+    return (
+        compared.name,
+        str(compared.n),
+        f"{compared.ua:.3f}",
+        f"{compared.difference:+.3f}",
+        interval,
+        f"{compared.wa_difference:+.3f}",
+        *(f"{compared.p_holm[test]:.4f}" for test in TESTS),
+    )
+
+
+def _write(output: Path | None, results: dict) -> None:
+    if output is not None:
+        write_json(output, {"command": command_line(), **results})
+        print(f"written to {output}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Two systems over the same utterances."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from xser.evaluation.intervals import Bootstrap
+from xser.evaluation.predictions import PredictionError
+from xser.evaluation.significance import compare, holm, mcnemar, paired_bootstrap, randomisation
+
+CLASSES = np.array([0, 1, 2] * 20)
+LABELS = np.array(["angry", "happy", "sad"])
+
+
+def system(hits, speakers=None, classes=CLASSES, **changed):
+    """Predictions that are right where `hits` says so."""
+    return [
+        {
+            "id": f"u{i}",
+            "emotion": LABELS[label] if hit else LABELS[label - 1],
+            "reference": {
+                "emotion": LABELS[label],
+                "text": None,
+                "speaker": speakers[i] if speakers else None,
+                "descriptors": {},
+                **changed,
+            },
+        }
+        for i, (hit, label) in enumerate(zip(hits, classes, strict=True))
+    ]
+
+
+def draw(rate, seed, count=60):
+    return np.random.default_rng(seed).random(count) < rate
+
+
+def mean_recall_difference(hits, other, classes):
+    return np.mean([hits[classes == c].mean() - other[classes == c].mean() for c in np.unique(classes)])
+
+
+def test_mcnemar_is_the_binomial_test_of_what_one_alone_has_right():
+    assert mcnemar(9, 2) == pytest.approx(stats.binomtest(2, 11).pvalue)
+    assert mcnemar(0, 0) == 1
+
+
+def test_few_units_are_shuffled_in_every_way():
+    classes, units = np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0, 1, 2, 3, 0, 1, 2, 3])
+    hits, other = np.array([1, 1, 1, 0, 1, 1, 0, 1], dtype=bool), np.array([0, 0, 1, 0, 0, 1, 1, 0], dtype=bool)
+    observed = abs(mean_recall_difference(hits, other, classes))
+    as_far = []
+    for swap in itertools.product([False, True], repeat=4):
+        swapped = np.array(swap)[units]
+        one, two = np.where(swapped, other, hits), np.where(swapped, hits, other)
+        as_far.append(abs(mean_recall_difference(one, two, classes)) >= observed - 1e-9)
+    assert randomisation(units, hits, other, classes, 1000, 0) == pytest.approx(np.mean(as_far))
+
+
+def test_drawn_shufflings_come_near_all_of_them():
+    hits, other = draw(0.8, 1, 18), draw(0.5, 2, 18)
+    classes, units = CLASSES[:18], np.arange(18)
+    exact = randomisation(units, hits, other, classes, 2**18, 0)
+    assert randomisation(units, hits, other, classes, 20_000, 0) == pytest.approx(exact, abs=0.015)
+
+
+def test_holm_multiplies_the_smallest_most_and_keeps_the_order():
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([0.6, 0.7]) == [1, 1]
+    assert holm([0.02]) == [0.02]
+
+
+def test_a_better_system_is_found_by_every_test():
+    found = compare({"first": system(draw(0.5, 1)), "other": system(draw(0.95, 2))}, 2000)[0]
+    assert (found.name, found.against, found.n, found.of) == ("other", "first", 60, "utterances")
+    assert max(found.p.values()) < 0.01 and 0 < found.low < found.difference < found.high
+    assert found.difference == pytest.approx(mean_recall_difference(draw(0.95, 2), draw(0.5, 1), CLASSES))
+    assert found.wa_difference == pytest.approx((found.only_this - found.only_other) / 60)
+
+
+def test_the_order_of_the_files_does_not_matter():
+    first, other = system(draw(0.6, 1)), system(draw(0.8, 2))
+    assert compare({"a": first, "b": other[::-1]}, 500) == compare({"a": first, "b": other}, 500)
+
+
+def test_a_system_against_itself_does_not_differ():
+    found = compare({"a": system(draw(0.6, 1)), "b": system(draw(0.6, 1))}, 500)[0]
+    assert found.difference == 0 and found.low is None and set(found.p.values()) == {1.0}
+
+
+def test_several_systems_pay_for_their_number():
+    systems = {
+        name: system(draw(rate, seed)) for seed, (name, rate) in enumerate({"a": 0.5, "b": 0.7, "c": 0.9}.items())
+    }
+    for test in ("mcnemar", "bootstrap", "randomisation"):
+        found = compare(systems, 1000)
+        assert [c.p_holm[test] for c in found] == pytest.approx(holm([c.p[test] for c in found]))
+
+
+def test_a_difference_from_one_speaker_alone_is_no_evidence():
+    speakers = [f"s{i // 6}" for i in range(60)]
+    base, better = draw(0.5, 3), draw(0.5, 3)
+    base[:12], better[:12] = False, True  # two speakers of ten make all the difference
+    of_speakers = compare({"a": system(base, speakers), "b": system(better, speakers)}, 2000)[0]
+    of_utterances = compare({"a": system(base), "b": system(better)}, 2000)[0]
+    assert of_speakers.of == "speakers" and of_speakers.p["randomisation"] >= 0.5 > of_utterances.p["randomisation"]
+    assert of_speakers.p["bootstrap"] > 0.05 > 0.01 > of_utterances.p["bootstrap"]
+
+
+def test_too_few_speakers_are_said_to_be_so():
+    speakers = [f"s{i % 5}" for i in range(60)]
+    found = compare({"a": system(draw(0.5, 1), speakers), "b": system(draw(0.9, 2), speakers)}, 500)[0]
+    assert found.of == "utterances of these speakers alone"
+
+
+def test_a_constant_difference_is_certain():
+    classes, hits = np.array([0] * 10), np.ones(10, dtype=bool)
+    p, interval = paired_bootstrap(Bootstrap([None] * 10, 100), hits, ~hits, classes)
+    assert (p, interval) == (0.0, None)
+
+
+def test_no_answer_is_wrong():
+    silent = [{**prediction, "emotion": None} for prediction in system(draw(0.5, 1))]
+    assert compare({"a": system(draw(0.9, 1)), "b": silent}, 200)[0].ua == 0
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (system(draw(0.5, 1))[:-2], r"b and a are over different utterances: 2 are missing \['u58', 'u59'\] and 0"),
+        (
+            [{**p, "id": p["id"] + "x"} for p in system(draw(0.5, 1))],
+            r"60 are missing .* and 60 are in b alone \['u0x'",
+        ),
+        (system(draw(0.5, 1), classes=CLASSES[::-1]), r"b: 40 references have another 'emotion' \(u0, u2,"),
+        (system(draw(0.5, 1), text="no"), r"b: 60 references have another 'text'"),
+    ],
+)
+def test_systems_over_different_data_are_refused(other, message):
+    with pytest.raises(PredictionError, match=message):
+        compare({"a": system(draw(0.5, 1)), "b": other}, 100)
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(ValueError, match="two or more"):
+        compare({"a": system(draw(0.5, 1))})
+    unlabelled = system(draw(0.5, 1), emotion=None)
+    with pytest.raises(PredictionError, match="none of 60 references has an emotion"):
+        compare({"a": unlabelled, "b": unlabelled})
