@@ -20,8 +20,10 @@ from xser import XSERForEmotionDescription, XSERProcessor
 from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
 from xser.corpora.folds import by_fold
+from xser.evaluation.conditions import AS_RECORDED, CONDITIONS
 from xser.evaluation.evaluator import evaluate_model
-from xser.evaluation.report import command_line, figure_rows, text_table, write_jsonl
+from xser.evaluation.predictions import write_predictions
+from xser.evaluation.report import command_line, figure_rows, text_table
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -36,6 +38,7 @@ class EvalArguments:
     limit: int | None = field(default=None, metadata={"help": "evaluate so many rows, drawn under a fixed seed"})
     speakers: list[str] = field(default_factory=list, metadata={"help": "evaluate these speakers alone"})
     predictions: str | None = field(default=None, metadata={"help": "JSONL file to write every answer to"})
+    condition: str = field(default=AS_RECORDED, metadata={"help": f"made harder: one of {list(CONDITIONS)}"})
     batch_size: int = field(default=32, metadata={"help": "recordings a pass; it does not change the answers"})
     dtype: str = field(default="float32", metadata={"help": f"of the weights: one of {list(DTYPES)}"})
     device: str = field(default="cpu", metadata={"help": "such as cpu, cuda or mps"})
@@ -77,13 +80,15 @@ def main(arguments: EvalArguments) -> dict:
     dataset = load_rows(arguments.corpus, arguments.split, arguments.test_fold)
     if arguments.speakers:
         dataset = of_speakers(dataset, arguments.speakers)
-    results, predictions = evaluate_model(model, processor, dataset, arguments.batch_size, arguments.limit)
+    results, predictions = evaluate_model(
+        model, processor, dataset, arguments.batch_size, arguments.limit, arguments.condition
+    )
     about = {"command": command_line()}
-    asked = ("model", "corpus", "split", "test_fold", "speakers", "limit", "dtype")
+    asked = ("model", "corpus", "split", "test_fold", "speakers", "limit", "condition", "dtype")
     about |= {name: getattr(arguments, name) for name in asked}
     write_json(Path(arguments.output), {**about, **results})
     if arguments.predictions:
-        write_jsonl(Path(arguments.predictions), predictions)
+        write_predictions(Path(arguments.predictions), predictions)
 
     print(f"\n{arguments.model} on {arguments.corpus}, {arguments.split}: {results['n']} utterances")
     print(text_table(figure_rows(results), ("figure", "value", "n")))

@@ -34,7 +34,7 @@ from xser.corpora import load_corpus
 from xser.corpora.cache import cache_root, digest, written_beside
 from xser.corpora.folds import hold_out
 from xser.corpora.parallel import map_in_order
-from xser.evaluation.report import write_jsonl
+from xser.evaluation.predictions import reference_of, write_predictions
 
 FOLDS = 5  # of the training speakers, to choose the regularisation on
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # of the regularisation, inverse
@@ -186,10 +186,10 @@ def main(argv: list[str] | None = None) -> None:
     for system in arguments.systems:
         guesses = predict(system, train, test, arguments.tower)
         rows = [
-            {"id": row["id"], "reference": {**row, "descriptors": row["descriptors"] or {}}, "emotion": str(guess)}
+            {"id": row["id"], "reference": reference_of(row), "emotion": str(guess)}
             for row, guess in zip(references, guesses, strict=True)
         ]
-        write_jsonl(arguments.output / f"{system}.jsonl", rows)
+        write_predictions(arguments.output / f"{system}.jsonl", rows)
         emotions = np.array(test["emotion"])
         recall = [np.mean(guesses[emotions == emotion] == emotion) for emotion in np.unique(emotions)]
         print(f"{system}: UA {np.mean(recall):.3f}, n {len(test)}")

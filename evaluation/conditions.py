@@ -1,12 +1,13 @@
 """Recordings under harder conditions than those they were made in: noise, telephone, room, lossy codecs, clipping.
 
-    perturbed = CONDITIONS["noise, 10 dB"](wave, seed)
+    python eval.py --model DIR --corpus espeak --condition "noise, 10 dB" --output results.json
 
 A condition takes a wave (S,) float32 at 16 kHz and a seed, and gives one of the same length, dtype and, but for
 clipping, about the same loudness. It is a function of both: the same seed gives the same wave.
 """
 
 import io
+import zlib
 from collections.abc import Callable
 from functools import partial
 
@@ -18,6 +19,7 @@ from torchaudio.functional import mu_law_decoding, mu_law_encoding, resample
 from xser.audio_xser import SAMPLE_RATE
 
 Condition = Callable[[np.ndarray, int], np.ndarray]
+AS_RECORDED = "as recorded"
 
 TELEPHONE_BAND = (300.0, 3_400.0)  # Hz, ITU-T G.712
 TELEPHONE_RATE, TELEPHONE_CODES = 8_000, 256  # Hz and values a sample, ITU-T G.711
@@ -104,8 +106,13 @@ def _tensor(wave: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
 
 
+def perturb(wave: np.ndarray, name: str, utterance: str) -> np.ndarray:
+    """`wave` under the condition of that name, by a seed that is the utterance's own."""
+    return CONDITIONS[name](wave, zlib.crc32(utterance.encode()))
+
+
 CONDITIONS: dict[str, Condition] = {
-    "as recorded": _unchanged,
+    AS_RECORDED: _unchanged,
     **{f"noise, {snr_db} dB": partial(_noise, snr_db=snr_db) for snr_db in (20, 10, 0)},
     "telephone": _telephone,
     "room": _room,

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from xser.audio_xser import SAMPLE_RATE
 from xser.corpora.espeak import bayes_emotion, ceiling
+from xser.evaluation.conditions import AS_RECORDED, CONDITIONS, perturb
 from xser.evaluation.predictions import reference_of
 from xser.evaluation.scoring import score, wording
 from xser.grammar_xser import EMOTION, LabelSchema
@@ -26,6 +27,7 @@ def evaluate_model(
     dataset: datasets.Dataset,
     batch_size: int = 32,
     limit: int | None = None,
+    condition: str = AS_RECORDED,
     progress: bool = True,
 ) -> tuple[dict, list[dict]]:
     """Explain every row of `dataset` and compare with what is known of it.
@@ -36,6 +38,7 @@ def evaluate_model(
         dataset: rows of the one schema (`xser.corpora.schema.FEATURES`).
         batch_size: recordings explained at once; answers do not depend on it.
         limit: how many rows to evaluate, drawn at random under a fixed seed; `None` for all.
+        condition: what is done to the recordings before, one of `conditions.CONDITIONS`.
         progress: show a bar.
 
     Returns:
@@ -56,6 +59,8 @@ def evaluate_model(
     for name, value in (("batch_size", batch_size), ("limit", limit)):
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}; it must be at least 1")
+    if condition not in CONDITIONS:
+        raise ValueError(f"condition is {condition!r}; it must be one of {list(CONDITIONS)}")
     if limit is not None and limit < len(dataset):
         chosen = np.random.default_rng(SAMPLE_SEED).permutation(len(dataset))[:limit]
         dataset = dataset.select(np.sort(chosen).tolist())
@@ -70,7 +75,7 @@ def evaluate_model(
             for index, row in batch:
                 try:
                     processor.schema.describe(row["emotion"], row["descriptors"])
-                    wave = processor.load(row["audio"])
+                    wave = perturb(processor.load(row["audio"]), condition, row["id"])
                 except ValueError as error:  # AudioError is one
                     left_out.append({"id": row["id"], "reason": str(error)})
                 else:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from xser.evaluation.conditions import AS_RECORDED
 from xser.evaluation.report import figure_rows, markdown_table, read_json
 
 ROOT = Path(__file__).parent.parent
@@ -87,6 +88,8 @@ def _section(name: str, measured: dict) -> str:
     else:
         speakers = f", speakers {', '.join(measured['speakers'])}" if measured.get("speakers") else ""
         title = f"{Path(measured['model']).name} on {Path(measured['corpus']).name}, {measured['split']}{speakers}"
+        if measured.get("condition", AS_RECORDED) != AS_RECORDED:
+            title += f", {measured['condition']}"
         table = markdown_table(figure_rows(measured), ("figure", "value", "n"))
         if measured["left_out"]:
             table += f"\n\n{len(measured['left_out'])} recordings were left out."

@@ -3,10 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-
-from xser.corpora.cache import written_beside
 
 NOT_KNOWN = "–"
 EMOTION_FIGURES = {"wa": "emotion, WA", "macro_f1": "emotion, macro F1", "weighted_f1": "emotion, weighted F1"}
@@ -19,12 +16,6 @@ def command_line() -> str:
     root = Path(__file__).resolve().parent.parent
     name = script.relative_to(root) if script.is_relative_to(root) else script.name
     return shlex.join(["python", str(name), *sys.argv[1:]])
-
-
-def write_jsonl(path: Path, rows: Iterable[dict]) -> None:
-    """One row a line."""
-    with written_beside(path) as beside:
-        beside.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def read_json(path: str | Path) -> dict:

@@ -17,7 +17,8 @@ from xser.corpora import make_row
 from xser.corpora.cache import write_dataset
 from xser.eval import load_rows
 from xser.evaluation.evaluator import evaluate_model, score
-from xser.evaluation.report import figure_rows, read_json, text_table, write_jsonl
+from xser.evaluation.predictions import write_predictions
+from xser.evaluation.report import figure_rows, read_json, text_table
 from xser.grammar_xser import LabelSchema
 
 ROOT = Path(xser.__file__).parent
@@ -155,6 +156,17 @@ def test_senseless_options_are_refused(tiny_pair, options, dataset):
         evaluate_model(*tiny_pair, dataset(rows(2)), progress=False, **options)
 
 
+def test_recordings_are_made_harder_before_they_are_heard(tiny_pair, dataset):
+    values = dataset(rows())
+    plain, noisy, again = (
+        evaluate_model(*tiny_pair, values, condition=condition, progress=False)[1]
+        for condition in ("as recorded", "noise, 0 dB", "noise, 0 dB")
+    )
+    assert noisy == again and [p["scores"] for p in noisy] != [p["scores"] for p in plain]
+    with pytest.raises(ValueError, match="condition is 'fog'; it must be one of"):
+        evaluate_model(*tiny_pair, values, condition="fog", progress=False)
+
+
 def test_a_data_set_without_a_usable_row_is_refused_with_the_first_reason(tiny_pair, dataset):
     with pytest.raises(ValueError, match=r"none of the data set's 2 rows .* r1: .*gone.wav"):
         evaluate_model(*tiny_pair, dataset(rows(2, audio={"bytes": None, "path": "gone.wav"})), progress=False)
@@ -162,8 +174,9 @@ def test_a_data_set_without_a_usable_row_is_refused_with_the_first_reason(tiny_p
 
 def test_predictions_are_written_a_row_a_line(tmp_path):
     path = tmp_path / "new" / "predictions.jsonl"
-    write_jsonl(path, [{"id": "é"}, {"id": "b"}])
-    assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == [{"id": "é"}, {"id": "b"}]
+    answers = [{"id": "é", "emotion": "sad"}, {"id": "b", "emotion": None}]
+    write_predictions(path, answers)
+    assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == answers
     assert list(path.parent.iterdir()) == [path]
 
 
