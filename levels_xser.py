@@ -207,7 +207,7 @@ class _Place:
 
     def _too_near(self, distance: float, margin: float) -> str:
         """The reference is to blame where one that was known exactly would tell."""
-        return NEAR_A_CUT if distance <= margin * self.own_error else UNCERTAIN_REFERENCE
+        return NEAR_A_CUT if distance < margin * self.own_error else UNCERTAIN_REFERENCE
 
     def _compare(self, claimed: str) -> str:
         lower, upper = (_in_words(cut, self.unit) for cut in self.cuts)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xser.calibration_xser import Calibration, Reference
@@ -134,6 +134,7 @@ def test_a_reference_that_is_not_known_well_enough_is_the_reason_given():
 
 @settings(deadline=None)
 @given(st.floats(-6, 6), st.floats(0, 3), st.floats(0, 3), st.sampled_from([0.5, 1.0, 2.0]))
+@example(0.0, 3.0, 1.0, 0.5)  # just as far from both cuts as its own error
 def test_the_reference_is_the_reason_where_a_better_one_would_tell(offset, own_error, usual_error, margin):
     recording = make_prosody(pitch=semitones(120) + offset, pitch_error=own_error)
     found, exact = (
