@@ -109,12 +109,17 @@ def examine(row: dict, read: Callable[[Path], bytes], max_seconds: float) -> tup
         if data is None:
             data = read_recording(row["audio"]["path"], read)
         return data, hear(data, max_seconds)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
+        return reason_to_leave_out(error)
+
+
+def reason_to_leave_out(error: ValueError | OSError) -> str:
+    """Why a recording is left out; an error that is not about its file, such as a full disk, is raised anew."""
+    if isinstance(error, ValueError):
         return str(error)
-    except OSError as error:
-        if error.errno not in FILE_ERRORS:
-            raise
-        return f"cannot be read: {error.strerror}"
+    if error.errno not in FILE_ERRORS:
+        raise error
+    return f"cannot be read: {error.strerror}"
 
 
 def cut_into_shards(rows: list[dict], rows_a_shard: int) -> list[Shard]:

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 AHEAD = 4  # items in the works for each thread
 
@@ -16,14 +16,19 @@ def map_in_order(function: Callable, items: Iterable, workers: int | None = None
     """
     workers = workers or os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
-        waiting = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
+        yield from submit_in_order(pool, function, items, AHEAD * workers)
+
+
+def submit_in_order(pool: Executor, function: Callable, items: Iterable, ahead: int) -> Iterator:
+    """`function(item)` of each by the pool, in the order of the items; at most `ahead` of them are in the works."""
+    waiting = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= ahead:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

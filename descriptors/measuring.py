@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from xser.audio_xser import load_audio
-from xser.corpora.checking import FILE_ERRORS
+from xser.corpora.checking import reason_to_leave_out
 from xser.corpora.espeak_synthesis import UnknownVoiceError
 from xser.descriptors.align import AlignmentError, align, align_by_letters, split_words
 from xser.descriptors.align_espeak import EspeakAligner
@@ -105,12 +105,8 @@ def _measured_or_reason(row: dict, word_times: str | None) -> Measured | str:
     """Without frames: what crosses over to another process should be small."""
     try:
         return Measured.from_dict(measure_row(row, word_times).to_dict())
-    except ValueError as error:
-        return str(error)
-    except OSError as error:
-        if error.errno not in FILE_ERRORS:
-            raise
-        return f"cannot be read: {error.strerror}"
+    except (ValueError, OSError) as error:
+        return reason_to_leave_out(error)
 
 
 def _emphasis(wave: np.ndarray, prosody: Prosody, row: dict, word_times: str) -> tuple[list[str] | None, str | None]:

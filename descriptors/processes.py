@@ -5,13 +5,14 @@ Measuring is Python and small arrays: threads would wait for each other's lock. 
 
 import os
 import signal
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 
 import torch
+
+from xser.corpora.parallel import submit_in_order
 
 AHEAD = 8  # items in the works for each process
 
@@ -39,13 +40,7 @@ def open_processes(workers: int | None) -> Iterator[Mapping]:
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
 
         def mapping(function: Callable, items: Iterable) -> Iterator:
-            waiting = deque()
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            return submit_in_order(pool, function, items, AHEAD * workers)
 
         try:
             yield mapping

@@ -78,12 +78,6 @@ _SMALL_KANA = "ゃゅょぁぃぅぇぉゎっャュョァィゥェォヮッん�
 _SYLLABLE = "ta."  # stands for one whose sounds are not looked at
 
 
-def count_syllables(text: str, language: str | None = None) -> int | None:
-    """Syllables of a text; None where its spelling does not tell them (`respell`), or there is none."""
-    words = respell(text, language)
-    return None if words is None else sum(len(re.findall(f"[{VOWELS}]+", word)) for word in words) or None
-
-
 def respell(text: str, language: str | None = None) -> list[str] | None:
     """Words in Latin letters whose groups of vowels are their syllables.
 

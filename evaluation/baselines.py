@@ -39,7 +39,6 @@ from xser.evaluation.predictions import reference_of, write_predictions
 FOLDS = 5  # of the training speakers, to choose the regularisation on
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # of the regularisation, inverse
 TOWER = "checkpoints/xser-tiny"
-SEED = 0
 
 Features = Callable[[Dataset], np.ndarray]
 

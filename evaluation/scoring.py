@@ -182,13 +182,13 @@ def _of_words(tally: Tally) -> dict:
         tally.gaps["text"] = (
             f"{empty} of {len(rows)} references are empty transcripts: words heard there are insertions"
         )
-    words = _edits(heard, said, jiwer.process_words, str.split)
-    characters = _edits(heard, said, jiwer.process_characters, str)
+    words = count_edits(heard, said, jiwer.process_words, str.split)
+    characters = count_edits(heard, said, jiwer.process_characters, str)
     values = tally.add(rows, words, {"wer": (counts.share, "log")})
     return values | tally.add(rows, characters, {"cer": (counts.share, "log")})
 
 
-def _edits(heard: list[str], said: list[str], process: Callable, items: Callable) -> np.ndarray:
+def count_edits(heard: list[str], said: list[str], process: Callable, items: Callable) -> np.ndarray:
     """`(N, 2)`: edits, and words or characters of the reference."""
     columns = np.zeros((len(said), 2))
     spoken = [index for index, text in enumerate(said) if text]
