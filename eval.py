@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from transformers import HfArgumentParser
 
 from xser import XSERForEmotionDescription, XSERProcessor
@@ -48,7 +48,7 @@ def load_rows(corpus: str, split: str, test_fold: str | None) -> Dataset:
     """The rows of a split, "all" for everything; with `test_fold`, of the splits that its folds make.
 
     Raises:
-        ValueError: no such split or fold, or no folds; "all" of a corpus that has splits.
+        ValueError: no such split or fold, or no folds.
     """
     if test_fold is not None:
         parts = by_fold(load_corpus(corpus), test_fold)
@@ -56,9 +56,7 @@ def load_rows(corpus: str, split: str, test_fold: str | None) -> Dataset:
             raise ValueError(f"--split is {split!r}; with --test_fold {test_fold} there are {list(parts)}")
         return parts[split]
     dataset = load_corpus(corpus, split=None if split == "all" else split)
-    if not isinstance(dataset, Dataset):
-        raise ValueError(f"--split is {split!r}; {corpus} has the splits {sorted(dataset)}")
-    return dataset
+    return dataset if isinstance(dataset, Dataset) else concatenate_datasets(list(dataset.values()))
 
 
 def of_speakers(dataset: Dataset, speakers: list[str]) -> Dataset:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from .calibration_xser import (
+    BASES,
     NOISY,
     NOT_MEASURED,
     TOO_SHORT,
@@ -30,14 +31,21 @@ LEVELS = {
     "tone": ("falling", "flat", "rising", "falling-rising", "rising-falling"),
     "expressiveness": ("monotone", "normal", "expressive"),
 }
-QUANTITY_OF = {  # slot → what of `Prosody` it is told from
-    "pitch": "pitch",
-    "volume": "loudness",
-    "speed": "rate",
-    "tone": "contour",
-    "expressiveness": "pitch_range",
+QUANTITIES_OF = {  # slot → what of `Prosody` it can be told from, the surest first
+    "pitch": ("pitch",),
+    "volume": ("loudness",),
+    "speed": ("text_rate", "rate"),
+    "tone": ("contour",),
+    "expressiveness": ("pitch_range",),
 }
-UNITS = {"pitch": "Hz", "loudness": "dBFS", "rate": "syllables/s", "pitch_range": "semitones", "contour": "semitones"}
+UNITS = {
+    "pitch": "Hz",
+    "loudness": "dBFS",
+    "rate": "syllables/s",
+    "text_rate": "syllables/s",
+    "pitch_range": "semitones",
+    "contour": "semitones",
+}
 FINAL_MOVEMENT = {"falling-rising": "rising", "rising-falling": "falling"}
 
 AGREE, CONTRADICT, CANNOT_TELL = "agree", "contradict", "can't tell"
@@ -64,6 +72,7 @@ class Label:
         level: `None` where it cannot be told.
         value: what was measured, in `unit`; of a tone, the final movement.
         unit: Hz, dBFS, syllables/s or semitones.
+        quantity: what of `Prosody` it was told from: of `QUANTITIES_OF`, the one whose usual value is known best.
         confidence: probability that the true value lies on the same side of every cut, under a Gaussian of the error
             of measurement and reference (of a tone, at least that); `None` where the level is.
         reason: why there is no level, one of `REASONS`.
@@ -76,6 +85,7 @@ class Label:
     level: str | None
     value: float | None
     unit: str
+    quantity: str | None
     confidence: float | None
     reason: str | None
     basis: str | None
@@ -94,6 +104,7 @@ class Verdict:
     verdict: str
     value: float | None
     unit: str
+    quantity: str
     cuts: tuple[float, float] | None
     reason: str
     basis: str | None
@@ -128,8 +139,8 @@ def label(
     for slot in allowed:
         place = _place(slot, allowed[slot], prosody, calibration, speaker, gender)
         level, reason, confidence = place.decide(allowed[slot], margin)
-        offset, cuts = place.offset, place.cuts
-        labels[slot] = Label(level, place.value, place.unit, confidence, reason, place.basis, offset, cuts)
+        where = {name: getattr(place, name) for name in ("value", "unit", "quantity", "basis", "offset", "cuts")}
+        labels[slot] = Label(level=level, confidence=confidence, reason=reason, **where)
     return labels
 
 
@@ -164,7 +175,8 @@ def check(
             raise ValueError(f"{slot} {claimed!r} is not one of {list(allowed[slot])}")
         place = _place(slot, allowed[slot], prosody, calibration, speaker, gender)
         verdict, reason = place.judge(claimed, margin)
-        verdicts[slot] = Verdict(verdict, place.value, place.unit, place.cuts, reason, place.basis)
+        where = {name: getattr(place, name) for name in ("value", "unit", "quantity", "cuts", "basis")}
+        verdicts[slot] = Verdict(verdict=verdict, reason=reason, **where)
     return verdicts
 
 
@@ -173,7 +185,7 @@ class _Place:
     """Where a value lies among the cuts: `distances[level]` to each of the level's cuts, negative beyond it."""
 
     value: float | None
-    unit: str
+    quantity: str
     reason: str | None = None
     basis: str | None = None
     offset: float | None = None
@@ -181,6 +193,10 @@ class _Place:
     distances: dict[str, tuple[float, ...]] | None = None
     error: float | None = None
     own_error: float | None = None  # of the measurement alone
+
+    @property
+    def unit(self) -> str:
+        return UNITS[self.quantity]
 
     def decide(self, allowed: tuple[str, ...], margin: float) -> tuple[str | None, str | None, float | None]:
         """(level, reason, confidence)."""
@@ -229,14 +245,14 @@ def _place(
     speaker: Reference | str | None,
     gender: str | None,
 ) -> _Place:
-    quantity = QUANTITY_OF[slot]
-    reason, unit = why_not(prosody, quantity), UNITS[quantity]
     if slot == "tone":
-        return _Place(None, unit, reason, "speaker") if reason else _place_tone(prosody, allowed)
-    found = calibration.find_reference(quantity, speaker, gender)
+        reason = why_not(prosody, "contour")
+        return _Place(None, "contour", reason, "speaker") if reason else _place_tone(prosody, allowed)
+    quantity, found = _surest(slot, prosody, calibration, speaker, gender)
+    reason = why_not(prosody, quantity)
     value, natural = getattr(prosody, quantity), _hertz if quantity == "pitch" else float
     if reason or not found:
-        return _Place(None if value is None else natural(value), unit, reason or NO_REFERENCE, found and found[2])
+        return _Place(None if value is None else natural(value), quantity, reason or NO_REFERENCE, found and found[2])
     usual, usual_error, basis = found
     own_error, offset = getattr(prosody, f"{quantity}_error"), float(value) - usual
     lower, upper = calibration.cuts[quantity]
@@ -244,7 +260,21 @@ def _place(
     distances = {low: (lower - offset,), normal: (offset - lower, upper - offset), high: (offset - upper,)}
     cuts = (natural(usual + lower), natural(usual + upper))
     error = math.hypot(own_error, usual_error)
-    return _Place(natural(value), unit, None, basis, offset, cuts, distances, error, own_error)
+    return _Place(natural(value), quantity, None, basis, offset, cuts, distances, error, own_error)
+
+
+def _surest(
+    slot: str, prosody: Prosody, calibration: Calibration, speaker: Reference | str | None, gender: str | None
+) -> tuple[str, tuple[float, float, str] | None]:
+    """The measured quantity whose usual value is known best, the first of equals, and what is usual of it."""
+    usual = {quantity: calibration.find_reference(quantity, speaker, gender) for quantity in QUANTITIES_OF[slot]}
+    measured = [quantity for quantity in usual if why_not(prosody, quantity) is None]
+    known = [quantity for quantity in measured if usual[quantity]]
+    if known:
+        surest = min(known, key=lambda quantity: BASES.index(usual[quantity][2]))
+    else:
+        surest = measured[0] if measured else QUANTITIES_OF[slot][-1]
+    return surest, usual[surest]
 
 
 def _place_tone(prosody: Prosody, allowed: tuple[str, ...]) -> _Place:
@@ -266,7 +296,7 @@ def _place_tone(prosody: Prosody, allowed: tuple[str, ...]) -> _Place:
             plain = (shapes[final][0], max(TONE_CUT, ahead) - other)
             shapes[final] = max(plain, shapes.pop(richer), key=min)
     cuts, error = (-TONE_CUT, TONE_CUT), prosody.contour_error
-    return _Place(value, UNITS["contour"], None, "speaker", value, cuts, shapes, error, error)
+    return _Place(value, "contour", None, "speaker", value, cuts, shapes, error, error)
 
 
 def _tail(distance: float, error: float) -> float:

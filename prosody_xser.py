@@ -80,6 +80,8 @@ class Prosody:
         pitch_range, pitch_range_error: semitones from the 5th to the 95th percentile of F0, and its error.
         loudness, loudness_error: RMS over speech frames, about the mean, in dBFS, and its error in dB.
         rate, rate_error: syllable nuclei a second of speech, counted in the signal, and its error.
+        text_rate, text_rate_error: the same by a transcript, and its error. `measure`, which has none, leaves them
+            None; `xser.descriptors.rate.with_text_rate` fills them in.
         contour, contour_error: semitones relative to `pitch` at five points from start to end of the voiced part of
             the last phrase, and the error of the difference of two of them.
         pauses, pause_seconds: silences of more than 0.2 s within the speech: how many, and how long together.
@@ -115,6 +117,8 @@ class Prosody:
     jitter: float | None
     shimmer: float | None
     hnr_db: float | None
+    text_rate: float | None = None
+    text_rate_error: float | None = None
 
 
 def measure(wave: np.ndarray) -> Prosody:

@@ -47,13 +47,19 @@ CALIBRATION = "calibration.json"  # of `annotate`, in the corpus's folder
 PACKAGES = ("xser", "torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy")
 
 
+def checkpoint_config(arguments: ModelArguments) -> XSERConfig:
+    """The config of a checkpoint to go on from, with what may differ."""
+    old = XSERConfig.from_pretrained(arguments.model)
+    betas = {name: {**getattr(old, name), **beta} for name, beta in arguments.betas.items()}
+    return XSERConfig.from_pretrained(arguments.model, **{**arguments.config_options, **betas})
+
+
 def build_model(arguments: ModelArguments) -> tuple[XSERForEmotionDescription, XSERProcessor]:
     """A checkpoint to go on from, or a new model on two backbones; what is trained is float32."""
     options = dict(arguments.load_options or {})
     if arguments.model is not None:
-        config = XSERConfig.from_pretrained(arguments.model, **arguments.config_options)
-        options = {"dtype": torch.float32, **options}
-        model = XSERForEmotionDescription.from_pretrained(arguments.model, config=config, **options)
+        options = {"config": checkpoint_config(arguments), "dtype": torch.float32, **options}
+        model = XSERForEmotionDescription.from_pretrained(arguments.model, **options)
         processor = XSERProcessor.from_pretrained(arguments.model)
     else:
         model, processor = XSERForEmotionDescription.from_backbones(

@@ -30,7 +30,7 @@ from xser.descriptors.calibrate import calibrate
 from xser.descriptors.measuring import measure_rows
 from xser.descriptors.report import COMPARED, eta_squared
 from xser.evaluation.report import command_line, text_table
-from xser.levels_xser import LEVELS, QUANTITY_OF, Label, label
+from xser.levels_xser import LEVELS, QUANTITIES_OF, Label, label
 from xser.prosody_xser import Prosody
 
 COLUMNS = ("figure", *COMPARED, "all", "target")
@@ -95,8 +95,12 @@ def explained(values: Iterable[tuple[float, str]]) -> str:
 
 def emotion_column(slot: str, labelled: list[tuple[Recording, dict[str, dict[str, Label]]]]) -> dict[str, str]:
     """Figure → value, of one slot: eta squared of values, offsets and levels, and how many levels are told."""
-    quantity = QUANTITY_OF[slot]
-    placed = [(of, told) for of, told in labelled if all(told[basis][slot].offset is not None for basis in told)]
+    quantity = QUANTITIES_OF[slot][0]
+    placed = [
+        (of, told)
+        for of, told in labelled
+        if all(told[basis][slot].offset is not None and told[basis][slot].quantity == quantity for basis in told)
+    ]
     values = [(getattr(of.prosody, quantity), of.emotion) for of, _ in placed]
     column = {"recordings": str(len(placed)), "eta squared of emotion on the value": explained(values)}
     for basis in (WITHOUT, WITH):

@@ -20,7 +20,7 @@ from xser.corpora.cache import write_json
 from xser.descriptors.calibrate import TERTILES, calibrate
 from xser.descriptors.measuring import measure_rows
 from xser.evaluation.report import command_line, text_table
-from xser.levels_xser import LEVELS, QUANTITY_OF, label
+from xser.levels_xser import LEVELS, QUANTITIES_OF, label
 from xser.prosody_xser import Prosody
 
 SLOTS = ("pitch", "volume", "speed")
@@ -43,7 +43,7 @@ def calibrated(training: Rows) -> Calibration:
     for slot in SLOTS:
         counts = Counter(row["descriptors"][slot] for row, _ in training)
         low, normal = (counts[level] / len(training) for level in LEVELS[slot][:2])
-        quantiles[QUANTITY_OF[slot]] = (low, low + normal)
+        quantiles |= dict.fromkeys(QUANTITIES_OF[slot], (low, low + normal))
     return calibrate([(of, row["speaker"], row["gender"]) for row, of in training], "espeak", "train", quantiles)
 
 

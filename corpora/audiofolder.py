@@ -209,7 +209,7 @@ def _row(where: str, folder: Path, known: dict[str, str], emotion_names: dict[st
     if emphasis is not None:
         levels["emphasis"] = [] if emphasis.lower() == "none" else emphasis.split()
     if "age" in known:
-        known["age"] = _age(where, known["age"])
+        known["age"] = whole_years(where, known["age"])
     if "emotion" in known:
         known["emotion"] = _emotion(where, known["emotion"], emotion_names)
     audio = {"bytes": None, "path": str(folder / file_name)}
@@ -222,9 +222,10 @@ def _level(where: str, slot: str, value: str) -> str:
     return value.lower()
 
 
-def _age(where: str, value: str) -> int:
+def whole_years(where: str, value: object) -> int:
+    """An age as text or number; `ValueError`, that begins with `where`, for what is no age of a person."""
     try:
-        years = float(value)
+        years = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
     except ValueError:
         years = -1.0
     if not (0 <= years < 150 and years.is_integer()):

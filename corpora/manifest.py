@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from xser.corpora.audiofolder import ALIASES, EMOTION_NAMES
+from xser.corpora.audiofolder import ALIASES, EMOTION_NAMES, whole_years
 from xser.corpora.listing import check_folder, not_this_corpus, visible_files
 from xser.corpora.schema import EMOTIONS, LEVELS, make_row
 from xser.corpora.source import Corpus, Found
@@ -107,7 +107,7 @@ def known_row(where: str, values: Mapping[str, object], emotions: Mapping[str, s
         elif name in LEVELS:
             levels[name] = _one_of(where, name, value, LEVELS[name])
         elif name == "age":
-            known[name] = _age(where, value)
+            known[name] = whole_years(where, value)
         else:
             known[name] = _text(where, name, value)
     if "gender" in known:
@@ -182,16 +182,6 @@ def _emphasis(where: str, value: object) -> list[str]:
     if isinstance(value, list) and all(isinstance(word, str) for word in value):
         return value
     raise ValueError(f"{where}: emphasis {value!r} is neither words nor a list of words")
-
-
-def _age(where: str, value: object) -> int:
-    try:
-        years = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
-    except ValueError:
-        years = -1.0
-    if not (0 <= years < 150 and years.is_integer()):
-        raise ValueError(f"{where}: age {value!r} is not a whole number of years")
-    return int(years)
 
 
 def _text(where: str, name: str, value: object) -> str:

@@ -25,7 +25,8 @@ class Corpus:
     Args:
         name: as in `python -m xser.corpora prepare NAME`.
         find: `find(source: Path, **options) -> Found`; cheap, opens tables and lists files only. Raises `ValueError`
-            (or `FileNotFoundError`) where the folder is not this corpus, saying what was looked for.
+            (or `FileNotFoundError`) where the folder is not this corpus, saying what was looked for. A corpus that
+            needs no folder gives `source` a default.
         options: names of the options that `find` takes → one line of help.
         read: a recording's path → its bytes in a format that libsndfile reads (wav, flac, …). Raises `ValueError`
             that says what is wrong with the file.

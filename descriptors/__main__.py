@@ -3,7 +3,7 @@
     python -m xser.descriptors annotate data/nemo
     python -m xser.descriptors measure recording.wav --calibration data/nemo/calibration.json
     python -m xser.descriptors measure new.wav --reference anna1.wav anna2.wav anna3.wav
-    python -m xser.descriptors check recording.wav --pitch high --tone rising
+    python -m xser.descriptors check recording.wav --pitch high --speed fast --text "what is said in it"
 
 `annotate` fills in the labels of a prepared corpus, by cuts of its training split; a run that was stopped goes on
 where it was when the same command is given again. `measure` and `check` judge single recordings, by the built-in cuts
@@ -19,6 +19,7 @@ from pathlib import Path
 from xser.audio_xser import load_audio
 from xser.calibration_xser import BASES, Calibration, Reference
 from xser.descriptors.annotate import QUANTITIES, WORD_TIMES, annotate
+from xser.descriptors.rate import with_text_rate
 from xser.descriptors.say import say
 from xser.evaluation.report import text_table
 from xser.levels_xser import LEVELS, Label, check, label
@@ -63,13 +64,23 @@ def annotate_command(folder: Path, calibration: Path | None, **options) -> int:
     return 0
 
 
-def measure_command(files: list[Path], gender: str | None, margin: float, as_json: bool, **judged) -> int:
+def measure_command(
+    files: list[Path],
+    text: str | None,
+    language: str | None,
+    gender: str | None,
+    margin: float,
+    as_json: bool,
+    **judged,
+) -> int:
     """Print measurements and levels of recordings; 1 if one could not be read."""
+    if text is not None and len(files) > 1:
+        raise ValueError(f"--text is what is said in one recording, and {len(files)} are given")
     calibration, reference = _judge(**judged)
     status = 0
     for file in files:
         try:
-            prosody = measure(load_audio(file))
+            prosody = with_text_rate(measure(load_audio(file)), text, language)
         except (ValueError, OSError) as error:
             print(f"not read: {error}", file=sys.stderr)
             status = 1
@@ -79,13 +90,23 @@ def measure_command(files: list[Path], gender: str | None, margin: float, as_jso
     return status
 
 
-def check_command(file: Path, gender: str | None, margin: float, calibration, reference, **claims) -> int:
+def check_command(
+    file: Path,
+    text: str | None,
+    language: str | None,
+    gender: str | None,
+    margin: float,
+    calibration,
+    reference,
+    **claims,
+) -> int:
     """Print whether claims about a recording hold."""
     claims = {slot: level for slot, level in claims.items() if level is not None}
     if not claims:
         raise ValueError(f"no claim is given: give one or more of {[f'--{slot}' for slot in LEVELS]}")
     calibration, speaker = _judge(calibration, reference)
-    verdicts = check(claims, measure(load_audio(file)), calibration, speaker, gender, margin=margin)
+    prosody = with_text_rate(measure(load_audio(file)), text, language)
+    verdicts = check(claims, prosody, calibration, speaker, gender, margin=margin)
     rows = [(slot, claims[slot], of.verdict, of.reason) for slot, of in verdicts.items()]
     print(text_table(rows, ("slot", "claimed", "verdict", "why")))
     return 0
@@ -157,6 +178,8 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--reference", type=Path, nargs="+", metavar="FILE", help="recordings of the same speaker")
     parser.add_argument("--gender", help="stands in where the speaker's usual voice is not known")
+    parser.add_argument("--text", help="what is said: the speed is then told by its syllables, not by those heard")
+    parser.add_argument("--language", help="of the text, such as en")
     _add_margin(parser)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from xser.calibration_xser import (
     BASES,
     MIN_RECORDINGS,
+    OPTIONAL,
     QUANTITIES,
     Calibration,
     Reference,
@@ -73,7 +74,12 @@ def calibrate(
         raise ValueError(f"relative_to is {relative_to!r}; it must be one of {BASES}")
     pairs = _pairs(quantiles)
     rows = _without(list(measurements), leave_out)
-    fits = {quantity: _fit(quantity, rows, relative_to, pairs[quantity]) for quantity in QUANTITIES}
+    values = {quantity: _values(quantity, rows, relative_to) for quantity in QUANTITIES}
+    fits = {
+        quantity: _fit(quantity, of, len(rows), relative_to, pairs[quantity])
+        for quantity, of in values.items()
+        if quantity not in OPTIONAL or _count(of) >= MIN_VALUES
+    }
     usual = {basis: {} for basis in BASES} | {relative_to: {quantity: fit.usual for quantity, fit in fits.items()}}
     if relative_to == "speaker":
         gender_of = _gender_of_speakers(rows)
@@ -87,7 +93,7 @@ def calibrate(
         num_speakers=len({row[1] for row in rows} - {None}),
         left_out=tuple(sorted(leave_out)),
         relative_to=relative_to,
-        quantiles=pairs,
+        quantiles={quantity: pairs[quantity] for quantity in fits},
         cuts={quantity: fit.cuts for quantity, fit in fits.items()},
         spreads={quantity: fit.spread for quantity, fit in fits.items()},
         speakers=_references(usual["speaker"]),
@@ -105,18 +111,27 @@ class _Fit:
     usual: Usual
 
 
-def _fit(quantity: str, rows: list[Row], relative_to: str, pair: tuple[float, float]) -> _Fit:
+def _values(quantity: str, rows: list[Row], relative_to: str) -> dict[str, np.ndarray]:
+    """Of each speaker (gender, the corpus), where there are enough."""
     values = defaultdict(list)
     for prosody, speaker, gender in rows:
         unit = {"speaker": speaker, "gender": gender, "corpus": _EVERYONE}[relative_to]
         if unit is not None and why_not(prosody, quantity) is None:
             values[unit].append(float(getattr(prosody, quantity)))
-    values = {unit: np.array(of_unit) for unit, of_unit in values.items() if len(of_unit) >= MIN_RECORDINGS}
-    count = sum(map(len, values.values()))
-    if count < MIN_VALUES:
+    return {unit: np.array(of_unit) for unit, of_unit in values.items() if len(of_unit) >= MIN_RECORDINGS}
+
+
+def _count(values: Mapping[str, np.ndarray]) -> int:
+    return sum(map(len, values.values()))
+
+
+def _fit(
+    quantity: str, values: Mapping[str, np.ndarray], num_rows: int, relative_to: str, pair: tuple[float, float]
+) -> _Fit:
+    if _count(values) < MIN_VALUES:
         raise ValueError(
-            f"{quantity} could be told relative to the {relative_to} in {count} of {len(rows)} recordings, and "
-            f"{MIN_VALUES} are needed, {MIN_RECORDINGS} or more of each {relative_to}"
+            f"{quantity} could be told relative to the {relative_to} in {_count(values)} of {num_rows} recordings, "
+            f"and {MIN_VALUES} are needed, {MIN_RECORDINGS} or more of each {relative_to}"
         )
     offsets = np.concatenate([of_unit - np.median(of_unit) for of_unit in values.values()])
     lower, upper = (float(cut) for cut in np.quantile(offsets, pair))

@@ -90,5 +90,7 @@ def _labels(row: Row, calibration: Calibration, margin: float, speaker: Referenc
     words, reason = row.measured.emphasis, row.measured.no_emphasis
     if words is not None or reason is not None:
         level = None if words is None else " ".join(words) or "none"
-        labels[EMPHASIS] = Label(level, value=None, unit="words", confidence=None, reason=reason, basis=None)
+        labels[EMPHASIS] = Label(
+            level, value=None, unit="words", quantity=None, confidence=None, reason=reason, basis=None
+        )
     return labels

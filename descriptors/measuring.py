@@ -1,4 +1,4 @@
-"""What a recording of the one schema tells by itself: prosody, rate by its transcript, emphasised words."""
+"""What a recording of the one schema tells by itself: prosody, rate by its transcript too, emphasised words."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +15,7 @@ from xser.descriptors.align import AlignmentError, align, align_by_letters, spli
 from xser.descriptors.align_espeak import EspeakAligner
 from xser.descriptors.emphasis import emphasised, prominence, why_not
 from xser.descriptors.processes import open_processes
-from xser.descriptors.rate import speaking_rate
+from xser.descriptors.rate import with_text_rate
 from xser.prosody_xser import Prosody, measure
 
 WORD_TIMES = LETTERS, ESPEAK = ("letters", "espeak")
@@ -32,13 +32,11 @@ class Measured:
     Attributes:
         prosody: its measurements; where they were noted on disk or came from another process, without those of each
             frame.
-        rate_from: what the rate was counted in, `transcript` or `signal`.
         emphasis: the emphasised words; None where they cannot be told, or were not asked for.
         no_emphasis: why they cannot be told.
     """
 
     prosody: Prosody
-    rate_from: str
     emphasis: list[str] | None = None
     no_emphasis: str | None = None
 
@@ -62,7 +60,7 @@ class Measured:
 
 
 def measure_row(row: dict, word_times: str | None = None) -> Measured:
-    """Measure a recording; where it has a transcript, the rate is that of its syllables.
+    """Measure a recording; where it has a transcript, the rate by that too.
 
     Args:
         row: `audio`, as `load_audio` takes it, `text` and `language`.
@@ -73,13 +71,10 @@ def measure_row(row: dict, word_times: str | None = None) -> Measured:
         ImportError: words are to be found by eSpeak NG, which is not installed.
     """
     wave = load_audio(row["audio"])
-    prosody, rate_from = measure(wave), "signal"
-    rate = speaking_rate(row["text"], prosody.speech_seconds, row["language"]) if row["text"] else None
-    if rate is not None:
-        prosody, rate_from = dataclasses.replace(prosody, rate=rate.value, rate_error=rate.error), "transcript"
+    prosody = with_text_rate(measure(wave), row["text"], row["language"])
     if word_times is None:
-        return Measured(prosody, rate_from)
-    return Measured(prosody, rate_from, *_emphasis(wave, prosody, row, word_times))
+        return Measured(prosody)
+    return Measured(prosody, *_emphasis(wave, prosody, row, word_times))
 
 
 @contextmanager

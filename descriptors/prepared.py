@@ -89,13 +89,13 @@ def write_descriptors(folder: Path, files: list[File], descriptors: list[dict], 
         target: it must not exist.
     """
     places = {file.path.as_posix() for file in files}
-    shutil.copytree(
-        folder,
-        target,
-        ignore=lambda at, names: [
-            name for name in names if (Path(at).relative_to(folder) / name).as_posix() in places
-        ],
-    )
+    target.mkdir()
+    for path in sorted(folder.rglob("*")):  # `shutil.copytree` would not say that the disk is full
+        within = path.relative_to(folder)
+        if path.is_dir():
+            (target / within).mkdir()
+        elif within.as_posix() not in places:
+            shutil.copy2(path, target / within)
     column = SCHEMA.get_field_index("descriptors")
     remaining = iter(descriptors)
     for file in tqdm(files, desc="writing", unit="file"):

@@ -8,10 +8,11 @@ syllable of the language, that is a number of syllables again.
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xser.descriptors.letters import BUZZ, HISS, SONORANT, STOP, consonants
 from xser.descriptors.syllables import REDUCED, VOWELS, base_language, respell
+from xser.prosody_xser import Prosody
 
 # Seconds. Chosen between what fits eSpeak NG's English, and nEMO's Polish with its speakers and emotions told apart
 _SHORT_VOWEL, _LONG_VOWEL, _PHRASE_END = 0.07, 0.13, 0.3
@@ -55,6 +56,12 @@ def speaking_rate(text: str, speech_seconds: float, language: str | None = None)
     rate = syllables.value / speech_seconds
     share = math.hypot(syllables.error / syllables.value, _SPEECH_ERROR / speech_seconds)
     return Estimate(rate, rate * share)
+
+
+def with_text_rate(prosody: Prosody, text: str | None, language: str | None = None) -> Prosody:
+    """The same measurements with `text_rate`, the `speaking_rate` of the transcript, where that can be told."""
+    rate = speaking_rate(text, prosody.speech_seconds, language) if text else None
+    return prosody if rate is None else replace(prosody, text_rate=rate.value, text_rate_error=rate.error)
 
 
 def usual_syllables(text: str, language: str | None = None) -> Estimate | None:

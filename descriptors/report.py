@@ -12,19 +12,22 @@ from xser.calibration_xser import Calibration
 from xser.corpora.cache import written_beside
 from xser.corpora.schema import FEATURES
 from xser.descriptors.labelling import EMPHASIS, Row
-from xser.levels_xser import QUANTITY_OF, Label
+from xser.levels_xser import Label
 
 QUANTITIES = (  # columns of descriptors.parquet, as in `Prosody`
-    "pitch_hz", "loudness", "rate", "pitch_range", "jitter", "shimmer", "hnr_db", "snr_db", "pauses", "speech_seconds",
+    "pitch_hz", "loudness", "rate", "text_rate", "pitch_range", "jitter", "shimmer", "hnr_db", "snr_db", "pauses",
+    "speech_seconds",
 )  # fmt: skip
 COMPARED = ("pitch", "volume", "speed")  # slots whose dependence on the emotion is reported
+_OF_LABEL = ("level", "value", "unit", "quantity", "confidence", "reason", "basis")
 _TABLE = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "split", "slot", "level")),
         ("value", pa.float32()),
         ("unit", pa.string()),
+        ("quantity", pa.string()),
         ("confidence", pa.float32()),
-        *((name, pa.string()) for name in ("reason", "basis", "rate_from")),
+        *((name, pa.string()) for name in ("reason", "basis")),
         *((name, pa.int32() if name == "pauses" else pa.float32()) for name in QUANTITIES),
     ]
 )
@@ -35,8 +38,8 @@ def write_table(path: Path, rows: list[Row], labels: list[dict[str, Label]]) -> 
     lines = []
     for row, told in zip(rows, labels, strict=True):
         for slot, of in told.items():
-            line = {"id": row.id, "split": row.split, "slot": slot, "rate_from": row.measured.rate_from}
-            line |= {name: getattr(of, name) for name in ("level", "value", "unit", "confidence", "reason", "basis")}
+            line = {"id": row.id, "split": row.split, "slot": slot}
+            line |= {name: getattr(of, name) for name in _OF_LABEL}
             lines.append(line | {name: getattr(row.measured.prosody, name) for name in QUANTITIES})
     with written_beside(path) as beside:
         pq.write_table(pa.Table.from_pylist(lines, schema=_TABLE), beside)
@@ -68,7 +71,7 @@ def make_report(
         "told": {slot: sum(of.level is not None for of in told[slot]) for slot in slots},
         "not_told": {slot: _counts(of.reason for of in told[slot] if of.level is None) for slot in slots},
         "basis": {slot: _counts(of.basis for of in told[slot] if of.basis is not None) for slot in slots},
-        "rate_from": _counts(row.measured.rate_from for row in rows if row.measured),
+        "quantity": {slot: _counts(of.quantity for of in told[slot]) for slot in slots if slot != EMPHASIS},
         "labels_kept": {
             slot: 0 if overwrite else sum(row.descriptors[slot] is not None for row in rows)
             for slot in FEATURES["descriptors"]
@@ -93,15 +96,26 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
 
 
 def _dependence(slot: str, rows: list[Row], labels: list[dict[str, Label]]) -> dict[str, float | int | None]:
-    """How much of a quantity the emotion explains: of the value, and of its distance from what is usual."""
-    known = [
-        (getattr(row.measured.prosody, QUANTITY_OF[slot]), told[slot].offset, row.emotion)
+    """How much of a quantity the emotion explains: of the value, and of its distance from what is usual.
+
+    Where a slot is told from several quantities, of the one that most rows have.
+    """
+    placed = [
+        (row, told[slot])
         for row, told in zip(rows, labels, strict=True)
         if row.emotion is not None and slot in told and told[slot].offset is not None
+    ]
+    quantities = Counter(of.quantity for _, of in placed)
+    quantity = max(quantities, key=quantities.get, default=None)
+    known = [
+        (getattr(row.measured.prosody, quantity), of.offset, row.emotion)
+        for row, of in placed
+        if of.quantity == quantity
     ]
     values, offsets, emotions = zip(*known, strict=True) if known else ((), (), ())
     return {
         "n": len(known),
+        "quantity": quantity,
         "value": eta_squared(values, emotions),
         "relative_to_reference": eta_squared(offsets, emotions),
     }

@@ -29,12 +29,12 @@ STEPS = range(-4, 5)  # of a speaker's nine recordings: semitones, 2 dB, a sylla
 
 
 def voice(pitch: float, decibels: float, step: int = 0, seconds: float = 0.8) -> np.ndarray:
-    """(S,) syllables of a harmonic tone that glides by more semitones at a greater step, with silence around it."""
+    """(S,) more syllables of a harmonic tone, that glides further, at a greater step, with silence around it."""
     time = np.arange(int(seconds * RATE)) / RATE
     hertz = pitch * 2 ** ((time / seconds - 0.5) * (5 + step / 2) / 12)
     phase = 2 * np.pi * np.cumsum(hertz) / RATE
-    wave = sum(np.sin(k * phase) / k for k in range(1, 12)) * (0.6 + 0.4 * np.cos(2 * np.pi * 5 * time))
-    wave *= 0.03 * 10 ** (decibels / 20)
+    wave = sum(np.sin(k * phase) / k for k in range(1, 12)) * 0.03 * 10 ** (decibels / 20)
+    wave *= 0.6 + 0.4 * np.cos(2 * np.pi * (6 + 0.75 * step) * time)
     noise = np.random.default_rng(0).standard_normal(int((seconds + 0.4) * RATE)) * 1e-4
     noise[int(0.2 * RATE) : int(0.2 * RATE) + len(wave)] += wave
     return noise
@@ -136,7 +136,7 @@ def test_the_table_has_value_and_reason_of_every_recording_and_slot(annotated):
     assert all((line["level"] is None) == (line["confidence"] is None) for line in table)
     (anna,) = (line for line in table if line["id"] == "train-anna-0" and line["slot"] == "pitch")
     assert anna["value"] == pytest.approx(210, rel=0.02) and anna["value"] == anna["pitch_hz"]
-    assert (anna["unit"], anna["basis"], anna["rate_from"]) == ("Hz", "speaker", "transcript")
+    assert (anna["unit"], anna["basis"], anna["quantity"]) == ("Hz", "speaker", "pitch")
     assert "expressiveness" in {line["slot"] for line in table}
 
 
@@ -146,6 +146,7 @@ def test_the_report_counts_levels_and_reasons_and_what_the_emotion_explains(anno
     for slot, told in report["told"].items():
         assert told == sum(report["levels"][slot].values())
         assert told + sum(report["not_told"][slot].values()) == report["n"] == len(TRAIN) + len(TEST)
+    assert report["quantity"]["speed"] == {"text_rate": report["n"]}
     pitch = report["eta_squared_of_emotion"]["pitch"]
     assert pitch["n"] == report["n"]
     assert pitch["value"] < 0.3 and pitch["relative_to_reference"] > 0.5  # men and women part only the values
@@ -329,6 +330,24 @@ def test_commands_measure_and_check(annotated, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert any("pitch" in line and "contradict" in line for line in lines)
     assert any("volume" in line and "agree" in line for line in lines)
+
+
+def test_commands_tell_the_speed_by_what_is_said_where_it_is_given(annotated, tmp_path, capsys):
+    file = str(tmp_path / "new.wav")
+    soundfile.write(file, voice(210, 0), RATE)
+    judge = ["--calibration", str(annotated[0] / "calibration.json")]
+    of = {}
+    for text in (None, "na na na na na na na na na na"):
+        assert main(["measure", file, "--json", *judge, *(["--text", text, "--language", "en"] if text else [])]) == 0
+        of[text] = json.loads(capsys.readouterr().out)
+        assert of[text]["labels"]["speed"]["quantity"] == ("text_rate" if text else "rate")
+        assert of[text]["measured"]["rate"] == of[None]["measured"]["rate"]
+    assert of[text]["measured"]["text_rate"] > 8 and of[None]["measured"]["text_rate"] is None
+    assert main(["check", file, "--speed", "fast", "--text", text, *judge, "--margin", "0"]) == 0
+    assert "agree" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["measure", file, file, "--text", "na na"])
+    assert "--text is what is said in one recording, and 2 are given" in capsys.readouterr().err
 
 
 def test_the_command_annotates_and_names_mistakes(toy, capsys):

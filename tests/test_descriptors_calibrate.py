@@ -38,6 +38,14 @@ def measurements(speakers=USUAL, offsets=OFFSETS):
     ]
 
 
+def with_transcripts(rows, twice=2.0):
+    """The same, with a rate by the transcript that is twice the other."""
+    return [
+        (dataclasses.replace(prosody, text_rate=twice * prosody.rate, text_rate_error=0.0), *names)
+        for prosody, *names in rows
+    ]
+
+
 CALIBRATION = calibrate(measurements(), "made-up", "train")
 
 
@@ -109,10 +117,11 @@ def test_a_third_of_the_training_recordings_gets_each_level():
 
 def test_quantiles_can_be_chosen_for_each_quantity():
     pairs = {"pitch": (0.25, 0.75), "loudness": (0.1, 0.9), "rate": (0.2, 0.8), "pitch_range": (0.4, 0.6)}
-    calibration = calibrate(measurements(), "made-up", "train", pairs)
+    pairs["text_rate"] = (0.3, 0.7)
+    calibration = calibrate(with_transcripts(measurements()), "made-up", "train", pairs)
     assert calibration.quantiles == pairs
     for quantity, pair in pairs.items():
-        scale = 0.1 if quantity == "rate" else 1
+        scale = {"rate": 0.1, "text_rate": 0.2}.get(quantity, 1)
         assert calibration.cuts[quantity] == pytest.approx(scale * np.quantile(np.tile(OFFSETS, 6), pair))
     assert calibrate(measurements(), "made-up", "train", (0.25, 0.75)).cuts["pitch"] == calibration.cuts["pitch"]
 
@@ -190,6 +199,19 @@ def test_too_few_recordings_are_refused_with_how_many_are_needed():
     rows = [(dataclasses.replace(prosody, rate=None), *names) for prosody, *names in measurements()]
     with pytest.raises(ValueError, match="rate could be told relative to the speaker in 0 of 54"):
         calibrate(rows, "made-up", "train")
+
+
+def test_rates_by_transcript_and_by_signal_have_cuts_of_their_own():
+    calibration = calibrate(with_transcripts(measurements()), "made-up", "train")
+    assert calibration.cuts["rate"] == CALIBRATION.cuts["rate"]
+    assert calibration.cuts["text_rate"] == pytest.approx([2 * cut for cut in CALIBRATION.cuts["rate"]])
+    assert calibration.speakers["anna"].medians["text_rate"] == pytest.approx(10)
+
+
+def test_too_few_transcripts_leave_the_signal_alone():
+    rows = with_transcripts(measurements()[:20]) + measurements()[20:]
+    calibration = calibrate(rows, "made-up", "train")
+    assert calibration.to_dict() == CALIBRATION.to_dict() and "text_rate" not in calibration.cuts
 
 
 def test_what_never_varies_is_refused():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import make_wave
+from datasets import DatasetDict
 
 import xser
 from xser.corpora import make_row
@@ -224,6 +225,11 @@ def test_a_fold_is_evaluated_whatever_the_splits_are(tmp_path, dataset):
         ValueError, match=r"--split is 'all'; with --test_fold 1 there are \['train', 'validation', 't"
     ):
         load_rows(folder, "all", "1")
+
+
+def test_all_is_every_split(tmp_path, dataset):
+    DatasetDict({"train": dataset(rows(2)), "test": dataset(rows(3))}).save_to_disk(str(tmp_path / "data"))
+    assert len(load_rows(str(tmp_path / "data"), "all", None)) == 5
 
 
 def test_a_fold_of_a_corpus_without_folds_is_refused(tmp_path, dataset):

@@ -160,9 +160,55 @@ def test_a_stand_in_is_less_sure_than_the_speakers_own_reference():
     assert own["pitch"].confidence > stand_in["pitch"].confidence > 0.84
 
 
+def spoken(rate, text_rate):
+    errors = {"rate_error": 0.1, "text_rate_error": None if text_rate is None else 0.1}
+    return make_prosody(120, rate=rate, text_rate=text_rate, **errors)
+
+
+def usual_rates(**medians):
+    return Reference(medians, dict.fromkeys(medians, 0.05))
+
+
+def test_speed_is_told_by_the_transcript_against_what_is_usual_of_transcripts():
+    """A voice whose syllables are heard less often than they are spelled: 4 where 5 are."""
+    anna = usual_rates(rate=4.0, text_rate=5.0)
+    by_text, by_signal = (label(spoken(4.0, text), DEFAULT, anna)["speed"] for text in (5.0, None))
+    assert (by_text.level, by_text.value, by_text.quantity) == ("normal", 5.0, "text_rate")
+    assert (by_signal.level, by_signal.value, by_signal.quantity) == ("normal", 4.0, "rate")
+    assert label(spoken(5.0, None), DEFAULT, anna)["speed"].level == "fast"
+
+
+def test_speed_is_told_by_the_signal_where_only_that_is_known_of_the_speaker():
+    speed = label(spoken(4.0, 5.0), DEFAULT, usual_rates(rate=4.0))["speed"]
+    assert (speed.level, speed.quantity, speed.basis) == ("normal", "rate", "speaker")
+    assert label(spoken(4.0, 5.0), DEFAULT)["speed"].quantity == "text_rate"  # known alike, of everyone
+
+
+def test_a_verdict_on_the_speed_says_what_was_counted():
+    anna = usual_rates(rate=4.0, text_rate=5.0)
+    for text, quantity in ((6.5, "text_rate"), (None, "rate")):
+        verdict = check({"speed": "fast"}, spoken(5.5, text), DEFAULT, anna)["speed"]
+        assert (verdict.verdict, verdict.quantity, verdict.unit) == ("agree", quantity, "syllables/s")
+
+
+def test_without_cuts_of_transcripts_the_speed_is_told_by_the_signal():
+    cuts, spreads = (dict(values) for values in (DEFAULT.cuts, DEFAULT.spreads))
+    del cuts["text_rate"], spreads["text_rate"]
+    calibration = dataclasses.replace(DEFAULT, cuts=cuts, spreads=spreads)
+    speed = label(spoken(4.0, 6.0), calibration, usual_rates(rate=4.0, text_rate=4.0))["speed"]
+    assert (speed.level, speed.quantity) == ("normal", "rate")
+    assert Calibration.from_dict(calibration.to_dict()) == calibration
+    assert set(calibration.reference_of([spoken(4.0, 6.0)] * 3).medians) == set(cuts)
+
+
+def test_a_quantity_that_is_always_measured_needs_cuts():
+    with pytest.raises(ValueError, match=r"cuts lacks \['rate'\]"):
+        dataclasses.replace(DEFAULT, cuts={key: value for key, value in DEFAULT.cuts.items() if key != "rate"})
+
+
 def test_the_default_cannot_tell_volume_without_a_reference():
     found = label(make_prosody(), DEFAULT, gender="female")["volume"]
-    assert found == Label(None, -26.0, "dBFS", None, "no reference", None)
+    assert found == Label(None, -26.0, "dBFS", "loudness", None, "no reference", None)
     assert label(make_prosody(loudness=-20.0), DEFAULT, reference(120))["volume"].level == "loud"
     assert label(make_prosody(loudness=-32.0), DEFAULT, reference(120))["volume"].level == "quiet"
 

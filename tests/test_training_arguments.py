@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from xser.configuration_xser import XSERConfig
+from xser.train import checkpoint_config
 from xser.training.arguments import DataArguments, ModelArguments, parse_config, read_yaml, resolved_config
 
 ROOT = Path(__file__).parents[1]
@@ -116,6 +118,18 @@ def test_a_file_that_is_no_configuration_is_refused(write, text, message):
 def test_a_checkpoint_may_have_its_tower_unfrozen(write):
     model, _, _ = parse_config([write("{output_dir: run, data: espeak, model: m, freeze_audio_tower: false}")])
     assert model.config_options == {"freeze_audio_tower": False}
+
+
+def test_the_weight_of_a_bottleneck_may_change_and_the_rest_of_it_stays(write, tmp_path):
+    old = XSERConfig()
+    old.save_pretrained(tmp_path / "m")
+    text = f"{{output_dir: run, data: espeak, model: {tmp_path / 'm'}, descriptor_bottleneck: {{beta: 0.25}}}}"
+    arguments, _, _ = parse_config([write(text)])
+    new = checkpoint_config(arguments)
+    assert new.descriptor_bottleneck == {**old.descriptor_bottleneck, "beta": 0.25} != old.descriptor_bottleneck
+    assert new.content_bottleneck == old.content_bottleneck
+    with pytest.raises(ValueError, match="whose config is fixed, but descriptor_bottleneck was given too"):
+        parse_config([write(text.replace("beta: 0.25", "beta: 0.25, latent_size: 3"))])
 
 
 def test_no_argument_lacks_help():

@@ -9,7 +9,7 @@ from xser.pipeline_xser import ANSWER_KEYS, XSERPipeline
 from xser.verification_xser import NOT_MEASURABLE, Verifier
 
 DESCRIPTORS = {"pitch": ("low", "normal", "high"), "volume": ("quiet", "normal", "loud"), "breath": ("calm", "short")}
-KEYS = {"claim", "verdict", "value", "unit", "cuts", "reason", "basis"}
+KEYS = {"claim", "verdict", "value", "unit", "quantity", "cuts", "reason", "basis"}
 
 
 def voice(hertz: float, seconds: float = 1.2, amplitude: float = 0.1) -> np.ndarray:

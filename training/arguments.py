@@ -19,6 +19,7 @@ NULL = "null"
 SCHEDULES = ("alternating", "joint")
 DTYPES = ("float32", "bfloat16", "float16")
 RETUNABLE = ("freeze_audio_tower",)  # may differ from the checkpoint's config
+BOTTLENECKS = ("content_bottleneck", "descriptor_bottleneck")  # so may their beta, which is a weight of the loss
 MODEL_SOURCES = ("model", "audio_model", "text_model", "load_options")
 
 
@@ -53,7 +54,7 @@ def _help(text: str) -> dict:
 class ModelArguments:
     """Where the model comes from. Options left out are those of `XSERConfig`.
 
-    With `model` they are fixed by its config; only `freeze_audio_tower` may be given then.
+    With `model` they are fixed by its config; only `freeze_audio_tower` and a bottleneck's `beta` may be given then.
     """
 
     model: str | None = field(default=None, metadata=_help("an XSER checkpoint to go on from"))
@@ -85,11 +86,11 @@ class ModelArguments:
     max_audio_seconds: float | None = field(default=None, metadata=_help("longer recordings are refused"))
 
     def __post_init__(self):
-        _parse_dicts(self, "load_options", "descriptors", "content_bottleneck", "descriptor_bottleneck", "lora")
+        _parse_dicts(self, "load_options", "descriptors", *BOTTLENECKS, "lora")
         backbones = {"audio_model": self.audio_model, "text_model": self.text_model}
         if self.model is not None:
             given = [name for name, value in {**backbones, **self.config_options}.items() if value is not None]
-            given = [name for name in given if name not in RETUNABLE]
+            given = [name for name in given if name not in RETUNABLE and name not in self.betas]
             if given:
                 raise ValueError(
                     f"model is {self.model!r}, whose config is fixed, but {', '.join(given)} was given too: leave out "
@@ -99,6 +100,14 @@ class ModelArguments:
             raise ValueError(f"{' and '.join(missing)} missing: give audio_model and text_model, or model alone")
         if self.disentangled is False and self.descriptor_bottleneck is not None:
             raise ValueError("descriptor_bottleneck is given, but disentangled is false: there is no such stream")
+
+    @property
+    def betas(self) -> dict[str, dict]:
+        """Bottlenecks of which nothing but `beta` was given."""
+        given = {name: getattr(self, name) for name in BOTTLENECKS}
+        return {
+            name: options for name, options in given.items() if isinstance(options, dict) and set(options) == {"beta"}
+        }
 
     @property
     def config_options(self) -> dict:

@@ -15,7 +15,8 @@ from statistics import median
 
 from .prosody_xser import Prosody
 
-QUANTITIES = ("pitch", "loudness", "rate", "pitch_range")  # of `Prosody`, those that are calibrated
+QUANTITIES = ("pitch", "loudness", "rate", "text_rate", "pitch_range")  # of `Prosody`, those that are calibrated
+OPTIONAL = ("text_rate",)  # a corpus may have no transcripts
 BASES = ("speaker", "gender", "corpus")  # finest first
 
 TOO_SHORT, UNVOICED, NOISY, NOT_MEASURED = "too short", "unvoiced", "noisy", "not measured"  # of `why_not`
@@ -33,7 +34,7 @@ class Reference:
     """What is usual.
 
     Attributes:
-        medians: quantity → median; pitch and pitch range in semitones, loudness in dBFS, rate in syllables a second.
+        medians: quantity → median; pitch and pitch range in semitones, loudness in dBFS, rates in syllables a second.
         errors: quantity → standard error of that median as the usual value of the one who speaks.
     """
 
@@ -52,6 +53,8 @@ class Reference:
 @dataclass(frozen=True)
 class Calibration:
     """Where levels begin and end, and where that comes from.
+
+    All of `QUANTITIES` have cuts, but `text_rate` where too few recordings had a transcript.
 
     Attributes:
         corpus, split: what it was measured on.
@@ -89,9 +92,10 @@ class Calibration:
             _whole(name, getattr(self, name))
         if self.relative_to not in BASES:
             raise ValueError(f"relative_to is {self.relative_to!r}; it must be one of {BASES}")
-        for name in ("cuts", "spreads") if self.quantiles is None else ("cuts", "spreads", "quantiles"):
-            _check_keys(name, set(getattr(self, name)) - set(QUANTITIES), set(QUANTITIES) - set(getattr(self, name)))
-        for quantity in QUANTITIES:
+        _check_keys("cuts", set(self.cuts) - set(QUANTITIES), set(QUANTITIES) - set(OPTIONAL) - set(self.cuts))
+        for name in ("spreads",) if self.quantiles is None else ("spreads", "quantiles"):
+            _check_keys(name, set(getattr(self, name)) - set(self.cuts), set(self.cuts) - set(getattr(self, name)))
+        for quantity in self.cuts:
             check_number(f"spreads[{quantity!r}]", self.spreads[quantity], least=0)
             _rising_pair(f"cuts[{quantity!r}]", self.cuts[quantity])
             if self.quantiles is not None:
@@ -117,16 +121,22 @@ class Calibration:
             left_out=(),
             relative_to="speaker",
             quantiles=None,
-            cuts={"pitch": (-1.5, 1.5), "loudness": (-3.0, 3.0), "rate": (-0.6, 0.6), "pitch_range": (-3.0, 3.0)},
-            spreads={"pitch": 1.5, "loudness": 3.0, "rate": 0.5, "pitch_range": 1.5},
+            cuts={
+                "pitch": (-1.5, 1.5),
+                "loudness": (-3.0, 3.0),
+                "rate": (-0.6, 0.6),
+                "text_rate": (-0.6, 0.6),
+                "pitch_range": (-3.0, 3.0),
+            },
+            spreads={"pitch": 1.5, "loudness": 3.0, "rate": 0.5, "text_rate": 0.5, "pitch_range": 1.5},
             speakers={},
             genders={
                 "female": Reference({"pitch": woman}, {"pitch": 2.5}),
                 "male": Reference({"pitch": man}, {"pitch": 2.5}),
             },
             everyone=Reference(
-                {"pitch": (man + woman) / 2, "rate": 4.5, "pitch_range": 8.0},
-                {"pitch": 5.5, "rate": 1.0, "pitch_range": 2.0},
+                {"pitch": (man + woman) / 2, "rate": 4.5, "text_rate": 4.5, "pitch_range": 8.0},
+                {"pitch": 5.5, "rate": 1.0, "text_rate": 1.0, "pitch_range": 2.0},
             ),
         )
 
@@ -141,7 +151,7 @@ class Calibration:
         """
         recordings = list(recordings)
         medians, errors = {}, {}
-        for quantity in QUANTITIES:
+        for quantity in self.cuts:
             values = [getattr(p, quantity) for p in recordings if why_not(p, quantity) is None]
             if len(values) >= MIN_RECORDINGS:
                 medians[quantity] = float(median(values))
@@ -156,13 +166,15 @@ class Calibration:
     def find_reference(
         self, quantity: str, speaker: Reference | str | None = None, gender: str | None = None
     ) -> tuple[float, float, str] | None:
-        """What is usual of a quantity: (median, its error, basis), or `None` where nothing is known.
+        """What is usual of a quantity: (median, its error, basis), or `None` where that, or its cuts, are not known.
 
         The finest that is known and that the cuts are relative to; a coarser one stands in.
 
         Args:
             speaker, gender: as of `levels_xser.label`.
         """
+        if quantity not in self.cuts:
+            return None
         known = {
             "speaker": self.speakers.get(speaker) if isinstance(speaker, str) else speaker,
             "gender": self.genders.get(gender),
@@ -320,6 +332,6 @@ def _no_duplicates(pairs: list[tuple[str, object]]) -> dict:
 
 
 __all__ = [
-    "BASES", "MIN_RECORDINGS", "NOISY", "NOT_MEASURED", "QUANTITIES", "TOO_SHORT", "UNVOICED", "Calibration",
-    "Reference", "check_number", "median_error", "why_not",
+    "BASES", "MIN_RECORDINGS", "NOISY", "NOT_MEASURED", "OPTIONAL", "QUANTITIES", "TOO_SHORT", "UNVOICED",
+    "Calibration", "Reference", "check_number", "median_error", "why_not",
 ]  # fmt: skip

@@ -59,13 +59,13 @@ class Verifier:
             wave: (S,) at 16 kHz, as `load_audio` gives it.
 
         Returns:
-            slot → `claim`, `verdict` (`agree`, `contradict`, `can't tell`), `value` and `cuts` in `unit`, `basis`
-            (what the cuts are relative to) and `reason` (a phrase). A slot or level that is none of
-            `levels_xser.LEVELS` cannot be told.
+            slot → `claim`, `verdict` (`agree`, `contradict`, `can't tell`), `value` and `cuts` in `unit`, the
+            `quantity` that was measured, `basis` (what the cuts are relative to) and `reason` (a phrase). A slot or
+            level that is none of `levels_xser.LEVELS` cannot be told.
         """
         measurable = {slot: level for slot, level in descriptors.items() if level in self.levels.get(slot, ())}
         verdicts = check(measurable, measure(wave), self.calibration, self.reference, self.gender, self.levels)
-        unknown = {"verdict": CANNOT_TELL, "value": None, "unit": None, "cuts": None}
+        unknown = {"verdict": CANNOT_TELL, "value": None, "unit": None, "quantity": None, "cuts": None}
         unknown |= {"reason": NOT_MEASURABLE, "basis": None}
         return {
             slot: {"claim": level, **(asdict(verdicts[slot]) if slot in verdicts else unknown)}
