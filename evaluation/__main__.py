@@ -2,11 +2,13 @@
 
     python -m xser.evaluation score other.csv --references mine.jsonl --output other.json
     python -m xser.evaluation compare mine.jsonl other.csv --output compared.json
+    python -m xser.evaluation bias mine.jsonl --by gender length --output bias.json
 
 Predictions are JSON lines as `eval.py --predictions` writes them, or CSV with the columns `id` and `emotion`, and any
 of `transcript`, the descriptors, `emphasis` and a probability for each emotion (see evaluation/predictions.py).
-`score` gives every figure of one system, `compare` tests each system against the first. A CSV holds no references:
-`score` takes those of another file, `compare` those of the first.
+`score` gives every figure of one system, `compare` tests each system against the first, and `bias` tells figures by
+gender, speaker, language, length and noise. A CSV holds no references: `score` and `bias` take those of another file,
+`compare` those of the first.
 """
 
 import argparse
@@ -15,6 +17,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from xser.corpora.cache import write_json
+from xser.evaluation.bars_picture import draw_bars, refuse_other_than_png
+from xser.evaluation.bias.groups import ATTRIBUTES, SNR, read_snr
+from xser.evaluation.bias.measure import bias
+from xser.evaluation.bias.table import picture_rows, table_columns, table_rows
 from xser.evaluation.intervals import RESAMPLES
 from xser.evaluation.predictions import read_predictions, references_of
 from xser.evaluation.report import command_line, figure_rows, text_table
@@ -35,11 +41,19 @@ def main(arguments: list[str] | None = None) -> int:
     scoring.add_argument("--references", type=Path, help="file of predictions that holds the references")
     comparing = commands.add_parser("compare", help="test systems against the first")
     comparing.add_argument("predictions", type=Path, nargs="+", help="the first is what the others are held against")
-    for command in (scoring, comparing):
+    biased = commands.add_parser("bias", help="figures of each group of utterances")
+    biased.add_argument("predictions", type=Path)
+    biased.add_argument("--by", nargs="+", choices=ATTRIBUTES, default=list(ATTRIBUTES), help="what groups them")
+    biased.add_argument("--references", type=Path, help="file of predictions that holds the references")
+    biased.add_argument(
+        "--noise", type=Path, help=f"SNR of each utterance, for '{SNR}': descriptors.parquet of annotate, or JSON"
+    )
+    biased.add_argument("--picture", type=Path, help="PNG file to write the UA of each group to")
+    for command in (scoring, comparing, biased):
         command.add_argument("--resamples", type=int, default=RESAMPLES, help="of intervals and tests")
         command.add_argument("--output", type=Path, help="JSON file to write to")
     options = vars(parser.parse_args(arguments))
-    command = {"score": score_command, "compare": compare_command}[options.pop("command")]
+    command = {"score": score_command, "compare": compare_command, "bias": bias_command}[options.pop("command")]
     try:
         command(**options)
     except (ValueError, OSError) as error:
@@ -73,6 +87,32 @@ def compare_command(predictions: list[Path], resamples: int, output: Path | None
     )
     print(text_table([_row(comparison) for comparison in compared], COLUMNS))
     _write(output, {"comparisons": [asdict(comparison) for comparison in compared]})
+
+
+def bias_command(
+    predictions: Path,
+    by: list[str],
+    references: Path | None,
+    noise: Path | None,
+    picture: Path | None,
+    resamples: int,
+    output: Path | None,
+) -> None:
+    """`bias FILE`: print a table of groups, write it, and draw it."""
+    if picture is not None:
+        refuse_other_than_png(picture)
+    known = references_of(read_predictions(references)) if references else None
+    read = read_predictions(predictions, known)
+    results = bias(read, by, read_snr(noise) if noise else None, resamples)
+    title = (
+        f"{predictions.stem} by {', '.join(by)}: {results['n']} utterances, p of differences after Holm over "
+        f"{results['comparisons']} comparisons"
+    )
+    columns, rows = table_columns(results), table_rows(results)
+    print(title, text_table(rows, columns), sep="\n")
+    _write(output, {"title": title, "columns": columns, "rows": rows, "predictions": str(predictions), **results})
+    if picture is not None:
+        draw_bars(picture_rows(results), picture, f"UA of {predictions.stem} by group", "UA")
 
 
 def _row(compared: Comparison) -> tuple[str, ...]:

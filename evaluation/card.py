@@ -9,6 +9,13 @@ from xser.evaluation.report import figure_rows, markdown_table
 
 TEMPLATES = Path(__file__).parent.parent / "model_card"
 SYNTHETIC_CORPORA = {"espeak"}
+METRICS = (  # key of a results file; the Hub's type, our name and arguments of the metric; where its n stands
+    ("ua", "unweighted_accuracy", "UA", None, "emotion"),
+    ("wa", "accuracy", "WA", None, "emotion"),
+    ("macro_f1", "f1", "macro F1", {"average": "macro"}, "emotion"),
+    ("wer", "wer", "WER", None, "text"),
+    ("cer", "cer", "CER", None, "text"),
+)
 
 
 def render_card(
@@ -43,7 +50,7 @@ def render_card(
     if base_models:
         metadata["base_model"] = base_models
     if evaluations:
-        metadata["metrics"] = ["unweighted_accuracy", "accuracy", "wer"]
+        metadata["metrics"] = _kinds(evaluations)
         metadata["model-index"] = [_index(repo, evaluations)]
     return environment.get_template("template.md.jinja").render(
         metadata=yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True),
@@ -63,16 +70,12 @@ def _index(repo: str, evaluations: list[dict]) -> dict:
     results = []
     for evaluation in evaluations:
         metrics = [
-            {"type": kind, "name": name, "value": round(evaluation[key], 4)}
-            for key, kind, name in (
-                ("ua", "unweighted_accuracy", "UA"),
-                ("wa", "accuracy", "WA"),
-                ("wer", "wer", "WER"),
-            )
-            if evaluation[key] is not None
+            _metric(evaluation, kind, name, evaluation[key], key, n) | ({"args": args} if args else {})
+            for key, kind, name, args, n in METRICS
+            if evaluation.get(key) is not None
         ]
         metrics += [
-            {"type": "accuracy", "name": f"accuracy of {slot}", "value": round(value, 4)}
+            _metric(evaluation, "accuracy", f"accuracy of {slot}", value, f"{slot}.accuracy", slot)
             for slot, value in evaluation["descriptors"].items()
         ]
         results.append(
@@ -83,6 +86,20 @@ def _index(repo: str, evaluations: list[dict]) -> dict:
             }
         )
     return {"name": repo.split("/")[-1], "results": results}
+
+
+def _metric(evaluation: dict, kind: str, name: str, value: float, key: str, n: str) -> dict:
+    """One figure; the Hub has no field for an interval and the n, so its name says them."""
+    interval = evaluation.get("intervals", {}).get(key)
+    if interval:
+        low, high, of = interval["low"], interval["high"], interval["of"]
+        name += f" (95% interval {low:.3f} to {high:.3f} over {of}, n {evaluation['n_of'][n]})"
+    return {"type": kind, "name": name, "value": round(value, 4)}
+
+
+def _kinds(evaluations: list[dict]) -> list[str]:
+    """The Hub's types of the figures that some evaluation knows."""
+    return [kind for key, kind, *_ in METRICS if any(evaluation.get(key) is not None for evaluation in evaluations)]
 
 
 def _name(evaluation: dict) -> str:

@@ -56,15 +56,11 @@ def evaluate_model(
     Raises:
         ValueError: `limit` or `batch_size` is below 1, or no row could be evaluated.
     """
-    for name, value in (("batch_size", batch_size), ("limit", limit)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}; it must be at least 1")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
     if condition not in CONDITIONS:
         raise ValueError(f"condition is {condition!r}; it must be one of {list(CONDITIONS)}")
-    if limit is not None and limit < len(dataset):
-        chosen = np.random.default_rng(SAMPLE_SEED).permutation(len(dataset))[:limit]
-        dataset = dataset.select(np.sort(chosen).tolist())
-
+    dataset = sampled(dataset, limit)
     started = time.perf_counter()
     answers, left_out, speech_seconds = {}, [], 0.0
     transcribe = any(text is not None for text in dataset["text"])
@@ -107,6 +103,20 @@ def evaluate_model(
         },
     }
     return results, predictions
+
+
+def sampled(dataset: datasets.Dataset, limit: int | None) -> datasets.Dataset:
+    """`limit` rows, drawn at random under a fixed seed, in their order; all for `None`.
+
+    Raises:
+        ValueError: `limit` is below 1.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; it must be at least 1")
+    if limit is None or limit >= len(dataset):
+        return dataset
+    chosen = np.random.default_rng(SAMPLE_SEED).permutation(len(dataset))[:limit]
+    return dataset.select(np.sort(chosen).tolist())
 
 
 def _known_slots(dataset: datasets.Dataset, schema: LabelSchema) -> list[str]:

@@ -12,6 +12,9 @@ SCORE_FIGURES = {"ece": "scores, ECE", "brier": "scores, Brier", "aurc": "scores
 
 def command_line() -> str:
     """The command that runs now, as it would be typed in the repository's root."""
+    spec = sys.modules["__main__"].__spec__
+    if spec is not None and spec.name.startswith("xser."):  # python -m
+        return shlex.join(["python", "-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]])
     script = Path(sys.argv[0]).resolve()
     root = Path(__file__).resolve().parent.parent
     name = script.relative_to(root) if script.is_relative_to(root) else script.name

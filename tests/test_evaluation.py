@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from xser.corpora.cache import write_dataset
 from xser.eval import load_rows
 from xser.evaluation.evaluator import evaluate_model, score
 from xser.evaluation.predictions import write_predictions
-from xser.evaluation.report import figure_rows, read_json, text_table
+from xser.evaluation.report import command_line, figure_rows, read_json, text_table
 from xser.grammar_xser import LabelSchema
 
 ROOT = Path(xser.__file__).parent
@@ -225,6 +226,15 @@ def test_a_fold_is_evaluated_whatever_the_splits_are(tmp_path, dataset):
         ValueError, match=r"--split is 'all'; with --test_fold 1 there are \['train', 'validation', 't"
     ):
         load_rows(folder, "all", "1")
+
+
+def test_the_command_of_a_module_is_told_as_it_is_typed(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/evaluation/probes/__main__.py", "--title", "a b"])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", SimpleNamespace(name="xser.evaluation.probes.__main__"))
+    assert command_line() == "python -m xser.evaluation.probes --title 'a b'"
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "benchmarks" / "levels.py"), "--limit", "3"])
+    assert command_line() == "python benchmarks/levels.py --limit 3"
 
 
 def test_all_is_every_split(tmp_path, dataset):

@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from xser.evaluation.intervals import UTTERANCES, Bootstrap, Interval
-from xser.evaluation.probe_folds import Fold
+from xser.evaluation.probes.folds import Fold
 
 LINEAR, NONLINEAR = PROBES = ("linear", "non-linear")
 BALANCED_ACCURACY, AUROC = "balanced accuracy", "macro AUROC"

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from xser.descriptors.align import split_words
-from xser.evaluation.probe_fit import Labels
-from xser.evaluation.probe_folds import Folding, make_folds
+from xser.evaluation.probes.fit import Labels
+from xser.evaluation.probes.folds import Folding, make_folds
 
 WORDS_SAID, WORD_BY_WORD = "words said", "word by word"
 EMOTION, SPEAKER, EMPHASIS = "emotion", "speaker", "emphasis"

@@ -1,7 +1,7 @@
 """The table of what probes read, and whether a stream is clean of what it is not meant to hold."""
 
-from xser.evaluation.probe_fit import MARGIN
-from xser.evaluation.probe_targets import EMOTION, WORD_BY_WORD, WORDS_SAID
+from xser.evaluation.probes.fit import MARGIN
+from xser.evaluation.probes.targets import EMOTION, WORD_BY_WORD, WORDS_SAID
 from xser.modeling_xser import CONTENT, DESCRIPTORS
 
 COLUMNS = (

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from xser.audio_xser import SAMPLE_RATE
 from xser.corpora.espeak_synthesis import UnknownVoiceError
 from xser.descriptors.align import Aligner, AlignmentError, align
-from xser.evaluation.probe_targets import Token, place_of, words_of
+from xser.evaluation.probes.targets import Token, place_of, words_of
 from xser.modeling_xser import CONTENT, DESCRIPTORS
 
 TOWER = "tower"

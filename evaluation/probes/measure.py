@@ -1,42 +1,24 @@
-"""Probes of disentanglement: what can be read from each stream of a model, as a table.
+"""What probes read from the streams of a model, and how much information these carry."""
 
-    python -m xser.evaluation.probes --model checkpoints/xser-tiny --corpus espeak --split test \
-        --output probes.json --picture layer-mixes.png
-
-From the content stream and the descriptor stream, what their adapters hand on, and the tower before them, probes read
-words, descriptors, emotion and speaker; each figure stands beside what the same probe reaches on shuffled labels. A
-stream is clean of words if they stay within that control's interval plus 0.05.
-"""
-
-import argparse
 import math
-import os
-import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 
 import datasets
 import numpy as np
-import torch
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from xser import XSERForEmotionDescription, XSERProcessor
-from xser.corpora import load_corpus
-from xser.corpora.cache import write_json
 from xser.corpora.schema import FEATURES
 from xser.descriptors.align import Aligner, AlignmentError, align_by_letters
 from xser.descriptors.align_espeak import EspeakAligner
 from xser.descriptors.measuring import ESPEAK, WORD_TIMES
 from xser.descriptors.processes import open_processes
-from xser.evaluation.probe_fit import PROBES, Reading, interval_of, read
-from xser.evaluation.probe_picture import draw_layer_mixes
-from xser.evaluation.probe_streams import STATISTICS, Heard, hear_corpus
-from xser.evaluation.probe_table import COLUMNS, clean_of_words, table_rows
-from xser.evaluation.probe_targets import (
+from xser.evaluation.probes.fit import PROBES, Reading, interval_of, read
+from xser.evaluation.probes.streams import STATISTICS, Heard, hear_corpus
+from xser.evaluation.probes.table import clean_of_words
+from xser.evaluation.probes.targets import (
     EMOTION,
     EMPHASIS,
     SPEAKER,
@@ -47,7 +29,6 @@ from xser.evaluation.probe_targets import (
     make_targets,
     resampled_by,
 )
-from xser.evaluation.report import text_table
 from xser.modeling_xser import CONTENT, DESCRIPTORS
 
 REPEATS = 20
@@ -205,75 +186,3 @@ def _check(dataset, targets, known, repeats, vocabulary_size, word_times, batch_
     ):
         if value < least:
             raise ValueError(f"{name} is {value}; it must be at least {least}")
-
-
-def load_rows(corpus: str, split: str, limit: int | None) -> datasets.Dataset:
-    """Rows of a split of a corpus, "all" for one without splits; `limit` of them, drawn under a fixed seed.
-
-    Raises:
-        ValueError: no such split, "all" of a corpus that has splits, a limit below 1.
-    """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}; it must be at least 1")
-    dataset = load_corpus(corpus, split=None if split == "all" else split)
-    if not isinstance(dataset, datasets.Dataset):
-        raise ValueError(f"--split is {split!r}; {corpus} has the splits {sorted(dataset)}")
-    if limit is None or limit >= len(dataset):
-        return dataset
-    chosen = np.random.default_rng(_LIMIT_SEED).permutation(len(dataset))[:limit]
-    return dataset.select(np.sort(chosen).tolist())
-
-
-def main(argv: list[str] | None = None) -> dict:
-    parser = argparse.ArgumentParser(prog="python -m xser.evaluation.probes", description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="folder or Hub id of the model")
-    parser.add_argument("--corpus", default="espeak", help="name of a corpus, or a folder")
-    parser.add_argument("--split", default="test", help="which part of it; 'all' for one without splits")
-    parser.add_argument("--limit", type=int, help="so many rows, drawn under a fixed seed")
-    parser.add_argument("--targets", nargs="+", help="what to read; everything by default")
-    parser.add_argument("--repeats", type=int, default=REPEATS, help="shuffles of each control")
-    parser.add_argument("--words", type=int, default=VOCABULARY, help="content words to ask for, at most")
-    parser.add_argument(
-        "--word_times", default=WORD_TIMES[0], help=f"what finds words in time: {' or '.join(WORD_TIMES)}"
-    )
-    parser.add_argument("--batch_size", type=int, default=32, help="recordings encoded at once")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that fit probes")
-    parser.add_argument("--device", default="cpu", help="such as cpu, cuda or mps")
-    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--picture", type=Path, help="PNG file of the layer mixes to write")
-    arguments = parser.parse_args(argv)
-    dataset = load_rows(arguments.corpus, arguments.split, arguments.limit)
-    processor = XSERProcessor.from_pretrained(arguments.model)
-    model = XSERForEmotionDescription.from_pretrained(arguments.model, dtype=torch.float32)
-    model = model.to(arguments.device).eval()
-    results = probe_model(
-        model,
-        processor,
-        dataset,
-        arguments.targets,
-        arguments.repeats,
-        arguments.words,
-        arguments.word_times,
-        arguments.batch_size,
-        arguments.workers,
-    )
-    name = Path(arguments.model).name
-    folds = ", ".join(dict.fromkeys(f"{of['target']} by {of['folds_by']}" for of in results["probes"]))
-    title = (
-        f"What probes read from the streams of {name} on {Path(arguments.corpus).name}, {arguments.split}: "
-        f"{results['n']} utterances, controls of {arguments.repeats} shuffles; folds: {folds}"
-    )
-    rows = table_rows(results)
-    command = shlex.join(["python", "-m", "xser.evaluation.probes", *(sys.argv[1:] if argv is None else argv)])
-    write_json(arguments.output, {"title": title, "command": command, "columns": COLUMNS, "rows": rows, **results})
-    if arguments.picture:
-        draw_layer_mixes(results["layer_mixes"], arguments.picture, f"What the streams of {name} listen to")
-    print(title, text_table(rows, COLUMNS), f"written to {arguments.output}", sep="\n")
-    return results
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"xser.evaluation.probes: {error}")

@@ -1,0 +1,1 @@
+"""Bias: is a system as good for one group as for another?"""

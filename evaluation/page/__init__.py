@@ -1,0 +1,1 @@
+"""One page with every figure, table and picture of one or more systems."""
