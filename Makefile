@@ -39,7 +39,7 @@ results: install
 	$(BIN)/python benchmarks/forward_cost.py --output docs/results/forward-cost.json
 	$(BIN)/python examples/explain.py --picture docs/explanation.png --output docs/results/explanation.json
 	$(BIN)/python benchmarks/f0_accuracy.py --output docs/results/f0-accuracy.json
-	$(BIN)/python benchmarks/levels.py --train_limit 6000 --limit 1000 --output docs/results/levels.json
+	$(BIN)/python benchmarks/levels.py --train_limit 24000 --output docs/results/levels.json
 	$(BIN)/python benchmarks/emphasis.py --limit 500 --output docs/results/emphasis.json
 	$(BIN)/python -m xser.evaluation.figures
 

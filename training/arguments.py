@@ -1,53 +1,20 @@
 """What a run can be told: three dataclasses, read from a YAML file that the command line overrides."""
 
 import dataclasses
-import difflib
-import json
-import re
-from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 
-import yaml
-from transformers import HfArgumentParser, Seq2SeqTrainingArguments
+from transformers import Seq2SeqTrainingArguments
 
 from xser.training.collator import TASKS
+from xser.training.options import help_text, parse_dicts, parse_options
 
-NULL = "null"
 SCHEDULES = ("alternating", "joint")
 DTYPES = ("float32", "bfloat16", "float16")
 RETUNABLE = ("freeze_audio_tower",)  # may differ from the checkpoint's config
 BOTTLENECKS = ("content_bottleneck", "descriptor_bottleneck")  # so may their beta, which is a weight of the loss
 MODEL_SOURCES = ("model", "audio_model", "text_model", "load_options")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-4 is a number, as it is in JSON and in Python."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
-)
-
-
-def _parse_dicts(arguments: object, *names: str) -> None:
-    """Read fields that came as text (YAML or JSON) into dicts, in place."""
-    for name in names:
-        value = getattr(arguments, name)
-        if isinstance(value, str):
-            try:
-                value = yaml.load(value, _Loader)
-            except yaml.YAMLError as error:
-                raise ValueError(f"{name} is {value!r}, which is not YAML or JSON: {error}") from error
-            setattr(arguments, name, value)
-        if value not in (None, False) and not isinstance(value, dict):
-            raise ValueError(f"{name} is {value!r}; it must be a mapping, such as {{key: value}}")
-
-
-def _help(text: str) -> dict:
-    return {"help": text}
 
 
 @dataclass
@@ -57,36 +24,38 @@ class ModelArguments:
     With `model` they are fixed by its config; only `freeze_audio_tower` and a bottleneck's `beta` may be given then.
     """
 
-    model: str | None = field(default=None, metadata=_help("an XSER checkpoint to go on from"))
-    audio_model: str | None = field(default=None, metadata=_help("HuBERT to build a new model on: folder or Hub id"))
-    text_model: str | None = field(default=None, metadata=_help("causal language model to build a new model on"))
-    load_options: dict | str | None = field(
-        default=None, metadata=_help("for from_pretrained, such as {dtype: bfloat16}; what is trained is float32")
+    model: str | None = field(default=None, metadata=help_text("an XSER checkpoint to go on from"))
+    audio_model: str | None = field(
+        default=None, metadata=help_text("HuBERT to build a new model on: folder or Hub id")
     )
-    emotions: list[str] | None = field(default=None, metadata=_help("labels, as adjectives"))
-    descriptors: dict | str | None = field(default=None, metadata=_help("slot → its levels; {} for none"))
-    emphasis: bool | None = field(default=None, metadata=_help("whether emphasised words are named"))
+    text_model: str | None = field(default=None, metadata=help_text("causal language model to build a new model on"))
+    load_options: dict | str | None = field(
+        default=None, metadata=help_text("for from_pretrained, such as {dtype: bfloat16}; what is trained is float32")
+    )
+    emotions: list[str] | None = field(default=None, metadata=help_text("labels, as adjectives"))
+    descriptors: dict | str | None = field(default=None, metadata=help_text("slot → its levels; {} for none"))
+    emphasis: bool | None = field(default=None, metadata=help_text("whether emphasised words are named"))
     content_bottleneck: dict | str | None = field(
         default=None,
-        metadata=_help("{latent_size, hidden_size, beta, variational}; beta weighs nats a frame"),
+        metadata=help_text("{latent_size, hidden_size, beta, variational}; beta weighs nats a frame"),
     )
-    descriptor_bottleneck: dict | str | None = field(default=None, metadata=_help("as content_bottleneck"))
-    frame_stack: int | None = field(default=None, metadata=_help("frames a token of the language model"))
+    descriptor_bottleneck: dict | str | None = field(default=None, metadata=help_text("as content_bottleneck"))
+    frame_stack: int | None = field(default=None, metadata=help_text("frames a token of the language model"))
     lora: dict | str | None = field(
-        default=None, metadata=_help("{rank, alpha, dropout, target_modules}; false for none")
+        default=None, metadata=help_text("{rank, alpha, dropout, target_modules}; false for none")
     )
-    ctc_weight: float | None = field(default=None, metadata=_help("weight of CTC on the content stream"))
-    ctc_unit: str | None = field(default=None, metadata=_help("what CTC spells in: byte or token"))
+    ctc_weight: float | None = field(default=None, metadata=help_text("weight of CTC on the content stream"))
+    ctc_unit: str | None = field(default=None, metadata=help_text("what CTC spells in: byte or token"))
     level_weight: float | None = field(
-        default=None, metadata=_help("weight of classifying levels on the descriptor stream")
+        default=None, metadata=help_text("weight of classifying levels on the descriptor stream")
     )
-    disentangled: bool | None = field(default=None, metadata=_help("two streams, or one for both tasks"))
-    freeze_audio_tower: bool | None = field(default=None, metadata=_help("false only to pretrain backbones"))
-    freeze_language_model: bool | None = field(default=None, metadata=_help("false only to pretrain backbones"))
-    max_audio_seconds: float | None = field(default=None, metadata=_help("longer recordings are refused"))
+    disentangled: bool | None = field(default=None, metadata=help_text("two streams, or one for both tasks"))
+    freeze_audio_tower: bool | None = field(default=None, metadata=help_text("false only to pretrain backbones"))
+    freeze_language_model: bool | None = field(default=None, metadata=help_text("false only to pretrain backbones"))
+    max_audio_seconds: float | None = field(default=None, metadata=help_text("longer recordings are refused"))
 
     def __post_init__(self):
-        _parse_dicts(self, "load_options", "descriptors", *BOTTLENECKS, "lora")
+        parse_dicts(self, "load_options", "descriptors", *BOTTLENECKS, "lora")
         backbones = {"audio_model": self.audio_model, "text_model": self.text_model}
         if self.model is not None:
             given = [name for name, value in {**backbones, **self.config_options}.items() if value is not None]
@@ -121,26 +90,28 @@ class ModelArguments:
 class DataArguments:
     """What is trained and evaluated on. Any corpus of `xser.corpora`, or a folder with `metadata.csv`."""
 
-    data: str | None = field(default=None, metadata=_help("name of a corpus, or a folder"))
-    corpus_options: dict | str | None = field(default=None, metadata=_help("options of load_corpus for data"))
+    data: str | None = field(default=None, metadata=help_text("name of a corpus, or a folder"))
+    corpus_options: dict | str | None = field(default=None, metadata=help_text("options of load_corpus for data"))
     train_split: str | None = field(
-        default=None, metadata=_help("split to train on; by default 'train', or all of a corpus without splits")
+        default=None, metadata=help_text("split to train on; by default 'train', or all of a corpus without splits")
     )
-    eval_split: str | None = field(default=None, metadata=_help("split to evaluate on; none by default"))
+    eval_split: str | None = field(default=None, metadata=help_text("split to evaluate on; none by default"))
     test_speakers: list[str] | None = field(
-        default=None, metadata=_help("hold these speakers out to evaluate on, instead of splits")
+        default=None, metadata=help_text("hold these speakers out to evaluate on, instead of splits")
     )
-    asr_data: str | None = field(default=None, metadata=_help("another corpus to train asr on, instead of data"))
-    asr_corpus_options: dict | str | None = field(default=None, metadata=_help("options of load_corpus for asr_data"))
-    asr_split: str = field(default="train", metadata=_help("split of asr_data"))
-    train_limit: int | None = field(default=None, metadata=_help("train on so many utterances, seeded choice"))
-    eval_limit: int | None = field(default=None, metadata=_help("evaluate each task on so many, seeded choice"))
+    asr_data: str | None = field(default=None, metadata=help_text("another corpus to train asr on, instead of data"))
+    asr_corpus_options: dict | str | None = field(
+        default=None, metadata=help_text("options of load_corpus for asr_data")
+    )
+    asr_split: str = field(default="train", metadata=help_text("split of asr_data"))
+    train_limit: int | None = field(default=None, metadata=help_text("train on so many utterances, seeded choice"))
+    eval_limit: int | None = field(default=None, metadata=help_text("evaluate each task on so many, seeded choice"))
     leave_out_unknown_labels: bool = field(
-        default=False, metadata=_help("leave out, and count, rows with labels that the model does not have")
+        default=False, metadata=help_text("leave out, and count, rows with labels that the model does not have")
     )
 
     def __post_init__(self):
-        _parse_dicts(self, "corpus_options", "asr_corpus_options")
+        parse_dicts(self, "corpus_options", "asr_corpus_options")
         if self.data is None:
             raise ValueError("data is missing: give the name of a corpus, or a folder with metadata.csv")
         for split in ("train_split", "eval_split"):
@@ -158,49 +129,51 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
     """`Seq2SeqTrainingArguments`, and how the tasks share the steps."""
 
     task_weights: dict | str | None = field(
-        default=None, metadata=_help("task → how often it is drawn; {asr: 1, describe: 1} by default")
+        default=None, metadata=help_text("task → how often it is drawn; {asr: 1, describe: 1} by default")
     )
     schedule: str = field(
         default="alternating",
-        metadata=_help("'alternating': one task a step, by weight; 'joint': all at every step, losses summed"),
+        metadata=help_text("'alternating': one task a step, by weight; 'joint': all at every step, losses summed"),
     )
     slot_dropout: float = field(
-        default=0.0, metadata=_help("probability that a description is asked for some of its slots only")
+        default=0.0, metadata=help_text("probability that a description is asked for some of its slots only")
     )
     slots_kept: float = field(
-        default=1 / 3, metadata=_help("probability of each slot beside the emotion to be asked for there")
+        default=1 / 3, metadata=help_text("probability of each slot beside the emotion to be asked for there")
     )
-    bucket_batches: int = field(default=32, metadata=_help("batches that are sorted by duration together"))
+    bucket_batches: int = field(default=32, metadata=help_text("batches that are sorted by duration together"))
     max_minutes: float | None = field(
-        default=None, metadata=_help("stop training after so many minutes; model and evaluation are still written")
+        default=None, metadata=help_text("stop training after so many minutes; model and evaluation are still written")
     )
     thin_checkpoints: bool = field(
-        default=False, metadata=_help("save what was trained only; backbones are read from where they came from")
+        default=False, metadata=help_text("save what was trained only; backbones are read from where they came from")
     )
     final_dtype: str | None = field(
-        default=None, metadata=_help("save, and evaluate, the final model in this dtype, such as bfloat16")
+        default=None, metadata=help_text("save, and evaluate, the final model in this dtype, such as bfloat16")
     )
     export_backbones: bool = field(
-        default=False, metadata=_help("write audio tower and language model as ordinary model folders at the end")
+        default=False, metadata=help_text("write audio tower and language model as ordinary model folders at the end")
     )
-    eval_max_new_tokens: int = field(default=128, metadata=_help("longest generated answer, in tokens"))
-    final_evaluation: bool = field(default=True, metadata=_help("evaluate the final model"))
+    eval_max_new_tokens: int = field(default=128, metadata=help_text("longest generated answer, in tokens"))
+    final_evaluation: bool = field(default=True, metadata=help_text("evaluate the final model"))
 
-    output_dir: str | None = field(default=None, metadata=_help("the run folder"))
-    learning_rate: float = field(default=5e-4, metadata=_help("of AdamW, at its highest"))
-    lr_scheduler_type: str = field(default="cosine", metadata=_help("schedule of the learning rate"))
-    weight_decay: float = field(default=0.01, metadata=_help("of AdamW"))
-    per_device_train_batch_size: int = field(default=16, metadata=_help("utterances a device and micro-batch"))
-    per_device_eval_batch_size: int = field(default=32, metadata=_help("utterances a device in evaluation"))
-    logging_steps: float = field(default=25, metadata=_help("steps between logs"))
-    logging_nan_inf_filter: bool = field(default=False, metadata=_help("hide losses that are not finite"))
-    save_total_limit: int | None = field(default=2, metadata=_help("checkpoints to keep"))
-    report_to: str = field(default="tensorboard", metadata=_help("where curves go"))
-    remove_unused_columns: bool = field(default=False, metadata=_help("must be false: the collator reads all columns"))
-    predict_with_generate: bool = field(default=True, metadata=_help("must be true: metrics are of answers"))
+    output_dir: str | None = field(default=None, metadata=help_text("the run folder"))
+    learning_rate: float = field(default=5e-4, metadata=help_text("of AdamW, at its highest"))
+    lr_scheduler_type: str = field(default="cosine", metadata=help_text("schedule of the learning rate"))
+    weight_decay: float = field(default=0.01, metadata=help_text("of AdamW"))
+    per_device_train_batch_size: int = field(default=16, metadata=help_text("utterances a device and micro-batch"))
+    per_device_eval_batch_size: int = field(default=32, metadata=help_text("utterances a device in evaluation"))
+    logging_steps: float = field(default=25, metadata=help_text("steps between logs"))
+    logging_nan_inf_filter: bool = field(default=False, metadata=help_text("hide losses that are not finite"))
+    save_total_limit: int | None = field(default=2, metadata=help_text("checkpoints to keep"))
+    report_to: str = field(default="tensorboard", metadata=help_text("where curves go"))
+    remove_unused_columns: bool = field(
+        default=False, metadata=help_text("must be false: the collator reads all columns")
+    )
+    predict_with_generate: bool = field(default=True, metadata=help_text("must be true: metrics are of answers"))
 
     def __post_init__(self):
-        _parse_dicts(self, "task_weights")
+        parse_dicts(self, "task_weights")
         if self.output_dir is None:
             raise ValueError("output_dir is missing: give the run folder")
         if self.ddp_find_unused_parameters is None:  # a step of one task leaves the other's block without gradient
@@ -266,52 +239,14 @@ def check_arguments(model: ModelArguments, data: DataArguments, training: XSERTr
 
 
 def parse_config(argv: Sequence[str]) -> tuple[ModelArguments, DataArguments, XSERTrainingArguments]:
-    """Read `CONFIG.yaml [--key value …]`; the command line wins.
-
-    Values of the file go through the same parser as those of the command line, so both are of the same types. A null,
-    in either, means the default.
+    """Read `CONFIG.yaml [--key value …]` as `parse_options` does, and check that it does not contradict itself.
 
     Raises:
-        ValueError: an unknown key (named with the nearest allowed one), or a value that is not allowed.
+        ValueError: as `parse_options`, or the options do not go together.
     """
-    parser = HfArgumentParser(ARGUMENT_CLASSES, allow_abbrev=False, exit_on_error=False, prog="train.py")
-    path, *tokens = argv
-    options = {}
-    for source, given in ((path, _file_options(path)), ("command line", _command_line_options(tokens))):
-        for key, values in given.items():
-            action = parser._option_string_actions.get(f"--{key}")
-            if action is None:
-                nearest = difflib.get_close_matches(key, [a.dest for a in parser._actions], n=1, cutoff=0)
-                raise ValueError(f"{source}: unknown key {key!r}; the nearest is {nearest[0]!r}")
-            if len(values) > 1 and action.nargs != "+":
-                raise ValueError(f"{source}: {key} takes one value, not {values}")
-            options[key] = values
-    arguments = []
-    for key, values in options.items():
-        if values != [NULL]:  # `=` keeps a value that starts with a dash from being taken for a key
-            arguments += [f"--{key}={values[0]}"] if len(values) == 1 else [f"--{key}", *values]
-    try:
-        groups = parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)
-    except ArgumentError as error:
-        raise ValueError(f"{path} and command line: {error}") from error
+    groups = parse_options(argv, ARGUMENT_CLASSES, "train.py")
     check_arguments(*groups)
     return groups
-
-
-def read_yaml(path: str | Path) -> dict:
-    """A YAML file that holds one mapping without repeated keys; `ValueError` names what is wrong."""
-    text = Path(path).read_text(encoding="utf-8")
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-        config = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} must hold 'key: value' lines, not {type(config).__name__}")
-    keys = [key.value for key, _ in node.value]
-    if repeated := sorted({key for key in keys if keys.count(key) > 1}):
-        raise ValueError(f"{path} gives {repeated} more than once")
-    return config
 
 
 def resolved_config(*groups: object) -> dict:
@@ -326,28 +261,3 @@ def resolved_config(*groups: object) -> dict:
 
 def _is_secret(value: object) -> bool:
     return isinstance(value, str) and value.startswith("<") and value.endswith(">")  # masked by `to_dict`
-
-
-def _file_options(path: str | Path) -> dict[str, list[str]]:
-    """Key → values of a YAML file, as a command line would give them."""
-    options = {}
-    for key, value in read_yaml(path).items():
-        if isinstance(value, list):
-            options[str(key)] = [str(item) for item in value]
-        else:  # null, true and numbers are the same in JSON and on the command line
-            options[str(key)] = [value if isinstance(value, str) else json.dumps(value, default=str)]
-    return options
-
-
-def _command_line_options(tokens: Sequence[str]) -> dict[str, list[str]]:
-    """Key → values of `--key value …` and `--key=value`."""
-    options, values = {}, None
-    for token in tokens:
-        if token.startswith("--"):
-            key, equals, value = token[2:].partition("=")
-            values = options[key.replace("-", "_")] = [value] if equals else []
-        elif values is None:
-            raise ValueError(f"command line: {token!r} belongs to no key; write --key value")
-        else:
-            values.append(token)
-    return options

@@ -14,9 +14,9 @@ from xser.training.arguments import (
     ModelArguments,
     XSERTrainingArguments,
     parse_config,
-    read_yaml,
     resolved_config,
 )
+from xser.training.options import read_yaml
 
 SET_HERE = ("data", "corpus_options", "train_split", "eval_split", "output_dir", "resume_from_checkpoint")
 DEVELOPMENT = "the model is chosen on the development part, never on what it is tested on"

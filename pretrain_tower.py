@@ -1,0 +1,207 @@
+r"""Pretrain a HuBERT tower on unlabelled speech: masked prediction of clusters (Hsu et al. 2021, arXiv 2106.07447).
+
+    python pretrain_tower.py configs/pretraining/30-minutes.yaml
+    python pretrain_tower.py configs/pretraining/120-minutes.yaml --data path/to/recordings espeak
+    accelerate launch pretrain_tower.py configs/pretraining/gpu.yaml --data '{folder: DIR, weight: 3}' espeak
+    python pretrain_tower.py configs/pretraining/30-minutes.yaml --resume_from_checkpoint true
+
+The YAML file gives the options, `--key value` on the command line wins. All options: docs/tower.md, and
+`python pretrain_tower.py --help`.
+
+The run folder (`output_dir`) receives config.yaml (every option, as resolved), environment.json (versions, command,
+recordings left out), iteration-N/ (checkpoints, TensorBoard logs, the iteration's tower), results.json, and final/: an
+ordinary `HubertModel` folder with its feature extractor.
+"""
+
+import json
+import logging
+import platform
+import shutil
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+import yaml
+from transformers import HfArgumentParser, set_seed
+
+from xser.corpora.cache import cache_root, write_json, written_beside
+from xser.pretraining.arguments import (
+    TOWER_ARGUMENT_CLASSES,
+    TowerArguments,
+    TowerDataArguments,
+    TowerTrainingArguments,
+    parse_tower_config,
+)
+from xser.pretraining.augment import Augmenter
+from xser.pretraining.collator import TowerCollator
+from xser.pretraining.frames import FrameGrid
+from xser.pretraining.items import PREVIOUS, Iteration
+from xser.pretraining.model import TowerForPretraining, export_tower, start_tower
+from xser.pretraining.plan import (
+    check_plan,
+    iteration_arguments,
+    minutes_left,
+    where_to_resume,
+    with_previous,
+)
+from xser.pretraining.sources import TowerData, load_sources
+from xser.pretraining.targets import make_targets
+from xser.pretraining.trainer import TowerTrainer, source_datasets
+from xser.train import PACKAGES, share_cores
+from xser.training.arguments import resolved_config
+from xser.training.launch import start_all_processes
+
+logger = logging.getLogger("xser.pretrain_tower")
+
+
+def run_iteration(
+    iteration: Iteration,
+    folder: Path,
+    tower_arguments: TowerArguments,
+    arguments: TowerTrainingArguments,
+    sources: list[TowerData],
+    cache: Path,
+    checkpoint: str | None,
+    start: float,
+) -> tuple[TowerForPretraining, dict, bool]:
+    """Train one iteration; gives the model, its figures, and whether it came to its own end."""
+    set_seed(arguments.seed)
+    tower = start_tower(iteration.start, tower_arguments)
+    grid = FrameGrid.of(tower.config)
+    with arguments.main_process_first(desc="making the targets"):
+        targets = make_targets(
+            iteration, sources, grid, cache, tower_arguments.fit_frames, arguments.seed, arguments.device
+        )
+    set_seed(arguments.seed)  # whether targets were on disk makes no difference
+    model = TowerForPretraining(tower, iteration.clusters, tower_arguments.head)
+    augmenter = Augmenter(tower_arguments.augment) if any(tower_arguments.augment.values()) else None
+    collator = TowerCollator(
+        grid, tower_arguments.mask_prob, tower_arguments.mask_length, tower_arguments.do_normalize, augmenter
+    )
+    train, held_out = source_datasets(sources, targets, grid)
+    left = minutes_left(arguments, start)
+    limits = [limit for limit in (left, iteration.max_minutes) if limit is not None]
+    trainer = TowerTrainer(
+        model,
+        iteration_arguments(arguments, iteration, folder, tower.config.layerdrop),
+        collator,
+        train,
+        {data.name: data.weight for data in sources},
+        held_out,
+        targets,
+        max_minutes=min(limits, default=None),
+    )
+    trainer.train(resume_from_checkpoint=checkpoint)
+    is_over_early = trainer.state.global_step < trainer.state.max_steps
+    is_done = not (is_over_early and left is not None and left == min(limits))
+    metrics = {"steps": trainer.state.global_step, "has_collapsed": trainer.has_collapsed, "targets": targets.digest}
+    if len(trainer.eval_dataset):
+        metrics |= trainer.evaluate()
+    return model, metrics, is_done
+
+
+def write_run(
+    run: Path,
+    argv: list[str],
+    groups: tuple[TowerArguments, TowerDataArguments, TowerTrainingArguments],
+    sources: list[TowerData],
+) -> None:
+    """config.yaml and environment.json."""
+    run.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(resolved_config(*groups), sort_keys=False, allow_unicode=True)
+    (run / "config.yaml").write_text(text, encoding="utf-8")
+    arguments = groups[-1]
+    environment = {
+        "command": ["pretrain_tower.py", *argv],
+        "seed": arguments.seed,
+        "python": platform.python_version(),
+    }
+    environment |= {"processes": arguments.world_size, "threads": torch.get_num_threads()}
+    versions = {name: version(name) for name in (*PACKAGES, "torchaudio", "scikit-learn")}
+    environment |= {"versions": versions, "data": {data.name: data.report() for data in sources}}
+    write_json(run / "environment.json", environment)
+
+
+def run_iterations(
+    groups: tuple[TowerArguments, TowerDataArguments, TowerTrainingArguments],
+    sources: list[TowerData],
+    first: int,
+    checkpoint: str | None,
+    start: float,
+) -> dict:
+    """Train from iteration `first` (from 0), which goes on from `checkpoint`; the figures of all, and final/."""
+    tower_arguments, data_arguments, arguments = groups
+    run = Path(arguments.output_dir)
+    results = read_results(run) if first else {}
+    cache = cache_root(data_arguments.cache_dir) / "tower"
+    tower_folder = run / f"iteration-{first}" / "tower" if first else None
+    for number, iteration in enumerate(tower_arguments.steps[first:], start=first + 1):
+        folder = run / f"iteration-{number}"
+        if number > 1 and minutes_left(arguments, start) == 0:
+            logger.warning("max_minutes is over before %s: --resume_from_checkpoint true goes on there", folder.name)
+            break
+        model, metrics, is_done = run_iteration(
+            with_previous(iteration, tower_folder), folder, tower_arguments, arguments, sources, cache,
+            checkpoint if number == first + 1 else None, start,
+        )  # fmt: skip
+        results[folder.name] = metrics
+        exported = folder / ("tower" if is_done else "unfinished-tower")
+        if is_done or number == 1 or iteration.start == PREVIOUS:  # new weights, not yet trained, are no better
+            tower_folder = exported
+        if arguments.should_save:
+            shutil.rmtree(exported, ignore_errors=True)
+            export_tower(model.tower, exported, tower_arguments.do_normalize)
+            write_json(run / "results.json", results)
+            logger.info("%s: %s", folder.name, json.dumps(metrics, indent=2))
+        if not is_done:
+            logger.warning("max_minutes is over in %s: --resume_from_checkpoint true goes on from there", folder.name)
+            break
+        wait_for_all(arguments)
+    if arguments.should_save:
+        shutil.rmtree(run / "final", ignore_errors=True)
+        with written_beside(run / "final") as beside:
+            shutil.copytree(tower_folder, beside)
+    return results
+
+
+def main(argv: list[str] | None = None) -> dict:
+    """Pretrain as `argv` says; gives the figures of every iteration."""
+    start = time.monotonic()
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0].startswith("-"):
+        print(__doc__)
+        if "--help" in argv:
+            HfArgumentParser(TOWER_ARGUMENT_CLASSES).print_help()
+        sys.exit(0 if "--help" in argv else "pretrain_tower.py: give a YAML file first")
+    start_all_processes(argv)
+    groups = parse_tower_config(argv)
+    tower_arguments, data_arguments, arguments = groups
+    logging.basicConfig(level=logging.INFO if arguments.process_index == 0 else logging.WARNING)
+    share_cores()
+    check_plan(tower_arguments, data_arguments)
+    run = Path(arguments.output_dir)
+    first, checkpoint = where_to_resume(run, arguments.resume_from_checkpoint, len(tower_arguments.steps))
+    with arguments.main_process_first(desc="preparing the data"):
+        sources = load_sources(data_arguments, arguments.seed)
+    if arguments.should_save:
+        write_run(run, argv, groups, sources)
+
+    return run_iterations(groups, sources, first, checkpoint, start)
+
+
+def read_results(run: Path) -> dict:
+    """What earlier iterations have given."""
+    path = run / "results.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def wait_for_all(arguments: TowerTrainingArguments) -> None:
+    """Until the first process has written the tower that all go on from."""
+    if arguments.world_size > 1:
+        torch.distributed.barrier()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Pretraining of a HuBERT tower by its own objective: masked prediction of clusters of sounds."""

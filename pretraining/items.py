@@ -1,0 +1,134 @@
+"""The items of `data` and `iterations`: what is heard, and what is predicted, one after the other."""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from xser.corpora.loading import NAMES
+from xser.training.options import Loader
+
+MFCC, PREVIOUS, NEW = "mfcc", "previous", "new"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One item of `data`."""
+
+    corpus: str | None = None
+    folder: str | None = None
+    split: str | None = None
+    weight: float = 1.0
+    limit: int | None = None
+    speeds: tuple[float, ...] = (1.0,)
+    leave_out_speakers: tuple[str, ...] = ()
+    options: dict | None = None
+
+    def __post_init__(self):
+        if (self.corpus is None) == (self.folder is None):
+            raise ValueError(f"an item of data is {self}: give it corpus or folder, one of the two")
+        for name in ("split", "leave_out_speakers", "options"):
+            if self.folder is not None and getattr(self, name):
+                raise ValueError(f"data: {name} is given for the folder {self.folder}: a plain folder has none")
+        if not 0 < check_number(self.weight, "weight") < float("inf"):
+            raise ValueError(f"data: weight of {self.name} is {self.weight}; it must be above 0")
+        if self.limit is not None and check_number(self.limit, "limit") < 1:
+            raise ValueError(f"data: limit of {self.name} is {self.limit}; it must be at least 1")
+        object.__setattr__(self, "speeds", tuple(self.speeds))
+        object.__setattr__(self, "leave_out_speakers", tuple(map(str, self.leave_out_speakers)))
+        for speed in self.speeds:
+            if not 0.5 <= check_number(speed, "speeds") <= 2 or abs(100 * speed - round(100 * speed)) > 1e-6:
+                raise ValueError(f"data: speeds of {self.name} has {speed}; give 0.5 to 2, in hundredths")
+        if not self.speeds or len(set(self.speeds)) < len(self.speeds):
+            raise ValueError(f"data: speeds of {self.name} is {list(self.speeds)}; give each speed once")
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return str(self.corpus or self.folder) + (f" ({self.split})" if self.split else "")
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One item of `iterations`: what is predicted, by how many classes, from which weights, and for how long.
+
+    Args:
+        targets: `mfcc`, `previous` (the tower of the iteration before) or a folder with a `HubertModel`.
+        layer: of that tower, whose features are clustered: 0 (before the first layer) to its number of layers.
+        clusters: k of k-means.
+        start: `new` weights, those of the `previous` iteration, or a folder's.
+        max_steps, max_minutes, learning_rate: instead of the run's.
+    """
+
+    targets: str = MFCC
+    layer: int | None = None
+    clusters: int = 100
+    start: str = NEW
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    learning_rate: float | None = None
+
+    def __post_init__(self):
+        if self.targets == MFCC and self.layer is not None:
+            raise ValueError(f"iterations: layer is {self.layer}, but targets are from mfcc, which has no layers")
+        if self.targets != MFCC and not (isinstance(self.layer, int) and self.layer >= 0):
+            raise ValueError(f"iterations: targets are from {self.targets!r}: give the layer, 0 or more")
+        if not 2 <= check_number(self.clusters, "clusters") <= 65_535:
+            raise ValueError(f"iterations: clusters is {self.clusters}; it must be from 2 to 65,535")
+        for name in ("max_steps", "max_minutes", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not check_number(value, name) > 0:
+                raise ValueError(f"iterations: {name} is {value}; it must be above 0")
+
+
+def check_number(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} is {value!r}; it must be a number")
+    return value
+
+
+def from_mapping(cls: type, values: dict, where: str):
+    """`cls(**values)`; a key that it does not have is an error that names the nearest one."""
+    names = [each.name for each in dataclasses.fields(cls)]
+    for key in values:
+        if key not in names:
+            nearest = difflib.get_close_matches(str(key), names, n=1, cutoff=0)
+            raise ValueError(f"{where}: unknown key {key!r}; the nearest is {nearest[0]!r}")
+    return cls(**{key: value for key, value in values.items() if value is not None})
+
+
+def _yaml(text: object, where: str) -> object:
+    if not isinstance(text, str):
+        return text
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{where} is {text!r}, which is not YAML or JSON: {error}") from error
+
+
+def source_item(item: object) -> dict:
+    """An item of `data` as a mapping; a plain text is a corpus where `load_corpus` knows it, else a folder."""
+    if isinstance(item, str) and not item.lstrip().startswith("{"):
+        folder = Path(item).expanduser()
+        prepared = ("metadata.csv", "dataset_dict.json", "state.json")
+        is_corpus = item in NAMES or any((folder / name).is_file() for name in prepared)
+        return {"corpus" if is_corpus or not folder.is_dir() else "folder": item}
+    value = _yaml(item, "an item of data")
+    if not isinstance(value, dict):
+        raise ValueError(f"an item of data is {item!r}; give a name, a folder or {{corpus: …}} or {{folder: …}}")
+    return value
+
+
+def iteration_item(item: object) -> dict:
+    """An item of `iterations` as a flat mapping: `targets: {from: X, layer: L}` becomes `targets` and `layer`."""
+    value = _yaml(item, "an item of iterations")
+    if not isinstance(value, dict):
+        raise ValueError(f"an item of iterations is {item!r}; give {{targets: {{from: mfcc}}, clusters: 100}}")
+    targets = value.get("targets")
+    if isinstance(targets, dict):
+        if "from" not in targets or set(targets) - {"from", "layer"}:
+            raise ValueError(f"iterations: targets is {targets}; give {{from: mfcc}} or {{from: FOLDER, layer: 3}}")
+        value = {**value, "targets": targets["from"], "layer": targets.get("layer")}
+    return value

@@ -1,0 +1,114 @@
+"""From where a run begins, what each iteration is given, and whether the whole plan can be carried out."""
+
+import copy
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from accelerate.utils import broadcast_object_list
+
+from xser.pretraining.arguments import TowerArguments, TowerDataArguments, TowerTrainingArguments
+from xser.pretraining.frames import FrameGrid
+from xser.pretraining.items import MFCC, NEW, PREVIOUS, Iteration
+from xser.pretraining.model import check_layer, read_tower_config
+from xser.pretraining.targets import check_targets
+
+RESUME = (None, "false", "true", "auto")
+
+
+def where_to_resume(run: Path, wanted: str | None, iterations: int) -> tuple[int, str | None]:
+    """The iteration to begin with (from 0), and its last checkpoint if it has one.
+
+    Raises:
+        ValueError: there is nothing to resume, or the run folder holds something and it was not said what to do.
+    """
+    if wanted not in RESUME:
+        raise ValueError(f"resume_from_checkpoint is {wanted!r}; it must be true, auto or false here")
+    folders = [run / f"iteration-{number}" for number in range(1, iterations + 1)]
+    done = 0
+    while done < iterations and (folders[done] / "tower" / "config.json").is_file():
+        done += 1
+    current = folders[min(done, iterations - 1)]
+    checkpoint = last_whole_checkpoint(current) if done < iterations else None
+    if wanted in (None, "false"):
+        if done or checkpoint:
+            raise ValueError(f"output_dir {run} holds {current.name}: give resume_from_checkpoint, or another folder")
+        return 0, None
+    if wanted == "true" and not done and checkpoint is None:
+        raise ValueError(f"resume_from_checkpoint is 'true', but there is no checkpoint in {folders[0]}")
+    return done, checkpoint
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The last checkpoint of an iteration that was written to its end: trainer_state.json is what comes last."""
+    steps = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
+    return str(max(steps, key=lambda path: int(path.name.rpartition("-")[2]))) if steps else None
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError:
+        return False
+    return True
+
+
+def with_previous(iteration: Iteration, previous: Path | None) -> Iteration:
+    """An iteration whose `previous` is a folder."""
+    named = {name: str(previous) for name in ("targets", "start") if getattr(iteration, name) == PREVIOUS}
+    return replace(iteration, **named)
+
+
+def check_plan(tower: TowerArguments, data: TowerDataArguments) -> None:
+    """Find out before anything is trained whether the towers that the iterations name exist and fit.
+
+    Raises:
+        ValueError: names what does not fit.
+    """
+    config = None
+    for iteration in tower.steps:
+        before, config = config, config if iteration.start == PREVIOUS else None
+        if config is None:
+            config = tower.new_config if iteration.start == NEW else read_tower_config(iteration.start)
+        grid = FrameGrid.of(config)
+        check_mask_fits(grid, tower.mask_length, data.min_seconds)
+        if iteration.targets == PREVIOUS:
+            check_layer(before, iteration.layer, "the iteration before")
+            if FrameGrid.of(before).stride != grid.stride:
+                raise ValueError(
+                    f"targets are from the iteration before, which has {FrameGrid.of(before).rate:g} frames a second, "
+                    f"but the tower of this one has {grid.rate:g}"
+                )
+        elif iteration.targets != MFCC:
+            check_targets(iteration, grid)
+
+
+def iteration_arguments(arguments: TowerTrainingArguments, iteration: Iteration, folder: Path, layerdrop: float):
+    """The run's arguments with what the iteration says instead."""
+    changed = copy.copy(arguments)
+    changed.output_dir = str(folder)
+    for name in ("max_steps", "learning_rate"):
+        if getattr(iteration, name) is not None:
+            setattr(changed, name, getattr(iteration, name))
+    if changed.ddp_find_unused_parameters is None:  # a dropped layer has no gradient
+        changed.ddp_find_unused_parameters = layerdrop > 0
+    return changed
+
+
+def minutes_left(arguments: TowerTrainingArguments, start: float) -> float | None:
+    """Of the whole call, as the first process sees it; `None` without a limit."""
+    if arguments.max_minutes is None:
+        return None
+    left = [arguments.max_minutes - (time.monotonic() - start) / 60]
+    return max(broadcast_object_list(left)[0], 0.0) if arguments.world_size > 1 else max(left[0], 0.0)
+
+
+def check_mask_fits(grid: FrameGrid, mask_length: int, min_seconds: float) -> None:
+    """`ValueError` where the shortest pieces have fewer frames than are masked in a row."""
+    frames = grid.num_frames(int(min_seconds * 16_000))
+    if frames < mask_length:
+        raise ValueError(
+            f"mask_length is {mask_length}, but the shortest pieces (min_seconds {min_seconds}) have {frames} frames "
+            f"at {grid.rate:g} a second: mask fewer, or leave out longer pieces"
+        )

@@ -1,0 +1,107 @@
+"""Which recordings teach a tower about voices: cut into pieces, each judged by rules, what is left out counted.
+
+The rules see levels and spectra only. Music, other noises and speech that a machine has made pass all of them: no rule
+of this kind tells them from a voice, so they must be kept out of the folder by hand.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy.signal import welch
+
+from xser.audio_xser import SAMPLE_RATE, AudioError, audio_name, check_samples_are_whole, load_audio, loudness_dbfs
+
+SILENCE_DBFS = -60.0  # RMS of a piece
+FULL_SCALE = 0.99
+TELEPHONE_HZ = 5_500.0  # 8 kHz recordings end at 4,000 Hz; resampling leaves a mirror image just above
+TELEPHONE_DB = -58.0  # what is above against what is below: real voices had -50 at least, 8 kHz ones -65 at most
+PART_SECONDS = 600.0  # of a long recording are in memory at a time
+UNREADABLE, SHORT, SILENT, CLIPPED, TELEPHONE = "unreadable", "too short", "silent", "clipped", "telephone band"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is left out.
+
+    Args:
+        min_seconds: shorter recordings.
+        max_seconds: longer recordings are cut into equal pieces below this; each piece is judged.
+        max_clipped: pieces of which a larger share of the samples is within 1% of full scale, or beyond it.
+        keep_telephone: keep pieces with nothing above 5,500 Hz (8 kHz telephone speech).
+
+    Pieces below -60 dBFS are silent and left out, and so are recordings that cannot be decoded.
+    """
+
+    min_seconds: float = 0.5
+    max_seconds: float = 15.0
+    max_clipped: float = 0.005
+    keep_telephone: bool = False
+
+
+def why_left_out(piece: np.ndarray, rules: Rules) -> str | None:
+    """The rule that a piece (S,) at 16 kHz fails, or None."""
+    if len(piece) < rules.min_seconds * SAMPLE_RATE:
+        return SHORT
+    if loudness_dbfs(piece) < SILENCE_DBFS:
+        return SILENT
+    if np.mean(np.abs(piece) >= FULL_SCALE) > rules.max_clipped:
+        return CLIPPED
+    if not rules.keep_telephone and is_telephone_band(piece):
+        return TELEPHONE
+    return None
+
+
+def is_telephone_band(piece: np.ndarray) -> bool:
+    """Whether next to nothing is above 5,500 Hz: 58 dB less power than below."""
+    hertz, power = welch(piece, SAMPLE_RATE, nperseg=512)
+    above = hertz > TELEPHONE_HZ
+    return power[above].sum() < 10 ** (TELEPHONE_DB / 10) * power[~above].sum()
+
+
+def cut(wave: np.ndarray, max_seconds: float) -> list[np.ndarray]:
+    """`wave` (S,) in the fewest equal pieces of at most `max_seconds`."""
+    return np.array_split(wave, max(1, -(-len(wave) // int(max_seconds * SAMPLE_RATE))))
+
+
+def read_parts(audio: object) -> Iterator[np.ndarray]:
+    """A recording as (S,) float32 at 16 kHz; one of more than ten minutes in parts of ten, in bounded memory.
+
+    Args:
+        audio: a path, or a dict with `bytes` or `path`.
+
+    Raises:
+        AudioError: missing, truncated, not audio, not finite.
+    """
+    name = audio_name(audio)
+    if isinstance(audio, dict):
+        audio = audio.get("bytes") or audio.get("path")
+    if audio is None:
+        raise AudioError(f"{name} has neither bytes nor a path", name)
+    if not _is_long(audio):
+        yield load_audio(audio)
+        return
+    with _open(audio) as stream:
+        check_samples_are_whole(stream, name)
+        stream.seek(0)
+        with soundfile.SoundFile(stream) as file:
+            size = int(PART_SECONDS * file.samplerate)
+            for block in file.blocks(size, dtype="float32", always_2d=True):
+                yield load_audio((np.atleast_1d(block.mean(axis=1)), file.samplerate))
+
+
+def _is_long(audio: object) -> bool:
+    """By the header; what has none is not long, and `load_audio` says what is wrong with it."""
+    try:
+        with _open(audio) as stream:
+            information = soundfile.info(stream)
+    except (soundfile.SoundFileError, OSError):
+        return False
+    return information.frames > PART_SECONDS * information.samplerate
+
+
+def _open(audio: object):
+    return BytesIO(audio) if isinstance(audio, bytes) else Path(audio).open("rb")
