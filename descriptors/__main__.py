@@ -26,6 +26,7 @@ from xser.levels_xser import LEVELS, Label, check, label
 from xser.prosody_xser import Prosody, measure
 
 PROGRAM = "python -m xser.descriptors"
+BUILT_IN = Path("built-in")  # in the place of a file of cuts
 ERRORS = (ValueError, TypeError, OSError, ImportError)
 
 
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def annotate_command(folder: Path, calibration: Path | None, **options) -> int:
     """Fill in the labels of a prepared corpus."""
-    report = annotate(folder, calibration=None if calibration is None else Calibration.load(calibration), **options)
+    report = annotate(folder, calibration=None if calibration is None else _calibration(calibration), **options)
     lines = []
     for slot, told in report["told"].items():
         levels = ", ".join(f"{level} {n:,}" for level, n in report["levels"].get(slot, {}).items())
@@ -112,9 +113,13 @@ def check_command(
     return 0
 
 
+def _calibration(path: Path | None) -> Calibration:
+    return Calibration.default() if path in (None, BUILT_IN) else Calibration.load(path)
+
+
 def _judge(calibration: Path | None, reference: list[Path] | None) -> tuple[Calibration, Reference | None]:
     """Where the cuts are, and what is usual for the speaker."""
-    cuts = Calibration.default() if calibration is None else Calibration.load(calibration)
+    cuts = _calibration(calibration)
     return cuts, cuts.reference_of(measure(load_audio(file)) for file in reference) if reference else None
 
 
@@ -140,7 +145,7 @@ def _add_annotate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("annotate", help="fill in the labels of a prepared corpus")
     parser.add_argument("folder", type=Path, metavar="PREPARED_DIR", help="of `python -m xser.corpora prepare`")
     parser.add_argument("--split_for_calibration", default="train", help="whose recordings set the cuts: train")
-    parser.add_argument("--calibration", type=Path, metavar="FILE", help="cuts to take, instead")
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help=f"cuts to take, instead; or {BUILT_IN}")
     parser.add_argument(
         "--relative_to", choices=BASES, default=BASES[0], help="what cuts are relative to; speaker by default"
     )

@@ -131,7 +131,8 @@ def _fit(
     if _count(values) < MIN_VALUES:
         raise ValueError(
             f"{quantity} could be told relative to the {relative_to} in {_count(values)} of {num_rows} recordings, "
-            f"and {MIN_VALUES} are needed, {MIN_RECORDINGS} or more of each {relative_to}"
+            f"and {MIN_VALUES} are needed, {MIN_RECORDINGS} or more of each {relative_to}; judge fewer by another "
+            "corpus's calibration, or by the built-in one"
         )
     offsets = np.concatenate([of_unit - np.median(of_unit) for of_unit in values.values()])
     lower, upper = (float(cut) for cut in np.quantile(offsets, pair))

@@ -350,6 +350,16 @@ def test_commands_tell_the_speed_by_what_is_said_where_it_is_given(annotated, tm
     assert "--text is what is said in one recording, and 2 are given" in capsys.readouterr().err
 
 
+def test_too_few_recordings_for_cuts_can_be_judged_by_the_built_in_ones(tmp_path, capsys):
+    folder = str(save(tmp_path / "few", train=TRAIN[:4], test=TEST[:1]))
+    with pytest.raises(SystemExit):
+        main(["annotate", folder, "--workers", "1"])
+    assert "or by the built-in one" in capsys.readouterr().err
+    assert main(["annotate", folder, "--workers", "1", "--calibration", "built-in"]) == 0
+    report = json.loads((tmp_path / "few" / "descriptors.json").read_text())
+    assert report["calibration"]["corpus"] == "built-in" and report["told"]["pitch"] + report["told"]["tone"] > 0
+
+
 def test_the_command_annotates_and_names_mistakes(toy, capsys):
     assert main(["annotate", str(toy), "--workers", "1"]) == 0
     assert "pitch" in capsys.readouterr().out and (toy / "descriptors.json").is_file()
