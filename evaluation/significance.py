@@ -1,6 +1,6 @@
 """Is one system better than another, over the same utterances?
 
-Three two-sided tests: McNemar's exact test of the accuracy, and of the unweighted accuracy a paired bootstrap and
+Three two-sided tests: McNemar's mid-p test of the accuracy, and of the unweighted accuracy a paired bootstrap and
 approximate randomisation (Noreen 1989), which shuffles whose answer is whose. Where there are enough speakers the two
 resample and shuffle whole speakers, for utterances of one speaker are no independent evidence. McNemar's test cannot,
 and finds too much where systems differ by speaker. Several systems are each tested against the first, and Holm's
@@ -90,9 +90,16 @@ def compare(systems: Mapping[str, Sequence[dict]], resamples: int = RESAMPLES, s
 
 
 def mcnemar(only_this: int, only_other: int) -> float:
-    """p of McNemar's exact test: are utterances that one system alone has right as often the one's as the other's?"""
-    discordant = only_this + only_other
-    return float(stats.binomtest(only_this, discordant, 0.5).pvalue) if discordant else 1.0
+    """p of McNemar's test: are utterances that one system alone has right as often the one's as the other's?
+
+    The mid-p version: the exact test counts what was seen in full and so raises fewer false alarms than it may (3.7% of
+    5% in benchmarks/intervals.py), this one by half (Fagerland, Lydersen and Laake 2013, "The McNemar test for binary
+    matched-pairs data: mid-p and asymptotic are better than exact conditional").
+    """
+    discordant, fewer = only_this + only_other, min(only_this, only_other)
+    if not discordant:
+        return 1.0
+    return float(min(2 * stats.binom.cdf(fewer, discordant, 0.5) - stats.binom.pmf(fewer, discordant, 0.5), 1.0))
 
 
 def paired_bootstrap(bootstrap: Bootstrap, hits: np.ndarray, other_hits: np.ndarray, classes: np.ndarray) -> tuple:

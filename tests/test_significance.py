@@ -40,9 +40,10 @@ def mean_recall_difference(hits, other, classes):
     return np.mean([hits[classes == c].mean() - other[classes == c].mean() for c in np.unique(classes)])
 
 
-def test_mcnemar_is_the_binomial_test_of_what_one_alone_has_right():
-    assert mcnemar(9, 2) == pytest.approx(stats.binomtest(2, 11).pvalue)
-    assert mcnemar(0, 0) == 1
+def test_mcnemar_is_the_binomial_test_of_what_one_alone_has_right_with_half_of_what_was_seen():
+    exact, seen = stats.binomtest(2, 11).pvalue, stats.binom.pmf(2, 11, 0.5)
+    assert mcnemar(9, 2) == mcnemar(2, 9) == pytest.approx(exact - seen)
+    assert mcnemar(0, 0) == 1 and mcnemar(4, 4) == pytest.approx(1) and mcnemar(1, 0) == pytest.approx(0.5)
 
 
 def test_few_units_are_shuffled_in_every_way():
