@@ -22,7 +22,7 @@ from xser.evaluation.bias.groups import ATTRIBUTES, SNR, read_snr
 from xser.evaluation.bias.measure import bias
 from xser.evaluation.bias.table import picture_rows, table_columns, table_rows
 from xser.evaluation.intervals import RESAMPLES
-from xser.evaluation.predictions import read_predictions, references_of
+from xser.evaluation.predictions import read_predictions, references_of, system_name
 from xser.evaluation.report import command_line, figure_rows, text_table
 from xser.evaluation.scoring import score
 from xser.evaluation.significance import TESTS, Comparison, compare
@@ -82,11 +82,14 @@ def compare_command(predictions: list[Path], resamples: int, output: Path | None
         systems[name] = read_predictions(path, references if path.suffix.lower() == ".csv" else None)
     compared = compare(systems, resamples)
     against = compared[0]
-    print(
-        f"against {against.against}: UA {against.ua_against:.3f}, n {against.n}; p over {against.of}, Holm-corrected"
+    title = (
+        f"Against {system_name(against.against)}: UA {against.ua_against:.3f}, n {against.n}; p over {against.of}, "
+        "Holm-corrected"
     )
-    print(text_table([_row(comparison) for comparison in compared], COLUMNS))
-    _write(output, {"comparisons": [asdict(comparison) for comparison in compared]})
+    rows = [_row(comparison) for comparison in compared]
+    print(title, text_table(rows, COLUMNS), sep="\n")
+    comparisons = [asdict(comparison) for comparison in compared]
+    _write(output, {"title": title, "columns": COLUMNS, "rows": rows, "comparisons": comparisons})
 
 
 def bias_command(
@@ -118,7 +121,7 @@ def bias_command(
 def _row(compared: Comparison) -> tuple[str, ...]:
     interval = "–" if compared.low is None else f"{compared.low:+.3f} to {compared.high:+.3f}"
     return (
-        compared.name,
+        system_name(compared.name),
         str(compared.n),
         f"{compared.ua:.3f}",
         f"{compared.difference:+.3f}",

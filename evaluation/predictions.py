@@ -28,6 +28,7 @@ FACTS = ("emotion", "text", "speaker", "gender", "language", "corpus", "session"
 COMPARED = ("emotion", "text", "speaker", "descriptors")  # what two references of one utterance must agree on
 NO_ANSWER = "none"  # stands for the emotion of a recording that was not answered, such as one without speech
 SHOWN = 5
+UNTOLD = ("results", "predictions")  # names of files that say nothing of a system
 SUM_TOLERANCE = 1e-2  # probabilities may be rounded
 
 _TEXT, _WORDS = (str,), (list, tuple)
@@ -90,6 +91,12 @@ def read_predictions(
         emotions = sorted(known | set(EMOTIONS))
     _refuse_unknown(predictions, set(emotions), path)
     return predictions
+
+
+def system_name(path: str | Path) -> str:
+    """What to call the system whose results or predictions a file holds: the file's name, or that of its folder."""
+    path = Path(path)
+    return path.resolve().parent.name if path.stem in UNTOLD else path.stem
 
 
 def write_predictions(path: str | Path, predictions: Iterable[dict]) -> None:

@@ -92,9 +92,9 @@ def compare(systems: Mapping[str, Sequence[dict]], resamples: int = RESAMPLES, s
 def mcnemar(only_this: int, only_other: int) -> float:
     """p of McNemar's test: are utterances that one system alone has right as often the one's as the other's?
 
-    The mid-p version: the exact test counts what was seen in full and so raises fewer false alarms than it may (3.7% of
-    5% in benchmarks/intervals.py), this one by half (Fagerland, Lydersen and Laake 2013, "The McNemar test for binary
-    matched-pairs data: mid-p and asymptotic are better than exact conditional").
+    The mid-p version: the exact test counts what was seen in full and so raises fewer false alarms than it may (3.7%
+    for 5% in benchmarks/intervals.py), this one by half (Fagerland, Lydersen and Laake 2013, "The McNemar test for
+    binary matched-pairs data: mid-p and asymptotic are better than exact conditional").
     """
     discordant, fewer = only_this + only_other, min(only_this, only_other)
     if not discordant:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xser.evaluation.intervals import RESAMPLES
-from xser.evaluation.predictions import read_predictions, references_of
+from xser.evaluation.predictions import read_predictions, references_of, system_name
 from xser.evaluation.report import read_json
 from xser.evaluation.scoring import score
 from xser.evaluation.significance import Comparison
@@ -17,7 +17,6 @@ FIGURES = ("ua", "wa", "wer")  # it holds these too, as numbers or null
 BESIDE = {"ua": "ua_interval", "ua_interval": "ua_interval_of", "ua_ceiling": "ua_bayes"}  # where known, this is there
 TABLE = ("title", "columns", "rows")
 COMPARISONS = "comparisons"
-UNTOLD = ("results", "predictions")  # names of files that say nothing of a system
 SAME = 1e-6  # two files of one run may differ by so much
 EXPECTED = (
     "a results file of eval.py or `python -m xser.evaluation score` (with 'n', 'n_of', 'ua', 'wa', 'wer', 'recall', "
@@ -64,7 +63,7 @@ def read_given(files: Sequence[Path], predictions: Sequence[Path], resamples: in
     """Read and check all files.
 
     A results file and a file of predictions of one name (`mine.json`, `mine.jsonl`) are one system's; files that are
-    called as a run calls all of them (`UNTOLD`) have the name of their folder.
+    called as a run calls all of them have the name of their folder (`system_name`).
 
     Args:
         files: JSON files, see `EXPECTED`.
@@ -85,13 +84,13 @@ def read_given(files: Sequence[Path], predictions: Sequence[Path], resamples: in
             tables.append((path.name, content))
         else:
             _refuse_second(results, path)
-            results[_name(path)] = (path, content)
+            results[system_name(path)] = (path, content)
     answers: dict[str, tuple[Path, list[dict]]] = {}
     references = None
     for path in predictions:
         _refuse_second(answers, path)
         read = read_predictions(path, references if path.suffix.lower() == ".csv" else None)
-        answers[_name(path)] = (path, read)
+        answers[system_name(path)] = (path, read)
         references = references or references_of(read)
     systems = {
         name: _system(name, results.get(name), answers.get(name), resamples)
@@ -124,14 +123,9 @@ def _system(name: str, results: tuple | None, answers: tuple | None, resamples: 
 
 
 def _refuse_second(known: dict[str, tuple], path: Path) -> None:
-    name = _name(path)
+    name = system_name(path)
     if name in known:
         raise ValueError(f"{known[name][0]} and {path} are two systems called {name!r}: rename one file")
-
-
-def _name(path: Path) -> str:
-    """What a system is called."""
-    return path.resolve().parent.name if path.stem in UNTOLD else path.stem
 
 
 def _read(path: Path) -> dict:
