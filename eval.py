@@ -23,7 +23,7 @@ from xser.corpora.folds import by_fold
 from xser.evaluation.conditions import AS_RECORDED, CONDITIONS
 from xser.evaluation.evaluator import evaluate_model
 from xser.evaluation.predictions import write_predictions
-from xser.evaluation.report import command_line, figure_rows, text_table
+from xser.evaluation.report import command_line, figure_rows, text_table, told
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -83,7 +83,7 @@ def main(arguments: EvalArguments) -> dict:
     )
     about = {"command": command_line()}
     asked = ("model", "corpus", "split", "test_fold", "speakers", "limit", "condition", "dtype")
-    about |= {name: getattr(arguments, name) for name in asked}
+    about |= {name: told(getattr(arguments, name)) for name in asked}
     write_json(Path(arguments.output), {**about, **results})
     if arguments.predictions:
         write_predictions(Path(arguments.predictions), predictions)

@@ -15,16 +15,12 @@ ordinary `HubertModel` folder with its feature extractor.
 
 import json
 import logging
-import platform
 import shutil
-import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
-import yaml
-from transformers import HfArgumentParser, set_seed
+from transformers import set_seed
 
 from xser.corpora.cache import cache_root, write_json, written_beside
 from xser.pretraining.arguments import (
@@ -49,9 +45,7 @@ from xser.pretraining.plan import (
 from xser.pretraining.sources import TowerData, load_sources
 from xser.pretraining.targets import make_targets
 from xser.pretraining.trainer import TowerTrainer, source_datasets
-from xser.train import PACKAGES, share_cores
-from xser.training.arguments import resolved_config
-from xser.training.launch import start_all_processes
+from xser.training.run import given_arguments, start_process, write_record
 
 logger = logging.getLogger("xser.pretrain_tower")
 
@@ -102,28 +96,6 @@ def run_iteration(
     return model, metrics, is_done
 
 
-def write_run(
-    run: Path,
-    argv: list[str],
-    groups: tuple[TowerArguments, TowerDataArguments, TowerTrainingArguments],
-    sources: list[TowerData],
-) -> None:
-    """config.yaml and environment.json."""
-    run.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(resolved_config(*groups), sort_keys=False, allow_unicode=True)
-    (run / "config.yaml").write_text(text, encoding="utf-8")
-    arguments = groups[-1]
-    environment = {
-        "command": ["pretrain_tower.py", *argv],
-        "seed": arguments.seed,
-        "python": platform.python_version(),
-    }
-    environment |= {"processes": arguments.world_size, "threads": torch.get_num_threads()}
-    versions = {name: version(name) for name in (*PACKAGES, "torchaudio", "scikit-learn")}
-    environment |= {"versions": versions, "data": {data.name: data.report() for data in sources}}
-    write_json(run / "environment.json", environment)
-
-
 def run_iterations(
     groups: tuple[TowerArguments, TowerDataArguments, TowerTrainingArguments],
     sources: list[TowerData],
@@ -169,25 +141,18 @@ def run_iterations(
 def main(argv: list[str] | None = None) -> dict:
     """Pretrain as `argv` says; gives the figures of every iteration."""
     start = time.monotonic()
-    argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0].startswith("-"):
-        print(__doc__)
-        if "--help" in argv:
-            HfArgumentParser(TOWER_ARGUMENT_CLASSES).print_help()
-        sys.exit(0 if "--help" in argv else "pretrain_tower.py: give a YAML file first")
-    start_all_processes(argv)
+    argv = given_arguments(argv, __doc__, TOWER_ARGUMENT_CLASSES)
     groups = parse_tower_config(argv)
     tower_arguments, data_arguments, arguments = groups
-    logging.basicConfig(level=logging.INFO if arguments.process_index == 0 else logging.WARNING)
-    share_cores()
+    start_process(arguments)
     check_plan(tower_arguments, data_arguments)
     run = Path(arguments.output_dir)
     first, checkpoint = where_to_resume(run, arguments.resume_from_checkpoint, len(tower_arguments.steps))
     with arguments.main_process_first(desc="preparing the data"):
         sources = load_sources(data_arguments, arguments.seed)
     if arguments.should_save:
-        write_run(run, argv, groups, sources)
-
+        heard = {data.name: data.report() for data in sources}
+        write_record(run, ["pretrain_tower.py", *argv], groups, ("torchaudio", "scikit-learn"), data=heard)
     return run_iterations(groups, sources, first, checkpoint, start)
 
 

@@ -15,20 +15,16 @@ results.json, and backbones/ where asked for.
 
 import json
 import logging
-import os
-import platform
-import sys
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
-import yaml
-from transformers import AutoTokenizer, HfArgumentParser, set_seed
+from transformers import AutoTokenizer, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from xser.calibration_xser import Calibration
 from xser.configuration_xser import XSERConfig
+from xser.corpora.cache import write_json
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.processing_xser import XSERProcessor
 from xser.training.arguments import (
@@ -36,15 +32,13 @@ from xser.training.arguments import (
     ModelArguments,
     XSERTrainingArguments,
     parse_config,
-    resolved_config,
 )
 from xser.training.data import load_task_data
-from xser.training.launch import start_all_processes
+from xser.training.run import given_arguments, start_process, write_record
 from xser.training.trainer import XSERTrainer
 
 logger = logging.getLogger("xser.train")
 CALIBRATION = "calibration.json"  # of `annotate`, in the corpus's folder
-PACKAGES = ("xser", "torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy")
 
 
 def checkpoint_config(arguments: ModelArguments) -> XSERConfig:
@@ -116,30 +110,12 @@ def evaluation_of_last_step(trainer: XSERTrainer) -> dict[str, float]:
     return {key: value for log in last for key, value in log.items() if key.startswith("eval_")}
 
 
-def share_cores() -> None:
-    """Give each process on this machine its share of the cores, unless OMP_NUM_THREADS says otherwise."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loader workers are forked
-    if "OMP_NUM_THREADS" not in os.environ:
-        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
-
-
-def write_json(path: Path, values: dict) -> None:
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Train as `argv` says; gives the final evaluation."""
-    argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0].startswith("-"):
-        print(__doc__)
-        if "--help" in argv:
-            HfArgumentParser(ARGUMENT_CLASSES).print_help()
-        sys.exit(0 if "--help" in argv else "train.py: give a YAML file first")
-    start_all_processes(argv)
-    model_arguments, data_arguments, arguments = parse_config(argv)
-    logging.basicConfig(level=logging.INFO if arguments.process_index == 0 else logging.WARNING)
-    share_cores()
+    argv = given_arguments(argv, __doc__, ARGUMENT_CLASSES)
+    groups = parse_config(argv)
+    model_arguments, data_arguments, arguments = groups
+    start_process(arguments)
     checkpoint = checkpoint_to_resume(arguments)
     set_seed(arguments.seed)
     model, processor = build_model(model_arguments)
@@ -149,13 +125,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
 
     run = Path(arguments.output_dir)
     if arguments.should_save:
-        run.mkdir(parents=True, exist_ok=True)
-        config = resolved_config(model_arguments, data_arguments, arguments)
-        (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        environment = {"command": ["train.py", *argv], "seed": arguments.seed, "python": platform.python_version()}
-        environment |= {"processes": arguments.world_size, "threads": torch.get_num_threads()}
-        environment |= {"versions": {name: version(name) for name in PACKAGES}, "left_out": data.left_out}
-        write_json(run / "environment.json", environment)
+        write_record(run, ["train.py", *argv], groups, (), left_out=data.left_out)
 
     trainer = XSERTrainer(model, arguments, processor, data.train, data.eval)
     trainer.train(resume_from_checkpoint=checkpoint)

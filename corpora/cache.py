@@ -58,6 +58,11 @@ def write_json(path: Path, value: dict) -> None:
         beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def is_saved(folder: Path) -> bool:
+    """Whether `save_to_disk` of `datasets` wrote a folder."""
+    return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
+
+
 def open_dataset(path: Path) -> datasets.Dataset:
     """Open an Arrow file of `write_dataset`; its audio stays undecoded."""
     return datasets.Dataset.from_file(str(path))

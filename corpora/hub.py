@@ -23,13 +23,13 @@ import pyarrow
 import pyarrow.compute
 import yaml
 
+from xser.corpora.cache import is_saved
 from xser.corpora.manifest import emotion_names, known_row
 from xser.corpora.schema import FEATURES, LEVELS
 from xser.corpora.source import Corpus, Found
 
 COLUMNS = (*(name for name in FEATURES if name not in ("descriptors", "duration")), *LEVELS, "emphasis")
 SETTINGS = ("dataset", "subset", "revision", "splits")
-SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves in a folder
 BUILDERS = {".parquet": "parquet", ".arrow": "arrow", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 BATCH_ROWS = 256
@@ -159,7 +159,7 @@ def load(name: str, subset: str | None = None, revision: str | None = None) -> d
     """A data set by its folder, file or id on the Hub; its code, if it has any, is not run. Errors: see `find`."""
     path = Path(name)
     try:
-        if path.is_dir() and any((path / saved).is_file() for saved in SAVED):
+        if is_saved(path):
             return datasets.load_from_disk(name)
         if path.is_dir():
             return datasets.load_dataset(name, subset)

@@ -6,7 +6,7 @@ from pathlib import Path
 import datasets
 
 from xser.corpora.audiofolder import METADATA, load_audiofolder
-from xser.corpora.cache import cache_root, digest, open_dataset, written_beside
+from xser.corpora.cache import cache_root, digest, is_saved, open_dataset, written_beside
 from xser.corpora.catalogue import MODULES
 from xser.corpora.espeak import load_espeak
 from xser.corpora.folds import by_fold
@@ -14,7 +14,6 @@ from xser.corpora.shards import PARQUET_NAME, check_features, copy_to_arrow, sor
 
 NAMES = ("espeak",)
 _FOLDS = ("test_fold", "validation_fold")
-_SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves in a folder
 
 
 def load_corpus(
@@ -49,7 +48,7 @@ def load_corpus(
     if str(name_or_path) in NAMES:
         return load_espeak(split, limit, cache_dir, **options)
     folder = Path(name_or_path).expanduser()
-    if is_parquet(folder) or any((folder / name).is_file() for name in _SAVED):
+    if is_prepared(folder):
         foreign = sorted(set(options) - set(_FOLDS))
         if foreign:
             raise ValueError(f"{folder} is prepared already: {foreign} do not apply to it")
@@ -79,6 +78,11 @@ def load_corpus(
     if split not in corpus:
         raise ValueError(f"{folder} has no split {split!r}; it has {list(corpus)}")
     return _evenly(corpus[split], limit)
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether a folder holds a corpus in the one schema, rather than recordings and a table."""
+    return is_parquet(folder) or is_saved(folder)
 
 
 def is_parquet(folder: str | os.PathLike) -> bool:

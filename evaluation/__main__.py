@@ -68,14 +68,14 @@ def score_command(predictions: Path, references: Path | None, resamples: int, ou
     read = read_predictions(predictions, known)
     results = {"n": len(read), **score(read, resamples=resamples)}
     print(text_table(figure_rows(results), ("figure", "value", "n")))
-    _write(output, {"predictions": str(predictions), **results})
+    _write(output, {"predictions": predictions.name, **results})
 
 
 def compare_command(predictions: list[Path], resamples: int, output: Path | None) -> None:
     """`compare FILE FILE …`: print a table, and write it."""
-    names = [str(path) for path in predictions]
+    names = [system_name(path) for path in predictions]
     if len(set(names)) < len(names):
-        raise ValueError(f"{names} holds a file twice; a system cannot be held against itself")
+        raise ValueError(f"{[str(path) for path in predictions]} holds two systems of one name: rename one file")
     systems = {names[0]: read_predictions(predictions[0])}
     references = references_of(systems[names[0]])
     for name, path in zip(names[1:], predictions[1:], strict=True):
@@ -83,8 +83,7 @@ def compare_command(predictions: list[Path], resamples: int, output: Path | None
     compared = compare(systems, resamples)
     against = compared[0]
     title = (
-        f"Against {system_name(against.against)}: UA {against.ua_against:.3f}, n {against.n}; p over {against.of}, "
-        "Holm-corrected"
+        f"Against {against.against}: UA {against.ua_against:.3f}, n {against.n}; p over {against.of}, Holm-corrected"
     )
     rows = [_row(comparison) for comparison in compared]
     print(title, text_table(rows, COLUMNS), sep="\n")
@@ -113,7 +112,7 @@ def bias_command(
     )
     columns, rows = table_columns(results), table_rows(results)
     print(title, text_table(rows, columns), sep="\n")
-    _write(output, {"title": title, "columns": columns, "rows": rows, "predictions": str(predictions), **results})
+    _write(output, {"title": title, "columns": columns, "rows": rows, "predictions": predictions.name, **results})
     if picture is not None:
         draw_bars(picture_rows(results), picture, f"UA of {predictions.stem} by group", "UA")
 
@@ -121,7 +120,7 @@ def bias_command(
 def _row(compared: Comparison) -> tuple[str, ...]:
     interval = "–" if compared.low is None else f"{compared.low:+.3f} to {compared.high:+.3f}"
     return (
-        system_name(compared.name),
+        compared.name,
         str(compared.n),
         f"{compared.ua:.3f}",
         f"{compared.difference:+.3f}",

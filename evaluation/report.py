@@ -1,6 +1,7 @@
 """Results as files and as a table."""
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -9,16 +10,29 @@ NOT_KNOWN = "–"
 EMOTION_FIGURES = {"wa": "emotion, WA", "macro_f1": "emotion, macro F1", "weighted_f1": "emotion, weighted F1"}
 SCORE_FIGURES = {"ece": "scores, ECE", "brier": "scores, Brier", "aurc": "scores, area under risk and coverage"}
 
+_WORD = re.compile(r"'[^']*'|[^\s']+")  # of a command, quoted ones with their blanks
+_FOLDERS = re.compile(r"(?<![^'\"=])~?/.*/")  # of a word that is or ends in an absolute path: all before its name
+
 
 def command_line() -> str:
-    """The command that runs now, as it would be typed in the repository's root."""
+    """The command that runs now, as it would be typed in the repository's root, `without_folders`."""
     spec = sys.modules["__main__"].__spec__
     if spec is not None and spec.name.startswith("xser."):  # python -m
-        return shlex.join(["python", "-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]])
+        return without_folders(shlex.join(["python", "-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]]))
     script = Path(sys.argv[0]).resolve()
     root = Path(__file__).resolve().parent.parent
     name = script.relative_to(root) if script.is_relative_to(root) else script.name
-    return shlex.join(["python", str(name), *sys.argv[1:]])
+    return without_folders(shlex.join(["python", str(name), *sys.argv[1:]]))
+
+
+def without_folders(command: str) -> str:
+    """A command in which absolute paths are cut to their names: where files lay on a machine is nobody's business."""
+    return _WORD.sub(lambda word: _FOLDERS.sub("", word[0]), command)
+
+
+def told(value: object) -> object:
+    """The value of an option as a results file tells it: an absolute path by its name."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def read_json(path: str | Path) -> dict:

@@ -30,7 +30,7 @@ from xser.evaluation.conditions import AS_RECORDED, CONDITIONS
 from xser.evaluation.evaluator import evaluate_model
 from xser.evaluation.intervals import RESAMPLES
 from xser.evaluation.predictions import read_predictions, write_predictions
-from xser.evaluation.report import NOT_KNOWN, command_line, read_json, text_table
+from xser.evaluation.report import NOT_KNOWN, command_line, read_json, text_table, told
 from xser.evaluation.significance import Comparison, compare
 
 ABOUT = "about.json"
@@ -145,12 +145,12 @@ def _compare(
         return [], {name: reason for name in found if name != AS_RECORDED}
     systems, apart = {AS_RECORDED: predictions[AS_RECORDED]}, {}
     ids = {prediction["id"] for prediction in predictions[AS_RECORDED]}
-    for name, told in predictions.items():
-        other = ids ^ {prediction["id"] for prediction in told}
+    for name, answers in predictions.items():
+        other = ids ^ {prediction["id"] for prediction in answers}
         if other:
             apart[name] = f"{len(other)} utterances, such as {min(other)}, could be evaluated in one of the two alone"
         elif name != AS_RECORDED:
-            systems[name] = told
+            systems[name] = answers
     return (compare(systems, resamples) if len(systems) > 1 else []), apart
 
 
@@ -264,7 +264,7 @@ def main(argv: list[str] | None = None) -> dict:
         f"UA against that {AS_RECORDED}, p after Holm over {len(results['comparisons'])} conditions"
     )
     columns, rows = table_columns(results), table_rows(results)
-    about |= {"limit": arguments.limit}
+    about = {name: told(value) for name, value in about.items()} | {"limit": arguments.limit}
     head = {"title": title, "command": command_line(), "columns": columns, "rows": rows}
     write_json(arguments.output, {**head, **about, **results})
     if arguments.picture is not None:

@@ -17,8 +17,9 @@ from xser.pretraining.collator import TowerCollator
 from xser.pretraining.features import perplexity
 from xser.pretraining.model import TowerForPretraining, TowerOutput
 from xser.pretraining.targets import Targets, TowerDataset
-from xser.training.sampler import TaskDataset, TaskInterleavingBatchSampler, stable_hash
-from xser.training.trainer import TaskDataLoader, TimeLimit
+from xser.training.loading import interleaving_loader
+from xser.training.sampler import TaskDataset, stable_hash
+from xser.training.trainer import TimeLimit
 
 WEIGHTS, OBJECTIVE = "model.safetensors", "objective.json"
 COLLAPSED = 0.1  # of the targets' perplexity
@@ -120,25 +121,13 @@ class TowerTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Every step is of one source; sharding and shuffling are the sampler's."""
-        args = self.args
-        sampler = TaskInterleavingBatchSampler(
-            {name: dataset.durations for name, dataset in self.train_dataset.datasets.items()},
-            batch_size=self._train_batch_size,
-            weights=self.source_weights,
-            seed=args.seed,
-            rank=args.process_index,
-            num_replicas=args.world_size,
-            accumulation=args.gradient_accumulation_steps,
-            bucket_batches=args.bucket_batches,
-        )
-        return TaskDataLoader(
+        return interleaving_loader(
+            self.args,
             self.train_dataset,
-            batch_sampler=sampler,
-            collate_fn=self.data_collator,
-            num_workers=args.dataloader_num_workers,
-            pin_memory=args.dataloader_pin_memory and args.device.type != "cpu",
-            persistent_workers=args.dataloader_persistent_workers,
-            prefetch_factor=args.dataloader_prefetch_factor,
+            {name: dataset.durations for name, dataset in self.train_dataset.datasets.items()},
+            self._train_batch_size,
+            self.source_weights,
+            self.data_collator,
         )
 
     # ------------------------------------------------------------------ training

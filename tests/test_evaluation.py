@@ -235,6 +235,8 @@ def test_the_command_of_a_module_is_told_as_it_is_typed(monkeypatch):
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
     monkeypatch.setattr(sys, "argv", [str(ROOT / "benchmarks" / "levels.py"), "--limit", "3"])
     assert command_line() == "python benchmarks/levels.py --limit 3"
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "eval.py"), "--output=/somewhere/a.json", "--model", "/elsewhere/b"])
+    assert command_line() == "python eval.py --output=a.json --model b"
 
 
 def test_all_is_every_split(tmp_path, dataset):

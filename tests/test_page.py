@@ -10,10 +10,10 @@ import pytest
 import xser
 from xser.evaluation.page.__main__ import main
 from xser.evaluation.page.examples import NUM_EXAMPLES
-from xser.evaluation.page.inputs import without_folders
 from xser.evaluation.page.report import EXAMPLE_COLUMNS, write_report
 from xser.evaluation.page.system import confidence_and_hits
 from xser.evaluation.predictions import read_predictions, write_predictions
+from xser.evaluation.report import without_folders
 from xser.evaluation.scoring import score
 from xser.evaluation.significance import compare
 
@@ -227,7 +227,7 @@ def test_every_file_given_is_shown(tmp_path):
     files = [
         write(tmp_path / "mine.json", EVALUATION),
         write(tmp_path / "noise.json", TABLE),
-        write(tmp_path / "compared.json", {"command": "c", "comparisons": []}),
+        write(tmp_path / "compared.json", TABLE | {"title": "Against base", "rows": []}),
     ]
     first = predicted(tmp_path / "base.jsonl", system({1, 2, 3}))
     cells = "".join(f"{p['id']},sad\n" for p in better)
@@ -238,11 +238,11 @@ def test_every_file_given_is_shown(tmp_path):
     assert report["title"] == "Mine" and report["files"] == names
     assert [section["title"] for section in report["sections"]] == [
         *("All systems", "Each system against base", "mine", "base", "better", "majority"),
-        *("Noise", "Compared systems, compared.json"),
+        *("Noise", "Against base"),
     ]
     assert all(name in page for name in names for page in pages[:2])
     assert table(report, "noise.json") == {"SNR": ["UA", "n"], "20 dB": ["0.123", "4"]}
-    assert gaps(report)["compared.json"] == "it holds no comparison"
+    assert gaps(report)["compared.json"] == "it has no rows"
     assert gaps(report)["Examples"] == "the predictions hold an emotion and nothing to explain it"
     assert str(tmp_path) not in "".join(pages[:2]) + json.dumps(report)
 
@@ -261,10 +261,6 @@ def test_several_systems_are_tested_against_the_first(tmp_path):
     ]
     assert report["comparisons"][0]["p_holm"] == found.p_holm and report["comparisons"][0]["difference"] > 0
     assert "over speakers" in markdown
-    _, _, again = make(
-        tmp_path / "again", [write(tmp_path / "c.json", {"comparisons": report["comparisons"]})], paths[:1]
-    )
-    assert table(again, "Paired tests") == table(report, "Paired tests")
 
 
 def test_a_p_value_of_nearly_nothing_is_not_written_as_zero(tmp_path):
@@ -432,7 +428,6 @@ def test_the_same_files_give_the_same_bytes_wherever_they_lie(tmp_path):
         (TABLE | {"columns": []}, r"'columns' is \[\]; it must be a list of texts"),
         (TABLE | {"title": 5}, "'title' and 'command' must be texts"),
         ({"columns": ["a"]}, r"x\.json has columns and lacks \['title', 'rows'\]"),
-        ({"comparisons": [{"name": "a"}]}, "'comparisons' must be a list of objects with"),
         (EVALUATION | {"recall": []}, r"x\.json: 'recall' is \[\]; it must be of kind dict"),
         (EVALUATION | {"ua": "0.8"}, "'ua' is '0.8'; it must be a number, or null"),
         (EVALUATION | {"wa": float("nan")}, "'wa' is nan; it must be a number"),

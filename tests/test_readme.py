@@ -1,5 +1,6 @@
 """README.md is true: its code runs, its commands parse, its links lead somewhere, its figures are those measured."""
 
+import json
 import re
 import shlex
 import tomllib
@@ -16,6 +17,7 @@ import xser
 from xser.corpora import load_corpus
 from xser.eval import EvalArguments
 from xser.evaluation import figures
+from xser.evaluation.report import told, without_folders
 from xser.push_to_hub import PublishArguments
 from xser.training.arguments import parse_config
 
@@ -139,3 +141,11 @@ def test_ci_runs_the_test_command_of_the_readme():
     script = ROOT / ".ci" / "run"
     assert "make test" in script.read_text() and script.stat().st_mode & 0o111
     assert ["make", "test"] in COMMANDS
+
+
+def test_no_published_result_tells_where_files_lay_on_a_machine():
+    for path in sorted((ROOT / "docs" / "results").glob("*.json")):
+        measured = json.loads(path.read_text(encoding="utf-8"))
+        assert without_folders(measured["command"]) == measured["command"], path.name
+        for key in ("model", "corpus", "predictions"):
+            assert told(measured.get(key)) == measured.get(key), f"{path.name}: {key}"

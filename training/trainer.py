@@ -16,19 +16,12 @@ from transformers.trainer_utils import EvalPrediction, SaveStrategy
 
 from xser.training.arguments import XSERTrainingArguments
 from xser.training.collator import XSERCollator
+from xser.training.loading import interleaving_loader, loader_options
 from xser.training.metrics import asr_metrics, describe_metrics
-from xser.training.sampler import TaskDataset, TaskInterleavingBatchSampler, TaskRows
+from xser.training.sampler import TaskDataset, TaskRows
 
 LOSS_TERMS = ("loss", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss", "level_loss")
 AUDIO_INPUTS = ("input_values", "input_values_mask", "loudness")
-
-
-class TaskDataLoader(DataLoader):
-    """A plain loader over our sampler, which shards for itself: accelerate must not wrap it."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the `Trainer` before every pass."""
-        self.batch_sampler.set_epoch(epoch)
 
 
 class LossMeter:
@@ -112,38 +105,23 @@ class XSERTrainer(Seq2SeqTrainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Our own loader: sharding and shuffling are the sampler's, so accelerate does not prepare it."""
-        args = self.args
-        sampler = TaskInterleavingBatchSampler(
+        return interleaving_loader(
+            self.args,
+            self.train_dataset,
             {task: dataset["duration"][:] for task, dataset in self.train_dataset.datasets.items()},
-            batch_size=self._train_batch_size,
-            weights=args.task_weights,
-            joint=args.schedule == "joint",
-            seed=args.seed,
-            rank=args.process_index,
-            num_replicas=args.world_size,
-            accumulation=args.gradient_accumulation_steps,
-            bucket_batches=args.bucket_batches,
-        )
-        return TaskDataLoader(
-            self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator, **self._loader_options()
+            self._train_batch_size,
+            self.args.task_weights,
+            self.data_collator,
+            joint=self.args.schedule == "joint",
         )
 
     def get_eval_dataloader(self, eval_dataset: TaskRows) -> DataLoader:
         """Rows in order, with prompts for generation; processes share them."""
         collator = replace(self.data_collator, slot_dropout=0.0, return_prompts=True)
         loader = DataLoader(
-            eval_dataset, batch_size=self.args.eval_batch_size, collate_fn=collator, **self._loader_options()
+            eval_dataset, batch_size=self.args.eval_batch_size, collate_fn=collator, **loader_options(self.args)
         )
         return self.accelerator.prepare(loader)
-
-    def _loader_options(self) -> dict:
-        args = self.args
-        return {
-            "num_workers": args.dataloader_num_workers,
-            "pin_memory": args.dataloader_pin_memory and args.device.type != "cpu",
-            "persistent_workers": args.dataloader_persistent_workers,
-            "prefetch_factor": args.dataloader_prefetch_factor,
-        }
 
     # ------------------------------------------------------------------ training
 

@@ -1,7 +1,6 @@
 """What a report is made of: results files, predictions and tables, each checked and told from the others."""
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,21 +9,16 @@ from xser.evaluation.intervals import RESAMPLES
 from xser.evaluation.predictions import read_predictions, references_of, system_name
 from xser.evaluation.report import read_json
 from xser.evaluation.scoring import score
-from xser.evaluation.significance import Comparison
 
 EVALUATION = {"n": int, "n_of": dict, "recall": dict, "descriptors": dict}  # a results file's keys and their kinds
 FIGURES = ("ua", "wa", "wer")  # it holds these too, as numbers or null
 BESIDE = {"ua": "ua_interval", "ua_interval": "ua_interval_of", "ua_ceiling": "ua_bayes"}  # where known, this is there
 TABLE = ("title", "columns", "rows")
-COMPARISONS = "comparisons"
 SAME = 1e-6  # two files of one run may differ by so much
 EXPECTED = (
     "a results file of eval.py or `python -m xser.evaluation score` (with 'n', 'n_of', 'ua', 'wa', 'wer', 'recall', "
-    "'descriptors'), a table ('title', 'command', 'columns', 'rows'), or what `compare` wrote ('comparisons')"
+    "'descriptors'), or a table ('title', 'command', 'columns', 'rows')"
 )
-
-_WORD = re.compile(r"'[^']*'|[^\s']+")  # of a command, quoted ones with their blanks
-_FOLDERS = re.compile(r"(?<![^'\"=])~?/.*/")  # of a word that is or ends in an absolute path: all before its name
 
 
 @dataclass(frozen=True)
@@ -51,7 +45,7 @@ class Given:
     Attributes:
         systems: by name, in the order given.
         answered: names of those with predictions, in the order of these; the first is what others are held against.
-        tables: name and content of each other file, which has `title`, `columns` and `rows` or `comparisons`.
+        tables: name and content of each other file, which has `title`, `columns` and `rows`.
     """
 
     systems: dict[str, System]
@@ -80,7 +74,7 @@ def read_given(files: Sequence[Path], predictions: Sequence[Path], resamples: in
     results, tables = {}, []
     for path in files:
         content = _read(path)
-        if "columns" in content or COMPARISONS in content:
+        if "columns" in content:
             tables.append((path.name, content))
         else:
             _refuse_second(results, path)
@@ -97,11 +91,6 @@ def read_given(files: Sequence[Path], predictions: Sequence[Path], resamples: in
         for name in dict.fromkeys([*results, *answers])
     }
     return Given(systems, list(answers), tables)
-
-
-def without_folders(command: str) -> str:
-    """A command in which absolute paths are cut to their names: where files lay on a machine is nobody's business."""
-    return _WORD.sub(lambda word: _FOLDERS.sub("", word[0]), command)
 
 
 def _system(name: str, results: tuple | None, answers: tuple | None, resamples: int) -> System:
@@ -136,8 +125,6 @@ def _read(path: Path) -> dict:
         raise ValueError(f"{path} holds a {type(content).__name__}; it must be {EXPECTED}")
     if "columns" in content:
         _check_table(content, path)
-    elif COMPARISONS in content:
-        _check_comparisons(content[COMPARISONS], path)
     else:
         _check_evaluation(content, path)
     return content
@@ -180,12 +167,6 @@ def _check_table(content: dict, path: Path) -> None:
     for number, row in enumerate(rows, start=1):
         if not _are_texts(row) or len(row) != len(columns):
             raise ValueError(f"{path}, row {number} is {row!r:.80}; it must be {len(columns)} texts, one a column")
-
-
-def _check_comparisons(comparisons: object, path: Path) -> None:
-    fields = set(Comparison.__dataclass_fields__)
-    if not isinstance(comparisons, list) or not all(isinstance(c, dict) and set(c) == fields for c in comparisons):
-        raise ValueError(f"{path}: 'comparisons' must be a list of objects with {sorted(fields)}")
 
 
 def _are_texts(value: object) -> bool:

@@ -4,13 +4,12 @@ All forms of a report (HTML, Markdown, JSON) are written from this, so they hold
 """
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from xser.evaluation.page.blocks import Block, Gap, Section, Table
-from xser.evaluation.page.inputs import COMPARISONS, Given, System, without_folders
+from xser.evaluation.page.inputs import Given, System
 from xser.evaluation.page.system import about, heard, reason, system_section
 from xser.evaluation.predictions import PredictionError
-from xser.evaluation.report import NOT_KNOWN, figure_rows
+from xser.evaluation.report import NOT_KNOWN, figure_rows, without_folders
 from xser.evaluation.significance import TESTS, compare
 
 SPEAKER_REFERENCE = "speaker_reference"  # key of a results file: were measurements held against the speaker's usual?
@@ -91,14 +90,8 @@ def _side_by_side(systems: list[System]) -> Table:
 
 def _of_table(name: str, content: dict) -> Section:
     command = without_folders(content.get("command", ""))
-    if "columns" in content:
-        table = Table(name, tuple(content["columns"]), [tuple(row) for row in content["rows"]])
-        return Section(
-            content["title"], command=command, blocks=[table if table.rows else Gap(name, "it has no rows")]
-        )
-    comparisons = [c | {key: Path(c[key]).name for key in ("name", "against")} for c in content[COMPARISONS]]
-    blocks: list[Block] = [_comparison_table(comparisons) if comparisons else Gap(name, "it holds no comparison")]
-    return Section(f"Compared systems, {name}", command=command, blocks=blocks)
+    table = Table(name, tuple(content["columns"]), [tuple(row) for row in content["rows"]])
+    return Section(content["title"], command=command, blocks=[table if table.rows else Gap(name, "it has no rows")])
 
 
 def _comparison_table(comparisons: list[dict]) -> Table:

@@ -15,8 +15,8 @@ from xser.evaluation.page.charts import (
     reliability_bins,
 )
 from xser.evaluation.page.examples import RULE, draw_examples, explains
-from xser.evaluation.page.inputs import System, without_folders
-from xser.evaluation.report import NOT_KNOWN, figure_rows
+from xser.evaluation.page.inputs import System
+from xser.evaluation.report import NOT_KNOWN, figure_rows, without_folders
 
 
 def system_section(system: System) -> Section:

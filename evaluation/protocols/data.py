@@ -13,11 +13,10 @@ import datasets
 
 from xser.corpora import load_corpus
 from xser.corpora.cache import written_beside
-from xser.corpora.loading import is_parquet
+from xser.corpora.loading import is_prepared
 from xser.corpora.schema import FEATURES
 from xser.evaluation.protocols.plan import PARTS, Fold, Plan
 
-SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves in a folder
 CALIBRATION = "calibration.json"  # of an annotated corpus: train.py gives it to the processor
 
 
@@ -66,9 +65,8 @@ def as_it_is(plan: Plan, corpus: str) -> Selection | None:
     if plan.groups is None:
         return Selection(corpus, by_fold=False)
     folder = Path(corpus).expanduser()
-    is_prepared = is_parquet(folder) or any((folder / name).is_file() for name in SAVED)
     same = all(plan.rows[index]["fold"] == group for index, group in plan.groups.items())
-    return Selection(corpus, by_fold=True) if same and is_prepared else None
+    return Selection(corpus, by_fold=True) if same and is_prepared(folder) else None
 
 
 def written(plan: Plan, dataset: datasets.Dataset, folder: Path, calibration: str) -> Selection:
