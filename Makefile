@@ -41,6 +41,7 @@ results: install
 	$(BIN)/python benchmarks/f0_accuracy.py --output docs/results/f0-accuracy.json
 	$(BIN)/python benchmarks/levels.py --train_limit 24000 --output docs/results/levels.json
 	$(BIN)/python benchmarks/emphasis.py --limit 500 --output docs/results/emphasis.json
+	$(BIN)/python benchmarks/tower_step.py configs/pretraining/30-minutes.yaml --output docs/results/tower-step.json
 	$(BIN)/python -m xser.evaluation.figures
 
 figures: install

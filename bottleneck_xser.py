@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 LOGVAR_RANGE = (-12.0, 4.0)
+CONTEXT_KERNEL = 5  # frames
 INITIAL_LOGVAR = -4.0  # new blocks start with little noise, so that the language model has something to learn from
 
 
@@ -95,16 +96,30 @@ class GaussianLinear(nn.Linear):
 class VariationalBottleneck(nn.Module):
     """A diagonal Gaussian over Z latents a frame, held near N(0, I) by its KL.
 
-    With `variational=False` it is an ordinary perceptron to Z numbers, and its KL is zero.
+    With `variational=False` it is an ordinary perceptron to Z numbers, and its KL is zero. `context_layers`
+    convolutions in its middle (our addition) let a frame know its neighbours; the paper's block sees one at a time.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, latent_size: int, variational: bool = True):
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        latent_size: int,
+        variational: bool = True,
+        context_layers: int = 0,
+        dropout: float = 0.0,
+    ):
         super().__init__()
         self.variational = variational
+        self.dropout = nn.Dropout(dropout)
         self.encoder = nn.Sequential(
             nn.Linear(input_size, hidden_size),
             nn.GELU(),
             GaussianLinear(hidden_size, 2 * latent_size) if variational else nn.Linear(hidden_size, latent_size),
+        )
+        self.context = nn.ModuleList(
+            nn.Conv1d(hidden_size, hidden_size, CONTEXT_KERNEL, padding=CONTEXT_KERNEL // 2)
+            for _ in range(context_layers)
         )
 
     def forward(
@@ -116,7 +131,11 @@ class VariationalBottleneck(nn.Module):
             mask: (B, T) bool, true on real frames.
             noise_seed: (B,) int64 seeds of the noise; `None` draws from torch's generator. Unused in eval mode.
         """
-        parameters = self.encoder(hidden_states)
+        hidden = self.encoder[:2](self.dropout(hidden_states))
+        for convolution in self.context:
+            heard = (hidden * mask.unsqueeze(-1)).transpose(1, 2)
+            hidden = hidden + nn.functional.gelu(convolution(heard)).transpose(1, 2)
+        parameters = self.encoder[2](hidden)
         if not self.variational:
             return BottleneckOutput(
                 parameters * mask.unsqueeze(-1), parameters, None, parameters.new_zeros(()).float()

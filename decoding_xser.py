@@ -7,7 +7,7 @@ comes out always parses. A score is the likelihood of a level *with what ends it
 Shapes: B batch, Q query tokens of a slot, K tokens in the cache, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from transformers import DynamicCache
 
 from .audio_xser import SAMPLE_RATE
 from .grammar_xser import EMOTION, EMPHASIS, NO_EMPHASIS, SLOT_SEPARATOR, EmotionDescription, quote
+from .prosody_xser import measure
 from .verification_xser import Verifier
 
 MAX_BYTES_PER_SECOND = 40  # of transcript: twice what fast speech needs
@@ -203,6 +204,8 @@ def explain(
     slots: Sequence[str] | None = None,
     transcript: bool = True,
     verifier: Verifier | None = None,
+    reference=None,
+    aux: Mapping[str, Sequence] | None = None,
 ) -> list[dict]:
     """Explain recordings.
 
@@ -212,18 +215,22 @@ def explain(
         slots: the slots to ask for; all of the schema's by default.
         transcript: off saves the transcription, unless emphasis is asked for, whose words come from it.
         verifier: measures the voice, and judges the descriptors by that.
+        reference: a `SpeakerProfile` for all recordings, or one or `None` for each.
+        aux: name → features of each recording, for auxiliary streams (see `XSERProcessor`).
 
     Returns:
         For each recording `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores` (a distribution over the
         model's emotions), `descriptors` (slot → level), `emphasis` (words), `transcript`, `explanation` (a sentence).
         Where the status is not `ok`, or a slot was not asked for, the value is `None`. With a verifier also
-        `verification`, as `Verifier.verify` gives it.
+        `verification`, as `Verifier.verify` gives it. Where there is a reference also `reference`: of how many
+        `recordings` and `seconds` it is, and a `warning` if it is plainly of another person.
 
     Raises:
         ValueError: a recording cannot be read or is longer than the model's limit; it is named.
     """
     slots = processor.schema.check_slots(list(slots) if slots is not None else processor.schema.slots)
     waves = [processor.load(source) for source in audio]
+    profiles = list(reference) if isinstance(reference, (list, tuple)) else [reference] * len(waves)
     statuses = [processor.status(wave) for wave in waves]
     answers = [dict.fromkeys(ANSWER_KEYS) | {"status": status} for status in statuses]
     spoken = [index for index, status in enumerate(statuses) if status == "ok"]
@@ -233,7 +240,12 @@ def explain(
         for start in range(0, len(spoken), batch_size):
             rows = spoken[start : start + batch_size]
             batch = [(waves[index], SAMPLE_RATE) for index in rows]
-            for index, answer in zip(rows, _explain_batch(model, processor, batch, slots, transcript), strict=True):
+            voice = {
+                "reference": [profiles[index] for index in rows],
+                "aux": {name: [each[index] for index in rows] for name, each in (aux or {}).items()},
+            }
+            given = _explain_batch(model, processor, batch, slots, transcript, voice)
+            for index, answer in zip(rows, given, strict=True):
                 answers[index].update(answer)
     finally:
         model.train(training)
@@ -247,8 +259,8 @@ def explain(
 ANSWER_KEYS = ("status", "emotion", "scores", "descriptors", "emphasis", "transcript", "explanation")
 
 
-def _explain_batch(model, processor, batch, slots, transcript) -> list[dict]:
-    inputs = processor(batch, task="describe", slots=slots).to(model.device)
+def _explain_batch(model, processor, batch, slots, transcript, voice) -> list[dict]:
+    inputs = processor(batch, task="describe", slots=slots, **voice).to(model.device)
     input_ids, attention_mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
     streams = model.hear(input_ids, **inputs)  # once for both prompts
     texts = [None] * len(batch)
@@ -258,7 +270,8 @@ def _explain_batch(model, processor, batch, slots, transcript) -> list[dict]:
     words = [[word for word in (text or "").split() if word.isprintable()] for text in texts]
     results = decode_description(decoding, model.language_model, processor, slots, words)
     answers = []
-    for text, (description, distributions) in zip(texts, results, strict=True):
+    references = _check_references(batch, voice["reference"], streams)
+    for text, (description, distributions), reference in zip(texts, results, references, strict=True):
         scores = distributions.get(EMOTION)
         answers.append(
             {
@@ -268,9 +281,24 @@ def _explain_batch(model, processor, batch, slots, transcript) -> list[dict]:
                 "emphasis": None if description.emphasis is None else list(description.emphasis),
                 "transcript": text if transcript else None,
                 "explanation": description.to_sentence(scores),
+                **reference,
             }
         )
     return answers
+
+
+def _check_references(batch, profiles, streams) -> list[dict]:
+    """What is told of each recording's reference; nothing where it has none."""
+    told = []
+    for row, profile in enumerate(profiles):
+        if profile is None:
+            told.append({})
+            continue
+        distance = float(streams["descriptors"].distance[row])
+        warning = profile.warning(distance, measure(batch[row][0]).pitch)
+        about = {"recordings": profile.num_recordings, "seconds": profile.seconds, "warning": warning}
+        told.append({"reference": about})
+    return told
 
 
 def _transcribe(model, processor, batch, inputs, streams) -> list[str]:

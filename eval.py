@@ -39,6 +39,10 @@ class EvalArguments:
     speakers: list[str] = field(default_factory=list, metadata={"help": "evaluate these speakers alone"})
     predictions: str | None = field(default=None, metadata={"help": "JSONL file to write every answer to"})
     condition: str = field(default=AS_RECORDED, metadata={"help": f"made harder: one of {list(CONDITIONS)}"})
+    reference: str | None = field(
+        default=None,
+        metadata={"help": "hear voices relative to their speakers: 'all' of their recordings, or how many; no labels"},
+    )
     batch_size: int = field(default=32, metadata={"help": "recordings a pass; it does not change the answers"})
     dtype: str = field(default="float32", metadata={"help": f"of the weights: one of {list(DTYPES)}"})
     device: str = field(default="cpu", metadata={"help": "such as cpu, cuda or mps"})
@@ -79,16 +83,25 @@ def main(arguments: EvalArguments) -> dict:
     if arguments.speakers:
         dataset = of_speakers(dataset, arguments.speakers)
     results, predictions = evaluate_model(
-        model, processor, dataset, arguments.batch_size, arguments.limit, arguments.condition
+        model,
+        processor,
+        dataset,
+        arguments.batch_size,
+        arguments.limit,
+        arguments.condition,
+        reference=arguments.reference,
     )
     about = {"command": command_line()}
-    asked = ("model", "corpus", "split", "test_fold", "speakers", "limit", "condition", "dtype")
+    asked = ("model", "corpus", "split", "test_fold", "speakers", "limit", "condition", "reference", "dtype")
     about |= {name: told(getattr(arguments, name)) for name in asked}
     write_json(Path(arguments.output), {**about, **results})
     if arguments.predictions:
         write_predictions(Path(arguments.predictions), predictions)
 
-    print(f"\n{arguments.model} on {arguments.corpus}, {arguments.split}: {results['n']} utterances")
+    print(
+        f"\n{arguments.model} on {arguments.corpus}, {arguments.split}: {results['n']} utterances, "
+        f"speaker reference: {results['speaker_reference']}"
+    )
     print(text_table(figure_rows(results), ("figure", "value", "n")))
     for row in results["left_out"][:5]:
         print(f"left out: {row['id']}: {row['reason']}")

@@ -64,3 +64,15 @@ def level_loss(logits: list[torch.Tensor], level_labels: torch.Tensor) -> torch.
         for each, labels in zip(logits, level_labels.unbind(1), strict=True)
     ]
     return masked_mean(torch.stack(nats, 1), level_labels != IGNORE_INDEX)
+
+
+def emotion_loss(logits: torch.Tensor, emotion_labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the emotion in nats; an utterance whose emotion is not known counts as zero.
+
+    Args:
+        logits: (B, emotions).
+        emotion_labels: (B,) indices, -100 where it is not known.
+    """
+    return nn.functional.cross_entropy(
+        logits.float(), emotion_labels, ignore_index=IGNORE_INDEX, reduction="none"
+    ).mean()

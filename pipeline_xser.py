@@ -1,19 +1,24 @@
 """`pipeline("audio-emotion-explain")`: recordings in, emotions with their reasons out."""
 
+import os
 from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
+from pathlib import Path
 
 from transformers import Pipeline
 from transformers.utils import logging
 
 from .audio_xser import SAMPLE_RATE, AudioError, is_recording, load_audio
+from .calibration_xser import Reference
 from .decoding_xser import ANSWER_KEYS
+from .profile_xser import SpeakerProfile
 from .verification_xser import Verifier
 
 logger = logging.get_logger(__name__)
 
 BATCH_SIZE = 8
 OPTIONS = ("transcript", "verify", "reference", "gender")  # beside batch_size and slots
+PROFILE_SUFFIX = ".safetensors"
 NAMED_FAILURES = 5  # in the closing warning; every one has its message in its own dict
 
 
@@ -52,8 +57,10 @@ class XSERPipeline(Pipeline):
             slots (`list[str]`): what to ask for; all that the model knows by default.
             transcript (`bool`): off saves time where no transcript is wanted.
             verify (`bool`): also measure the voice, and say of each descriptor whether that agrees.
-            reference: a few recordings of the same speaker, or a `Reference`: what is usual for them, by which the
-                measurements are judged. Only with `verify`.
+            reference: three or more recordings of the same speaker without labels, a `SpeakerProfile` (or the file it
+                was saved to), or a `Reference`. A model made with `speaker_reference` hears the voice relative to it,
+                but to a `Reference`, which has measurements alone; `verify` judges by it. Other models use it only
+                with `verify`.
             gender (`str`): stands in where there is no reference. Only with `verify`.
 
         Returns:
@@ -61,7 +68,9 @@ class XSERPipeline(Pipeline):
             `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores`, `descriptors`, `emphasis`, `transcript` and
             `explanation`. Among many, a recording that cannot be used has the status `error`, the message in `error`,
             and `None` elsewhere. With `verify` there is `verification` too: slot → `claim`, `verdict` (`agree`,
-            `contradict`, `can't tell`), `value`, `unit`, `cuts`, `basis` and `reason`.
+            `contradict`, `can't tell`), `value`, `unit`, `cuts`, `basis` and `reason`. With a reference that the model
+            hears there is `reference`, too: of how many `recordings` and `seconds` it is, and a `warning` where it is
+            plainly of another person.
 
         Raises:
             AudioError: a single recording cannot be used.
@@ -71,7 +80,10 @@ class XSERPipeline(Pipeline):
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number, at least 1")
         options = {**self._forward_params, **self._sanitize_parameters(**options)[1], "batch_size": batch_size}
-        options["verifier"] = self._verifier(*(options.pop(name, None) for name in ("verify", "reference", "gender")))
+        reference = self._profile(options.get("reference"))
+        options["verifier"] = self._verifier(options.pop("verify", None), reference, options.pop("gender", None))
+        is_heard = self.model.config.speaker_reference and type(reference).__name__ == SpeakerProfile.__name__
+        options["reference"] = reference if is_heard else None
         if is_recording(inputs):
             return self.postprocess(self.forward([self.preprocess(inputs)], **options))[0]
         if hasattr(inputs, "column_names"):
@@ -104,11 +116,20 @@ class XSERPipeline(Pipeline):
                 listed = "; ".join(failures[:NAMED_FAILURES]) + ("; …" if len(failures) > NAMED_FAILURES else "")
                 logger.warning(f"{len(failures)} of {total} recordings could not be used: {listed}")
 
+    def _profile(self, reference):
+        """Recordings or a file as a `SpeakerProfile`, where the model hears one; anything else as it is."""
+        if isinstance(reference, (str, os.PathLike)) and Path(reference).suffix == PROFILE_SUFFIX:
+            return SpeakerProfile.load(reference)
+        is_known = reference is None or type(reference).__name__ in (Reference.__name__, SpeakerProfile.__name__)
+        if is_known or not self.model.config.speaker_reference:
+            return reference
+        return self.model.profile(reference, self.processor)
+
     def _verifier(self, verify, reference, gender) -> Verifier | None:
         if verify:
             return Verifier(self.processor.calibration, self.processor.descriptors, reference, gender)
-        if reference is not None or gender is not None:
-            raise ValueError("reference and gender are what verify=True judges by: give it too")
+        if gender is not None or (reference is not None and not self.model.config.speaker_reference):
+            raise ValueError("this model uses reference and gender for verify=True alone: give it too")
         return None
 
     def preprocess(self, source):

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from datasets import Dataset
 from transformers import AutoTokenizer, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -36,6 +37,7 @@ from xser.training.arguments import (
 from xser.training.data import load_task_data
 from xser.training.run import given_arguments, start_process, write_record
 from xser.training.trainer import XSERTrainer
+from xser.training.voices import Voices
 
 logger = logging.getLogger("xser.train")
 CALIBRATION = "calibration.json"  # of `annotate`, in the corpus's folder
@@ -110,6 +112,29 @@ def evaluation_of_last_step(trainer: XSERTrainer) -> dict[str, float]:
     return {key: value for log in last for key, value in log.items() if key.startswith("eval_")}
 
 
+def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrainingArguments) -> Voices:
+    """What is trained on, measured and heard before; model and processor learn what is usual for the voices.
+
+    Raises:
+        ValueError: states are to be kept of a tower that is trained itself.
+    """
+    if arguments.keep_states and not model.config.freeze_audio_tower:
+        raise ValueError("keep_states is true, but freeze_audio_tower is false: what is trained changes its states")
+    voices = Voices()
+    model.to(arguments.device).eval()
+    with arguments.main_process_first(desc="hearing the voices"):
+        for task, rows in train.items():
+            if task == "describe" or arguments.keep_states:
+                voices.hear(model, processor, rows, arguments.speeds, arguments.keep_states)
+    if processor.speaker_reference and "describe" in train:
+        usual = voices.everyone()
+        processor.usual_pitch, processor.usual_level = usual.pitch, usual.level
+        stream = model.model.descriptors
+        stream.usual_mean.copy_(torch.from_numpy(usual.mean))
+        stream.usual_deviation.copy_(torch.from_numpy(usual.deviation))
+    return voices
+
+
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Train as `argv` says; gives the final evaluation."""
     argv = given_arguments(argv, __doc__, ARGUMENT_CLASSES)
@@ -127,7 +152,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     if arguments.should_save:
         write_record(run, ["train.py", *argv], groups, (), left_out=data.left_out)
 
-    trainer = XSERTrainer(model, arguments, processor, data.train, data.eval)
+    voices = hear_voices(model, processor, data.train, arguments)
+    trainer = XSERTrainer(model, arguments, processor, data.train, data.eval, voices)
     trainer.train(resume_from_checkpoint=checkpoint)
     if arguments.final_dtype is not None:
         model.to(getattr(torch, arguments.final_dtype))

@@ -12,9 +12,6 @@ training speakers.
 """
 
 import argparse
-import hashlib
-import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,9 +31,8 @@ from tqdm.auto import tqdm
 from xser import XSERForEmotionDescription, XSERProcessor
 from xser.audio_xser import SAMPLE_RATE, load_audio
 from xser.corpora import load_corpus
-from xser.corpora.cache import cache_root, digest, written_beside
 from xser.corpora.folds import hold_out
-from xser.corpora.parallel import map_in_order
+from xser.corpora.kept import computed_once
 from xser.evaluation.predictions import reference_of, write_predictions
 
 FOLDS = 5  # of the training speakers, to choose the regularisation on
@@ -83,56 +79,14 @@ def egemaps(rows: Dataset) -> np.ndarray:
     except ImportError as error:
         raise ImportError("egemaps-svm needs openSMILE: pip install 'xser[baselines]'") from error
     kind = opensmile.FeatureSet.eGeMAPSv02
-    folder, version = cache_root() / "egemaps", f"{kind.name}-{opensmile.__version__}"
-    names = [re.sub(r"[^\w.-]", "-", corpus or "recordings") for corpus in rows["corpus"]]
-    places = [folder / f"{name}-{version}.npz" for name in names]  # a file for each corpus
-    stamps = list(map_in_order(_stamp, rows["audio"]))
-    known = {place: _read_kept(place) for place in set(places)}
-    missing = {
-        (place, stamp): index
-        for index, (place, stamp) in enumerate(zip(places, stamps, strict=True))
-        if stamp not in known[place]
-    }
-    if missing:
-        smile = opensmile.Smile(kind, opensmile.FeatureLevel.Functionals)
-        values = map_in_order(
-            lambda audio: smile.process_signal(load_audio(audio), SAMPLE_RATE).to_numpy()[0],
-            rows.select(list(missing.values()))["audio"],
-        )
-        values = tqdm(values, total=len(missing), desc="openSMILE", unit="file")
-        try:
-            for (place, stamp), value in zip(missing, values, strict=True):
-                known[place][stamp] = value
-        finally:  # what was computed before a broken recording, or before it was stopped, is kept too
-            for place in {place for place, _ in missing}:
-                _keep(place, known[place])
-    return np.nan_to_num(np.stack([known[place][stamp] for place, stamp in zip(places, stamps, strict=True)]))
-
-
-def _stamp(audio: dict) -> str:
-    """Stands for a recording: its bytes, or its place, size and time of change."""
-    if audio["bytes"] is not None:
-        return digest(hashlib.sha256(audio["bytes"]).hexdigest())
-    if not audio["path"] or not os.path.isfile(audio["path"]):
-        return digest(audio["path"])  # `load_audio` will say what is wrong with it
-    state = os.stat(audio["path"])
-    return digest(os.path.abspath(audio["path"]), state.st_size, state.st_mtime_ns)
-
-
-def _read_kept(place: Path) -> dict[str, np.ndarray]:
-    """Stamp of a recording → its functionals, as `_keep` left them."""
-    if not place.is_file():
-        return {}
-    with np.load(place, allow_pickle=False) as kept:
-        return dict(zip(kept["stamps"].tolist(), kept["values"], strict=True))
-
-
-def _keep(place: Path, values: dict[str, np.ndarray]) -> None:
-    """Write functionals, together with those that another process has written in the meantime."""
-    values = _read_kept(place) | values
-    if values:
-        with written_beside(place) as beside, beside.open("wb") as file:
-            np.savez(file, stamps=np.array(list(values)), values=np.stack(list(values.values())))
+    smile = opensmile.Smile(kind, opensmile.FeatureLevel.Functionals)
+    values = computed_once(
+        f"{kind.name}-{opensmile.__version__}",
+        rows,
+        lambda audio: smile.process_signal(load_audio(audio), SAMPLE_RATE).to_numpy(),
+        "openSMILE",
+    )
+    return np.nan_to_num(np.concatenate(values))
 
 
 def egemaps_of_speaker(rows: Dataset) -> np.ndarray:

@@ -14,6 +14,7 @@ from xser.audio_xser import SAMPLE_RATE
 from xser.corpora.espeak import bayes_emotion, ceiling
 from xser.evaluation.conditions import AS_RECORDED, CONDITIONS, perturb
 from xser.evaluation.predictions import reference_of
+from xser.evaluation.references import speaker_profiles, told_reference
 from xser.evaluation.scoring import score, wording
 from xser.grammar_xser import EMOTION, LabelSchema
 from xser.training.metrics import metric
@@ -29,6 +30,7 @@ def evaluate_model(
     limit: int | None = None,
     condition: str = AS_RECORDED,
     progress: bool = True,
+    reference: str | int | None = None,
 ) -> tuple[dict, list[dict]]:
     """Explain every row of `dataset` and compare with what is known of it.
 
@@ -40,6 +42,8 @@ def evaluate_model(
         limit: how many rows to evaluate, drawn at random under a fixed seed; `None` for all.
         condition: what is done to the recordings before, one of `conditions.CONDITIONS`.
         progress: show a bar.
+        reference: what voices are heard relative to: "all" of the speaker's recordings, or so many of them (see
+            `references`); `None` for nothing but the training data.
 
     Returns:
         The figures (accuracies and rates from 0 to 1, `None` where no row has what it takes):
@@ -48,6 +52,7 @@ def evaluate_model(
             wording: ROUGE-L, METEOR and BLEU of the descriptors as a sentence.
             ua_ceiling: the UA that the best possible guess from everything audible reaches over the whole corpus, and
             ua_bayes: over these very rows; both known for `espeak` alone.
+            speaker_reference: what voices were heard relative to, as a sentence.
             slots: what was asked for: what the data set knows of some row, as training asks for what a row knows.
             status: how often each status came; left_out: rows that could not be evaluated, each with its reason.
             speech_seconds, wall_seconds, versions: what it took.
@@ -65,6 +70,7 @@ def evaluate_model(
     answers, left_out, speech_seconds = {}, [], 0.0
     transcribe = any(text is not None for text in dataset["text"])
     slots = _known_slots(dataset, processor.schema)
+    profiles = {} if reference is None else speaker_profiles(model, processor, dataset, reference)
     with tqdm(total=len(dataset), unit="utterance", desc="explaining", disable=not progress) as bar:
         for batch in _batches(dataset, batch_size):
             rows, waves = [], []
@@ -78,7 +84,14 @@ def evaluate_model(
                     rows.append((index, row))
                     waves.append((wave, SAMPLE_RATE))
             if waves:
-                explained = model.explain(waves, processor, batch_size=batch_size, slots=slots, transcript=transcribe)
+                explained = model.explain(
+                    waves,
+                    processor,
+                    batch_size=batch_size,
+                    slots=slots,
+                    transcript=transcribe,
+                    reference=[profiles.get(row["id"]) for _, row in rows],
+                )
                 answers.update((index, (row, answer)) for (index, row), answer in zip(rows, explained, strict=True))
                 speech_seconds += sum(len(wave) for wave, _ in waves) / SAMPLE_RATE
             bar.update(len(batch))
@@ -92,6 +105,7 @@ def evaluate_model(
         **score(predictions, processor.schema),
         "wording": wording(predictions, [slot for slot in slots if slot != EMOTION]),
         **_best_possible([answers[index][0] for index in sorted(answers)]),
+        "speaker_reference": told_reference(reference),
         "slots": slots,
         "status": dict(Counter(prediction["status"] for prediction in predictions)),
         "left_out": left_out,

@@ -91,6 +91,8 @@ def _section(name: str, measured: dict) -> str:
         if measured.get("condition", AS_RECORDED) != AS_RECORDED:
             title += f", {measured['condition']}"
         table = markdown_table(figure_rows(measured), ("figure", "value", "n"))
+        if measured.get("speaker_reference"):
+            table += f"\n\nSpeaker reference: {measured['speaker_reference']}."
         if measured["left_out"]:
             table += f"\n\n{len(measured['left_out'])} recordings were left out."
     return f"## {title}\n\n`{measured['command']}` ({name}.json)\n\n{table}"

@@ -13,11 +13,9 @@ from typing import BinaryIO
 
 import numpy as np
 import soundfile
-import torch
-from torchaudio.functional import resample
 from tqdm import tqdm
 
-from xser.audio_xser import SAMPLE_RATE, AudioError
+from xser.audio_xser import SAMPLE_RATE, AudioError, at_speed
 from xser.corpora.cache import digest, written_beside
 from xser.corpora.parallel import map_in_order
 from xser.pretraining.screening import UNREADABLE, Rules, cut, read_parts, why_left_out
@@ -64,15 +62,10 @@ def prepare_recording(recording: Recording, rules: Rules, speeds: tuple[float, .
             continue
         for speed in speeds:
             same = speed == 1
-            changed = wave if same else at_speed(wave, speed)
+            changed = at_speed(wave, speed)
             if len(changed) >= rules.min_seconds * SAMPLE_RATE:
                 prepared.pieces.append((name if same else f"{name}@{speed:g}", changed))
     return prepared
-
-
-def at_speed(wave: np.ndarray, speed: float) -> np.ndarray:
-    """`wave` (S,) played `speed` times as fast: (S / speed,)."""
-    return resample(torch.from_numpy(wave), round(SAMPLE_RATE * speed), SAMPLE_RATE).numpy()
 
 
 class Pieces:

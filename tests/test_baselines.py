@@ -155,7 +155,7 @@ def test_egemaps_of_another_opensmile_are_computed_again(heard, recorded, monkey
 def test_egemaps_lie_in_one_file_for_each_corpus(heard, recorded, tmp_path):
     rows = recorded(1000, 2000, 3000, 4000, corpora=("toy", "../else", None))
     assert egemaps(rows)[:, 0].tolist() == [1000, 2000, 3000, 4000]
-    names = sorted(path.name.split("-eGeMAPS")[0] for path in (tmp_path / "cache" / "egemaps").iterdir())
+    names = sorted(path.name.split("-eGeMAPS")[0] for path in (tmp_path / "cache" / "kept").iterdir())
     assert names == ["..-else", "recordings", "toy"]
     heard.clear()
     assert egemaps(rows)[:, 0].tolist() == [1000, 2000, 3000, 4000]

@@ -49,13 +49,26 @@ class ModelArguments:
     level_weight: float | None = field(
         default=None, metadata=help_text("weight of classifying levels on the descriptor stream")
     )
+    aux_streams: dict | str | None = field(
+        default=None, metadata=help_text("name → {size, frame_stack, latent_size, …}; prosody (size 5) is measured")
+    )
+    summary_tokens: bool | None = field(
+        default=None, metadata=help_text("a token of the whole utterance for each stream of the voice")
+    )
+    emotion_weight: float | None = field(
+        default=None, metadata=help_text("weight of classifying the emotion on these summaries")
+    )
+    summary_dropout: float | None = field(default=None, metadata=help_text("of that classification"))
+    speaker_reference: bool | None = field(
+        default=None, metadata=help_text("hear voices relative to a few recordings of the same speaker, where known")
+    )
     disentangled: bool | None = field(default=None, metadata=help_text("two streams, or one for both tasks"))
     freeze_audio_tower: bool | None = field(default=None, metadata=help_text("false only to pretrain backbones"))
     freeze_language_model: bool | None = field(default=None, metadata=help_text("false only to pretrain backbones"))
     max_audio_seconds: float | None = field(default=None, metadata=help_text("longer recordings are refused"))
 
     def __post_init__(self):
-        parse_dicts(self, "load_options", "descriptors", *BOTTLENECKS, "lora")
+        parse_dicts(self, "load_options", "descriptors", *BOTTLENECKS, "lora", "aux_streams")
         backbones = {"audio_model": self.audio_model, "text_model": self.text_model}
         if self.model is not None:
             given = [name for name, value in {**backbones, **self.config_options}.items() if value is not None]
@@ -141,6 +154,17 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
     slots_kept: float = field(
         default=1 / 3, metadata=help_text("probability of each slot beside the emotion to be asked for there")
     )
+    reference_probability: float = field(
+        default=0.5, metadata=help_text("of hearing a voice relative to its speaker, where speaker_reference is on")
+    )
+    speeds: list[float] = field(
+        default_factory=lambda: [1.0],
+        metadata=help_text("at which recordings are played, each as often: other voices of the same emotion"),
+    )
+    keep_states: bool = field(
+        default=False,
+        metadata=help_text("let a frozen tower hear every recording once, and keep its states in memory and on disk"),
+    )
     bucket_batches: int = field(default=32, metadata=help_text("batches that are sorted by duration together"))
     max_minutes: float | None = field(
         default=None, metadata=help_text("stop training after so many minutes; model and evaluation are still written")
@@ -196,7 +220,9 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
             raise ValueError(f"schedule 'joint' wants all of {list(TASKS)}, but task_weights is {self.task_weights}")
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise ValueError(f"max_minutes is {self.max_minutes}; it must be above 0")
-        for name in ("slot_dropout", "slots_kept"):
+        if not self.speeds or not all(0.5 <= speed <= 2 for speed in self.speeds):
+            raise ValueError(f"speeds is {self.speeds}; it must hold numbers from 0.5 to 2")
+        for name in ("slot_dropout", "slots_kept", "reference_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
         if self.final_dtype not in (None, *DTYPES):

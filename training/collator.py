@@ -5,7 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from xser.audio_xser import SAMPLE_RATE, at_speed
 from xser.grammar_xser import EmotionDescription
+from xser.profile_xser import SpeakerProfile
+from xser.training.voices import Voices
+from xser.voice_frames_xser import PROSODY
 
 TASKS = ("asr", "describe")
 
@@ -19,6 +23,9 @@ class XSERCollator:
         slot_dropout: probability that a description is asked for only some of its known slots, drawn by the row's
             noise seed. It teaches the model to answer any selection, and short answers weigh the emotion more.
         slots_kept: probability that a slot beside the emotion is kept there.
+        voices: where measured prosody and profiles of speakers come from; measured anew, and no profiles, without.
+        reference_probability: of a speaker's profile, drawn from their other recordings.
+        speeds: at which recordings are played, drawn by the row's noise seed; each makes another voice of it.
         return_prompts: add `prompt_input_ids` and `prompt_attention_mask`, without any answer, for generation.
 
     Rows are those of `TaskDataset`. Which rows can be used for a task is decided before (`xser.training.data`).
@@ -27,6 +34,9 @@ class XSERCollator:
     processor: object
     slot_dropout: float = 0.0
     slots_kept: float = 1 / 3
+    voices: Voices | None = None
+    reference_probability: float = 0.0
+    speeds: tuple[float, ...] = (1.0,)
     return_prompts: bool = False
 
     def target(self, row: dict) -> object:
@@ -36,18 +46,49 @@ class XSERCollator:
         description = self.processor.schema.describe(row["emotion"], row["descriptors"])
         return drop_slots(description, self.slot_dropout, self.slots_kept, row["noise_seed"])
 
+    def profile(self, row: dict, speed: float, rng: np.random.Generator) -> SpeakerProfile | None:
+        """What is usual for the row's speaker, now and then; descriptions alone hear it."""
+        if row["task"] == "asr" or self.voices is None or rng.random() >= self.reference_probability:
+            return None
+        return self.voices.draw(row["id"], row["speaker"], speed, rng)
+
     def __call__(self, rows: list[dict]) -> dict[str, dict[str, torch.Tensor]]:
         tasks = dict.fromkeys(row["task"] for row in rows)
         return {task: self.collate([row for row in rows if row["task"] == task]) for task in tasks}
 
     def collate(self, rows: list[dict]) -> dict[str, torch.Tensor]:
-        """Inputs for rows of one task."""
+        """Inputs for rows of one task.
+
+        A row may hold the features of an auxiliary stream under its name.
+        """
+        draws = [np.random.default_rng([row["noise_seed"], 1]) for row in rows]
+        speeds = [float(rng.choice(self.speeds)) for rng in draws]
+        recordings, heard = None, None
+        if self.voices is not None and self.voices.heard:
+            loudness = self.voices.loudness
+            keys = [(row["id"], speed) for row, speed in zip(rows, speeds, strict=True)]
+            heard = [(self.voices.heard[key], loudness[key[0]]) for key in keys]
+        else:
+            recordings = [
+                row["audio"] if speed == 1 else (at_speed(self.processor.load(row["audio"]), speed), SAMPLE_RATE)
+                for row, speed in zip(rows, speeds, strict=True)
+            ]
+        aux = {
+            name: [row[name] for row in rows]
+            for name in self.processor.aux_streams
+            if all(name in row for row in rows)
+        }
+        if self.voices is not None and PROSODY in self.processor.aux_streams and rows[0]["task"] == "describe":
+            aux[PROSODY] = [self.voices.frames_of(row["id"], speed) for row, speed in zip(rows, speeds, strict=True)]
         batch = self.processor(
-            [row["audio"] for row in rows],
+            recordings,
             task=rows[0]["task"],
             targets=[self.target(row) for row in rows],
             return_prompts=self.return_prompts,
             noise_seed=[row["noise_seed"] for row in rows],
+            heard=heard,
+            reference=[self.profile(*each) for each in zip(rows, speeds, draws, strict=True)],
+            aux=aux,
         )
         return dict(batch)
 

@@ -14,13 +14,18 @@ from torch.utils.data import DataLoader
 from transformers import Seq2SeqTrainer, Trainer, TrainerCallback
 from transformers.trainer_utils import EvalPrediction, SaveStrategy
 
+from xser.modeling_xser import AUX_INPUT
 from xser.training.arguments import XSERTrainingArguments
 from xser.training.collator import XSERCollator
 from xser.training.loading import interleaving_loader, loader_options
 from xser.training.metrics import asr_metrics, describe_metrics
 from xser.training.sampler import TaskDataset, TaskRows
+from xser.training.voices import Voices
 
-LOSS_TERMS = ("loss", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss", "level_loss")
+LOSS_TERMS = (
+    *("loss", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss", "level_loss"),
+    *("aux_kl", "emotion_loss"),
+)
 AUDIO_INPUTS = ("input_values", "input_values_mask", "loudness")
 
 
@@ -78,17 +83,30 @@ class XSERTrainer(Seq2SeqTrainer):
         processor: its `XSERProcessor`; saved with every checkpoint.
         train_dataset, eval_dataset: task → `datasets.Dataset` of the one schema, whose rows all suit the task
             (`xser.training.data.select_rows`).
+        voices: of the training data, for profiles of speakers and measured prosody.
 
     Logged since the last log, a task: `asr/lm_loss`, `describe/descriptor_kl`, …; the KLs are in nats a frame.
     Evaluation gives `eval_asr_wer`, `eval_describe_ua`, `eval_describe_pitch_accuracy`, …
     """
 
-    def __init__(self, model, args: XSERTrainingArguments, processor, train_dataset=None, eval_dataset=None, **kwargs):
+    def __init__(
+        self,
+        model,
+        args: XSERTrainingArguments,
+        processor,
+        train_dataset=None,
+        eval_dataset=None,
+        voices: Voices | None = None,
+        **kwargs,
+    ):
         had_use_cache = hasattr(model.config, "use_cache")
+        collator = XSERCollator(
+            processor, args.slot_dropout, args.slots_kept, voices, args.reference_probability, tuple(args.speeds)
+        )
         super().__init__(
             model=model,
             args=args,
-            data_collator=XSERCollator(processor, args.slot_dropout, args.slots_kept),
+            data_collator=collator,
             train_dataset=TaskDataset(train_dataset or {}, args.seed),
             eval_dataset=eval_dataset,
             processing_class=processor,
@@ -117,7 +135,7 @@ class XSERTrainer(Seq2SeqTrainer):
 
     def get_eval_dataloader(self, eval_dataset: TaskRows) -> DataLoader:
         """Rows in order, with prompts for generation; processes share them."""
-        collator = replace(self.data_collator, slot_dropout=0.0, return_prompts=True)
+        collator = replace(self.data_collator, slot_dropout=0.0, voices=None, speeds=(1.0,), return_prompts=True)
         loader = DataLoader(
             eval_dataset, batch_size=self.args.eval_batch_size, collate_fn=collator, **loader_options(self.args)
         )
@@ -187,7 +205,7 @@ class XSERTrainer(Seq2SeqTrainer):
         model = self.accelerator.unwrap_model(model)
         greedy = copy.deepcopy(model.generation_config)
         greedy.update(do_sample=False, max_new_tokens=self.args.eval_max_new_tokens)
-        audio = {name: features[name] for name in AUDIO_INPUTS}
+        audio = {name: features[name] for name in features if name in AUDIO_INPUTS or name.startswith(AUX_INPUT)}
         with self.accelerator.autocast():
             answers = model.generate(**prompts, **audio, generation_config=greedy)
         return loss, answers, features["labels"]

@@ -105,6 +105,26 @@ def load_audio(source, max_seconds: float | None = None) -> np.ndarray:
     return np.ascontiguousarray(wave if rate == SAMPLE_RATE else _resample(wave, rate, name), dtype=np.float32)
 
 
+def sampling_rate_of(source) -> int | None:
+    """Hz of a recording before it is resampled; `None` where only decoding tells what it is."""
+    if isinstance(source, dict):
+        source = (
+            _from_dict(source, audio_name(source)) if source.get("array") is None else (None, source["sampling_rate"])
+        )
+    if isinstance(source, tuple):
+        return source[1] if len(source) == 2 else None
+    try:
+        stream = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else str(source)
+        return soundfile.info(stream).samplerate
+    except (soundfile.LibsndfileError, OSError):
+        return None
+
+
+def at_speed(wave: np.ndarray, speed: float) -> np.ndarray:
+    """(S,) at 16 kHz played `speed` times as fast: (S / speed,). Pitch, formants and tempo change together."""
+    return wave if speed == 1 else _resample(wave, round(SAMPLE_RATE * speed), "a recording at another speed")
+
+
 def loudness_dbfs(wave: np.ndarray) -> float:
     """20 log10 of the RMS about the mean (a constant offset is not sound), at least -100 dBFS."""
     rms = float(np.std(wave, dtype=np.float64)) if len(wave) else 0.0
@@ -229,10 +249,12 @@ __all__ = [
     "MAX_PEAK",
     "SAMPLE_RATE",
     "AudioError",
+    "at_speed",
     "audio_name",
     "check_samples_are_whole",
     "check_seconds",
     "is_recording",
     "load_audio",
     "loudness_dbfs",
+    "sampling_rate_of",
 ]

@@ -20,11 +20,13 @@ from transformers import AutoModel, AutoModelForCausalLM, Cache, GenerationMixin
 from transformers import initialization as init
 from transformers.utils import ModelOutput, is_peft_available
 
-from .bottleneck_xser import BottleneckOutput, GaussianLinear, LayerMix, VariationalBottleneck
+from .bottleneck_xser import GaussianLinear, LayerMix
 from .checkpoint_xser import LORA_KEY, XSERCheckpointMixin
 from .configuration_xser import XSERConfig
 from .decoding_xser import explain
-from .losses_xser import IGNORE_INDEX, answer_loss, ctc_loss, level_loss
+from .losses_xser import IGNORE_INDEX, answer_loss, ctc_loss, emotion_loss, level_loss
+from .profile_xser import SpeakerProfile, make_profile
+from .streams_xser import StreamOutput, XSERAuxStream, XSEREmotionHead, XSERLevelHead, XSERSpeechStream
 
 if is_peft_available():
     from peft import LoraConfig, inject_adapter_in_model
@@ -33,23 +35,14 @@ if TYPE_CHECKING:  # named here so that the pipeline travels with every saved mo
     from .pipeline_xser import XSERPipeline  # noqa: F401
 
 CONTENT, DESCRIPTORS = "content", "descriptors"
-LOUDNESS_CENTRE, LOUDNESS_SPAN = -25.0, 10.0  # dBFS: ordinary speech comes out around 0 ± 1
-
-
-@dataclass
-class StreamOutput:
-    """One stream, ready for the language model."""
-
-    embeds: torch.Tensor  # (B, N, D)
-    mask: torch.Tensor  # (B, N) bool, true on real tokens
-    frame_mask: torch.Tensor  # (B, T) bool, true on real frames
-    bottleneck: BottleneckOutput
+AUX_INPUT = "aux_"  # before the name of an auxiliary stream's features, and of their mask (`…_mask`)
 
 
 @dataclass
 class XSEROutput(ModelOutput):
     """`loss = lm_loss + beta_c * content_kl + beta_d * descriptor_kl + ctc_weight * ctc_loss + level_weight *
-    level_loss`; a KL joins the sum only where its stream is trained, and a term that did not occur is `None`."""
+    level_loss + emotion_weight * emotion_loss`, and beta times the KL of every auxiliary stream; a KL joins the sum
+    only where its stream is trained, and a term that did not occur is `None`."""
 
     loss: torch.FloatTensor | None = None
     lm_loss: torch.FloatTensor | None = None  # nats a token, mean an utterance first
@@ -57,6 +50,8 @@ class XSEROutput(ModelOutput):
     descriptor_kl: torch.FloatTensor | None = None  # nats a frame
     ctc_loss: torch.FloatTensor | None = None  # nats a unit (byte or token)
     level_loss: torch.FloatTensor | None = None  # nats a descriptor
+    aux_kl: torch.FloatTensor | None = None  # nats a frame, summed over auxiliary streams
+    emotion_loss: torch.FloatTensor | None = None  # nats
     logits: torch.FloatTensor | None = None  # (B, P, V), with labels only from the token before the first answer on
     past_key_values: Cache | None = None
 
@@ -97,79 +92,6 @@ def _convolve_in_float32(convolve, hidden_states, weight, bias):
     return output.to(hidden_states.dtype)
 
 
-class XSERAdapter(nn.Module):
-    """Stack k frames, then two linear layers to the language model's width (chosen: the paper names adapters only)."""
-
-    def __init__(self, latent_size: int, frame_stack: int, text_hidden_size: int):
-        super().__init__()
-        self.frame_stack = frame_stack
-        self.projector = nn.Sequential(
-            nn.Linear(latent_size * frame_stack, text_hidden_size),
-            nn.GELU(),
-            nn.Linear(text_hidden_size, text_hidden_size),
-        )
-
-    def forward(self, z: torch.Tensor) -> torch.Tensor:  # (B, T, Z) -> (B, N, D), N = ceil(T / k)
-        z = nn.functional.pad(z, (0, 0, 0, -z.shape[1] % self.frame_stack))
-        return self.projector(z.unflatten(1, (-1, self.frame_stack)).flatten(2))
-
-
-class XSERStream(nn.Module):
-    """Layer mix, bottleneck and adapter of one stream.
-
-    The descriptor stream also hears the loudness that normalisation removed from the waveform, before its encoder,
-    so that the bottleneck counts it. The layer norm after the mix is our choice.
-    """
-
-    def __init__(self, config: XSERConfig, bottleneck: dict, hears_loudness: bool):
-        super().__init__()
-        hidden_size = config.audio_config.hidden_size
-        self.layer_mix = LayerMix(config.audio_config.num_hidden_layers + 1)
-        self.layer_norm = nn.LayerNorm(hidden_size)
-        self.loudness = nn.Linear(1, hidden_size) if hears_loudness else None
-        self.bottleneck = VariationalBottleneck(
-            hidden_size, bottleneck["hidden_size"], bottleneck["latent_size"], bottleneck["variational"]
-        )
-        self.adapter = XSERAdapter(bottleneck["latent_size"], config.frame_stack, config.text_config.hidden_size)
-
-    def forward(
-        self,
-        hidden_states: tuple[torch.Tensor, ...],  # (L+1) x (B, T, H)
-        frame_mask: torch.Tensor,  # (B, T)
-        loudness: torch.Tensor,  # (B,) dBFS
-        noise_seed: torch.Tensor | None,  # (B,)
-    ) -> StreamOutput:
-        mixed = self.layer_norm(self.layer_mix(hidden_states))
-        if self.loudness is not None:
-            level = ((loudness.float() - LOUDNESS_CENTRE) / LOUDNESS_SPAN).to(self.loudness.weight.dtype)
-            mixed = mixed + self.loudness(level.view(-1, 1, 1))
-        bottleneck = self.bottleneck(mixed, frame_mask, noise_seed)
-        embeds = self.adapter(bottleneck.z)
-        lengths = -(-frame_mask.sum(-1) // self.adapter.frame_stack)
-        mask = torch.arange(embeds.shape[1], device=embeds.device) < lengths.unsqueeze(-1)
-        return StreamOutput(embeds, mask, frame_mask, bottleneck)
-
-
-class XSERLevelHead(nn.Module):
-    """Each descriptor's level from the descriptor stream alone (our addition, to teach that stream early on).
-
-    A descriptor has an attention over frames of its own, so that tone may look at the end and pitch at all of it.
-    """
-
-    def __init__(self, latent_size: int, descriptors: dict[str, list[str]]):
-        super().__init__()
-        self.attention = nn.Linear(latent_size, len(descriptors))
-        self.classifiers = nn.ModuleList(
-            nn.Sequential(nn.Linear(latent_size, 64), nn.GELU(), nn.Linear(64, len(levels)))
-            for levels in descriptors.values()
-        )
-
-    def forward(self, z: torch.Tensor, frame_mask: torch.Tensor) -> list[torch.Tensor]:  # (B, T, Z) -> K x (B, levels)
-        scores = self.attention(z).float().masked_fill(~frame_mask.unsqueeze(-1), -torch.inf)
-        pooled = scores.softmax(1).to(z.dtype).transpose(1, 2) @ z  # (B, K, Z)
-        return [classifier(each) for classifier, each in zip(self.classifiers, pooled.unbind(1), strict=True)]
-
-
 class XSERPreTrainedModel(PreTrainedModel):
     config_class = XSERConfig
     base_model_prefix = "model"
@@ -188,6 +110,9 @@ class XSERPreTrainedModel(PreTrainedModel):
                 init.copy_(module.bias, module.initial_bias())
             elif module.bias is not None:
                 init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv1d):  # of a bottleneck: the tower and the language model come initialised
+            init.normal_(module.weight, std=(module.in_channels * module.kernel_size[0]) ** -0.5)
+            init.zeros_(module.bias)
         elif isinstance(module, LayerMix):
             init.zeros_(module.scores)
         elif isinstance(module, nn.LayerNorm):
@@ -209,10 +134,16 @@ class XSERModel(XSERPreTrainedModel):
         for conv in (*(layer.conv for layer in layers), self.audio_tower.encoder.pos_conv_embed.conv):
             if 1 < conv.in_channels // conv.groups < 32:
                 convolve_in_float32(conv)
-        self.content = XSERStream(config, config.content_bottleneck, hears_loudness=not config.disentangled)
+        self.content = XSERSpeechStream(config, config.content_bottleneck, hears_voice=not config.disentangled)
         self.descriptors = None
         if config.disentangled:
-            self.descriptors = XSERStream(config, config.descriptor_bottleneck, hears_loudness=True)
+            self.descriptors = XSERSpeechStream(config, config.descriptor_bottleneck, hears_voice=True)
+        self.aux = nn.ModuleDict(
+            {
+                name: XSERAuxStream(options, config.text_config.hidden_size, config.summary_tokens)
+                for name, options in config.aux_streams.items()
+            }
+        )
         self.post_init()
 
     def encode_audio(self, input_values: torch.Tensor, input_values_mask: torch.Tensor):
@@ -235,12 +166,16 @@ class XSERModel(XSERPreTrainedModel):
 
     def forward(
         self,
-        input_values: torch.Tensor,
-        input_values_mask: torch.Tensor,
-        loudness: torch.Tensor,
+        input_values: torch.Tensor | None = None,
+        input_values_mask: torch.Tensor | None = None,
+        loudness: torch.Tensor | None = None,
         streams: tuple[str, ...] = (CONTENT, DESCRIPTORS),
         noise_seed: torch.Tensor | None = None,
         content_gradient: bool = True,
+        reference: torch.Tensor | None = None,
+        tower_states: torch.Tensor | None = None,
+        tower_mask: torch.Tensor | None = None,
+        **aux: torch.Tensor,
     ) -> dict[str, StreamOutput]:
         """Hear with the given streams.
 
@@ -251,13 +186,32 @@ class XSERModel(XSERPreTrainedModel):
             streams: which streams to compute; the others cost nothing.
             noise_seed: (B,) int64 seeds of the bottlenecks' noise.
             content_gradient: off where descriptors are learned, so that emotion cannot rewrite content.
+            reference: (B, 2, L+1, H) mean and deviation of each layer that are usual for the speaker, NaN where nobody
+                knows them; only with `speaker_reference`.
+            tower_states, tower_mask: (B, T, L+1, H) and (B, T) in place of `input_values`, where the tower is frozen
+                and has heard the recordings before.
+            aux: `aux_NAME` (B, T, D) and `aux_NAME_mask` (B, T) of each auxiliary stream; heard beside `DESCRIPTORS`.
+
+        Raises:
+            ValueError: the features of an auxiliary stream are missing, or of another size.
         """
-        hidden_states, frame_mask = self.encode_audio(input_values, input_values_mask)
+        if tower_states is None:
+            hidden_states, frame_mask = self.encode_audio(input_values, input_values_mask)
+        else:
+            hidden_states, frame_mask = tower_states.to(self.dtype).unbind(2), tower_mask.bool()
         outputs = {}
         for index, name in enumerate(streams):
             seed = None if noise_seed is None else noise_seed + index  # a noise of its own for each stream
             with torch.no_grad() if name == CONTENT and not content_gradient else nullcontext():
-                outputs[name] = getattr(self, name)(hidden_states, frame_mask, loudness, seed)
+                outputs[name] = getattr(self, name)(hidden_states, frame_mask, loudness, seed, reference)
+        for index, (name, stream) in enumerate(self.aux.items() if DESCRIPTORS in streams else ()):
+            seed = None if noise_seed is None else noise_seed + len(streams) + index
+            features, mask = (aux.get(f"{AUX_INPUT}{name}{end}") for end in ("", "_mask"))
+            size = self.config.aux_streams[name]["size"]
+            if features is None or mask is None or features.shape[-1] != size:
+                given = "none were given" if features is None or mask is None else f"they have {features.shape[-1]}"
+                raise ValueError(f"stream {name!r} hears {AUX_INPUT}{name}, features of size {size}: {given}")
+            outputs[name] = stream(features, mask, seed)
         return outputs
 
 
@@ -285,6 +239,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         self.level_head = None
         if config.level_weight > 0:
             self.level_head = XSERLevelHead(config.descriptor_bottleneck["latent_size"], config.descriptors)
+        self.emotion_head = XSEREmotionHead(config) if config.emotion_weight > 0 else None
         self.post_init()
         self._freeze_backbones()
 
@@ -325,6 +280,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         places = {CONTENT: input_ids == self.config.content_token_id}
         if self.config.disentangled:
             places[DESCRIPTORS] = input_ids == self.config.descriptor_token_id
+        places |= {name: input_ids == index for name, index in self.config.aux_token_ids.items()}
         # placeholder ids may lie beyond the vocabulary: they are replaced before the lookup
         is_placeholder = torch.stack(list(places.values())).any(0)
         inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_placeholder, 0))
@@ -356,7 +312,11 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         labels: torch.LongTensor | None = None,
         ctc_labels: torch.LongTensor | None = None,
         level_labels: torch.LongTensor | None = None,
+        emotion_labels: torch.LongTensor | None = None,
         noise_seed: torch.LongTensor | None = None,
+        reference: torch.Tensor | None = None,
+        tower_states: torch.Tensor | None = None,
+        tower_mask: torch.Tensor | None = None,
         **kwargs,
     ) -> XSEROutput:
         """One pass over prompts (and answers, in training).
@@ -364,21 +324,27 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         Args:
             input_ids: (B, P) prompt and answer, with placeholders.
             attention_mask: (B, P) 0 on padding, which may stand on either side.
-            input_values, input_values_mask, loudness, noise_seed: see `XSERModel.forward`.
+            input_values, input_values_mask, loudness, noise_seed, reference, tower_states, tower_mask, and `aux_…`
+                among `kwargs`: see `XSERModel.forward`.
             labels: (B, P) the answer's tokens, -100 elsewhere.
             ctc_labels: (B, U) the transcript in `config.ctc_unit`s, -100 on padding.
             level_labels: (B, K) index of each descriptor's level, -100 where it is not known.
+            emotion_labels: (B,) index of the emotion, -100 where it is not known.
         """
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
-        streams = {}
-        if input_values is not None:
+        streams, aux = {}, _take_aux(kwargs)
+        if input_values is not None or tower_states is not None:
             streams = self.hear(
                 input_ids,
                 input_values=input_values,
                 input_values_mask=input_values_mask,
                 loudness=loudness,
                 noise_seed=noise_seed,
+                reference=reference,
+                tower_states=tower_states,
+                tower_mask=tower_mask,
+                **aux,
             )
         if labels is not None:  # logits are needed from the token before the first answer token on
             first = int((labels != IGNORE_INDEX).any(0).long().argmax())
@@ -392,11 +358,11 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         )
         losses = {}
         if labels is not None:
-            losses = self._losses(outputs.logits, labels, streams, ctc_labels, level_labels)
+            losses = self._losses(outputs.logits, labels, streams, ctc_labels, level_labels, emotion_labels)
         return XSEROutput(logits=outputs.logits, past_key_values=outputs.past_key_values, **losses)
 
     def _losses(
-        self, logits, labels, streams: Mapping[str, StreamOutput], ctc_labels, level_labels
+        self, logits, labels, streams: Mapping[str, StreamOutput], ctc_labels, level_labels, emotion_labels
     ) -> dict[str, torch.Tensor]:
         """Every term of the loss, and their documented sum."""
         losses = {"lm_loss": answer_loss(logits, labels)}
@@ -417,6 +383,15 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             levels = self.level_head(descriptors.bottleneck.z, descriptors.frame_mask)
             losses["level_loss"] = level_loss(levels, level_labels)
             loss = loss + self.config.level_weight * losses["level_loss"]
+        aux = {name: streams[name] for name in self.model.aux if name in streams}
+        if aux:
+            losses["aux_kl"] = sum(stream.bottleneck.kl for stream in aux.values())
+            options = self.config.aux_streams
+            loss = loss + sum(options[name]["beta"] * stream.bottleneck.kl for name, stream in aux.items())
+        if self.emotion_head is not None and emotion_labels is not None and DESCRIPTORS in streams:
+            summaries = [stream.summary for stream in (streams[DESCRIPTORS], *aux.values())]
+            losses["emotion_loss"] = emotion_loss(self.emotion_head(summaries), emotion_labels)
+            loss = loss + self.config.emotion_weight * losses["emotion_loss"]
         return {"loss": loss, **losses}
 
     # ------------------------------------------------------------------ answering
@@ -429,6 +404,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         input_values: torch.Tensor | None = None,
         input_values_mask: torch.Tensor | None = None,
         loudness: torch.Tensor | None = None,
+        reference: torch.Tensor | None = None,
         generation_config=None,
         **kwargs,
     ) -> torch.LongTensor:
@@ -440,7 +416,12 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             (B, new tokens): the answer alone, without the prompt.
         """
         streams = self.hear(
-            input_ids, input_values=input_values, input_values_mask=input_values_mask, loudness=loudness
+            input_ids,
+            input_values=input_values,
+            input_values_mask=input_values_mask,
+            loudness=loudness,
+            reference=reference,
+            **_take_aux(kwargs),
         )
         return self.language_model.generate(
             inputs_embeds=self.embed_prompt(input_ids, streams),
@@ -449,9 +430,18 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             **kwargs,
         )
 
+    def profile(self, recordings, processor) -> SpeakerProfile:
+        """What is usual for a speaker, from three or more unlabelled recordings; see `profile_xser`."""
+        return make_profile(self, processor, recordings)
+
     def explain(self, audio, processor, **options) -> list[dict]:
         """Emotion, scores, descriptors, emphasis, transcript and explanation of recordings; see `decoding_xser`."""
         return explain(self, processor, audio, **options)
+
+
+def _take_aux(options: dict) -> dict[str, torch.Tensor]:
+    """The inputs of auxiliary streams, which are taken out of `options`."""
+    return {name: options.pop(name) for name in list(options) if name.startswith(AUX_INPUT)}
 
 
 def prompt_positions(attention_mask: torch.Tensor) -> torch.Tensor:

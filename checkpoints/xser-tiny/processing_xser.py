@@ -9,16 +9,20 @@ Shapes: B batch, L tokens, S samples, U CTC units.
 """
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 from transformers import AddedToken, BatchFeature, ProcessorMixin
 
 from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, is_recording, load_audio, loudness_dbfs
 from .grammar_xser import EMPHASIS, NO_EMPHASIS, SLOT_SEPARATOR, EmotionDescription, LabelSchema, quote
+from .prosody_xser import measure
+from .voice_frames_xser import PROSODY, USUAL_LEVEL, prosody_frames, relative_frames
 
 IGNORED = -100  # labels that carry no loss
 CONTENT_TOKEN = "<|content|>"
 DESCRIPTOR_TOKEN = "<|descriptors|>"
+AUX_TOKEN = "<|{name}|>"  # of each auxiliary stream
 ASR_REQUEST = "{streams}\nTranscribe the speech."
 DESCRIBE_REQUEST = "{streams}\nDescribe the voice: {slots}."
 CHAT_TEMPLATE = (  # for tokenizers that bring none
@@ -50,6 +54,9 @@ class XSERProcessor(ProcessorMixin):
         ctc_unit (`str`): `byte` or `token`, what `ctc_labels` are made of.
         content_token, descriptor_token (`str`): the placeholders.
         min_audio_seconds, max_audio_seconds, silence_dbfs (`float`): as in [`XSERConfig`].
+        aux_streams (`dict`), summary_tokens, speaker_reference: as in [`XSERConfig`].
+        usual_pitch, usual_level (`float`, *optional*): F0 in semitones re 1 Hz, and dBFS, of the training data's
+            speakers, which measured prosody is relative to where no reference is given.
         calibration (`dict`, *optional*): where the levels of the training data begin and end, as
             `Calibration.to_dict` gives it; what the pipeline's `verify` judges by.
         chat_template (`str`, *optional*): the tokenizer's own by default, or a plain one where it has none.
@@ -75,6 +82,11 @@ class XSERProcessor(ProcessorMixin):
         min_audio_seconds=0.1,
         max_audio_seconds=30.0,
         silence_dbfs=-60.0,
+        aux_streams=None,
+        summary_tokens=False,
+        speaker_reference=False,
+        usual_pitch=None,
+        usual_level=None,
         calibration=None,
         chat_template=None,
     ):
@@ -91,6 +103,10 @@ class XSERProcessor(ProcessorMixin):
         self.min_audio_seconds = min_audio_seconds
         self.max_audio_seconds = max_audio_seconds
         self.silence_dbfs = silence_dbfs
+        self.aux_streams = {name: dict(options) for name, options in (aux_streams or {}).items()}
+        self.summary_tokens = summary_tokens
+        self.speaker_reference = speaker_reference
+        self.usual_pitch, self.usual_level = usual_pitch, usual_level
         self.calibration = calibration
         self.schema = LabelSchema(self.emotions, self.descriptors, self.emphasis)
         super().__init__(feature_extractor, tokenizer, chat_template=chat_template or _chat_template(tokenizer))
@@ -105,9 +121,11 @@ class XSERProcessor(ProcessorMixin):
     @classmethod
     def from_config(cls, config, feature_extractor, tokenizer) -> "XSERProcessor":
         """A processor for `config`: adds the placeholders to the tokenizer and writes their ids into the config."""
-        tokens = [AddedToken(t, special=True, normalized=False) for t in (CONTENT_TOKEN, DESCRIPTOR_TOKEN)]
+        names = (CONTENT_TOKEN, DESCRIPTOR_TOKEN, *(AUX_TOKEN.format(name=name) for name in config.aux_streams))
+        tokens = [AddedToken(name, special=True, normalized=False) for name in names]
         tokenizer.add_tokens(tokens, special_tokens=True)
-        shared = ("frame_stack", "emotions", "descriptors", "emphasis", "disentangled", "ctc_unit")
+        shared = ("frame_stack", "emotions", "descriptors", "emphasis", "disentangled", "ctc_unit", "aux_streams")
+        shared += ("summary_tokens", "speaker_reference")
         limits = ("min_audio_seconds", "max_audio_seconds", "silence_dbfs")
         processor = cls(
             feature_extractor,
@@ -118,12 +136,17 @@ class XSERProcessor(ProcessorMixin):
         )
         config.content_token_id = processor.content_token_id
         config.descriptor_token_id = processor.descriptor_token_id
+        config.aux_token_ids = dict(processor.aux_token_ids)
         return processor
 
     def _prepare_tokenizer(self):
         tokenizer = self.tokenizer
         self.content_token_id = self._placeholder_id("content_token", self.content_token)
         self.descriptor_token_id = self._placeholder_id("descriptor_token", self.descriptor_token)
+        self.aux_token_ids = {
+            name: self._placeholder_id(f"the token of aux_streams[{name!r}],", AUX_TOKEN.format(name=name))
+            for name in self.aux_streams
+        }
         if tokenizer.eos_token_id is None:
             raise ValueError("the tokenizer has no eos_token, which ends every answer: set tokenizer.eos_token")
         if tokenizer.pad_token_id is None:
@@ -177,43 +200,63 @@ class XSERProcessor(ProcessorMixin):
 
     # Prompts
 
-    def prompt_text(self, task: str, num_frames: int, slots: list[str] | None = None) -> str:
-        """The prompt as text, placeholders expanded for `num_frames`; `slots` are all of the schema's by default."""
-        count = self.num_placeholders(num_frames)
-        text = self._render(task, slots)
-        text = text.replace(self.content_token, self.content_token * count)
-        return text.replace(self.descriptor_token, self.descriptor_token * count)
+    def prompt_text(
+        self, task: str, num_frames: int, slots: list[str] | None = None, aux_frames: Mapping[str, int] | None = None
+    ) -> str:
+        """The prompt as text, placeholders expanded for `num_frames`; `slots` are all of the schema's by default.
 
-    def num_placeholders(self, num_frames: int) -> int:
-        """Placeholders a stream: `ceil(num_frames / frame_stack)`."""
-        return -(-num_frames // self.frame_stack)
+        Args:
+            aux_frames: name → frames of each auxiliary stream, for a description.
+        """
+        text = self._render(task, slots)
+        for token, count in self.num_placeholders(task, num_frames, aux_frames).items():
+            text = text.replace(token, token * count)
+        return text
+
+    def num_placeholders(
+        self, task: str, num_frames: int, aux_frames: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        """Placeholder → how many of it: `ceil(frames / frame_stack)`, and one more for a stream with a summary."""
+        counts = {self.content_token: -(-num_frames // self.frame_stack)}
+        if self._hears_descriptors(task):
+            summary = int(self.summary_tokens)
+            counts[self.descriptor_token] = counts[self.content_token] + summary
+            for name, options in self.aux_streams.items():
+                frames = (aux_frames or {}).get(name, 0)
+                counts[AUX_TOKEN.format(name=name)] = -(-frames // options["frame_stack"]) + summary
+        return counts
 
     def prompt_ids(self, task: str, num_frames: list[int], slots: list[str] | None = None) -> BatchFeature:
         """`input_ids` and `attention_mask` (B, L) of the prompts for clips of `num_frames`, padded on the left."""
         ids, mask = _pad_left([self._prompt_ids(task, n, slots) for n in num_frames], self.tokenizer.pad_token_id)
         return BatchFeature({"input_ids": ids, "attention_mask": mask}, tensor_type="pt")
 
-    def _prompt_ids(self, task: str, num_frames: int, slots: list[str] | None = None) -> np.ndarray:
+    def _prompt_ids(
+        self, task: str, num_frames: int, slots: list[str] | None = None, aux_frames: Mapping[str, int] | None = None
+    ) -> np.ndarray:
         """The ids of `prompt_text`, (L,) int64; each kind of prompt is rendered and tokenised once only."""
+        counts = {
+            self.tokenizer.convert_tokens_to_ids(token): count
+            for token, count in self.num_placeholders(task, num_frames, aux_frames).items()
+        }
         key = (task, None if slots is None else tuple(slots))
         if key not in self._prompts:
             ids = np.array(self._tokenize([self._render(task, slots)])[0], dtype=np.int64)
-            wanted = {self.content_token_id: 1, self.descriptor_token_id: int(self._hears_descriptors(task))}
-            for index, count in wanted.items():
-                if np.count_nonzero(ids == index) != count:
+            for index in (self.content_token_id, self.descriptor_token_id, *self.aux_token_ids.values()):
+                wanted = int(index in counts)
+                if np.count_nonzero(ids == index) != wanted:
                     token = self.tokenizer.convert_ids_to_tokens(index)
-                    raise ValueError(f"the chat template must write {token} {count} times in a prompt of task {task}")
+                    raise ValueError(f"the chat template must write {token} {wanted} times in a prompt of task {task}")
             self._prompts[key] = ids
         ids = self._prompts[key]
-        is_placeholder = (ids == self.content_token_id) | (ids == self.descriptor_token_id)
-        return np.repeat(ids, np.where(is_placeholder, self.num_placeholders(num_frames), 1))
+        return np.repeat(ids, [counts.get(index, 1) for index in ids.tolist()])
 
     def _hears_descriptors(self, task: str) -> bool:
         return task == "describe" and self.disentangled
 
     def _render(self, task: str, slots: list[str] | None) -> str:
         """The prompt with each placeholder once."""
-        streams = self.content_token + (self.descriptor_token if self._hears_descriptors(task) else "")
+        streams = "".join(self.num_placeholders(task, num_frames=1))
         if task == "asr":
             content = ASR_REQUEST.format(streams=streams)
         elif task == "describe":
@@ -324,6 +367,9 @@ class XSERProcessor(ProcessorMixin):
         return_prompts=False,
         return_tensors="pt",
         noise_seed=None,
+        reference=None,
+        aux=None,
+        heard=None,
     ) -> BatchFeature:
         """Make a batch.
 
@@ -336,30 +382,34 @@ class XSERProcessor(ProcessorMixin):
             return_prompts (`bool`): also return the prompts without answers, for generation.
             return_tensors (`str`, *optional*): `pt`, or `np`.
             noise_seed: (B,) integers that are handed on to the model.
+            reference: a `SpeakerProfile` for all recordings, or one or `None` for each; only where the model was made
+                with `speaker_reference`.
+            aux: name → features of each recording, (T, D), for the auxiliary streams of a description. `prosody` is
+                measured where it is not given; if it is, as `voice_frames_xser.prosody_frames` gives it.
+            heard: what the frozen tower made of each recording before, in place of `audio`: (T, L+1, H) and the
+                loudness in dBFS. `prosody` must be given then.
 
         Returns:
             `input_ids`, `attention_mask` (B, L), padded on the left; `input_values` (B, S) float32, padded by zeros
             on the right; `input_values_mask` (B, S); `loudness` (B,) in dBFS, before normalisation.
             With targets, `labels` (B, L): the answer and eos, -100 elsewhere; for asr also `ctc_labels` (B, U): its
             bytes or tokens (`ctc_unit`), -100 elsewhere; for describe `level_labels` (B, K): the index of each
-            descriptor's level, -100 where it is not known. With `return_prompts`, `prompt_input_ids` and
-            `prompt_attention_mask` (B, L'). With `noise_seed`, that.
+            descriptor's level and `emotion_labels` (B,), -100 where they are not known. With `return_prompts`,
+            `prompt_input_ids` and `prompt_attention_mask` (B, L'). With `noise_seed`, that. With a reference,
+            `reference` (B, 2, layers, width), NaN where there is none. In a description, `aux_NAME` (B, T, D) float32
+            and `aux_NAME_mask` (B, T) of each auxiliary stream.
 
         Raises:
             AudioError: a recording cannot be read, is too long, or too short for a single frame.
-            ValueError: the task, slots or targets are not right.
+            ValueError: the task, slots, targets, reference or features are not right.
         """
-        sources = [audio] if is_recording(audio) else list(audio)
-        waves = [self.load(source) for source in sources]
-        if not waves:
-            raise ValueError("audio is empty: give at least one recording")
-        num_frames = [self.num_frames(len(wave)) for wave in waves]
-        for source, wave, frames in zip(sources, waves, num_frames, strict=True):
-            if frames < 1:
-                name = audio_name(source)
-                raise AudioError(f"{name} lasts {len(wave) / SAMPLE_RATE:.4f} s, shorter than one frame", name)
+        waves = self._load_all(audio) if heard is None else [None] * len(heard)
+        num_frames = [self.num_frames(len(wave)) for wave in waves] if heard is None else [len(h) for h, _ in heard]
         asked = self._slots_asked(task, len(waves), targets, slots)
-        prompts = [self._prompt_ids(task, *args) for args in zip(num_frames, asked, strict=True)]
+        profiles = self._profiles(reference, len(waves))
+        streams = self._aux_features(aux, waves, profiles) if self._hears_descriptors(task) else {}
+        lengths = [{name: len(each[row]) for name, each in streams.items()} for row in range(len(waves))]
+        prompts = [self._prompt_ids(task, *args) for args in zip(num_frames, asked, lengths, strict=True)]
         pad = self.tokenizer.pad_token_id
         data = {}
         if targets is None:
@@ -374,16 +424,78 @@ class XSERProcessor(ProcessorMixin):
                 is_token = self.ctc_unit == "token"
                 units = [a[:-1] for a in answers] if is_token else [np.array([*t.encode()], np.int64) for t in targets]
                 data["ctc_labels"], _ = _pad_right(units, IGNORED)
-            elif self.descriptors:
-                data["level_labels"] = np.array([self._level_indices(target) for target in targets], dtype=np.int64)
+            else:
+                if self.descriptors:
+                    levels = [self._level_indices(target) for target in targets]
+                    data["level_labels"] = np.array(levels, dtype=np.int64)
+                emotions = [IGNORED if t.emotion is None else self.emotions.index(t.emotion) for t in targets]
+                data["emotion_labels"] = np.array(emotions, dtype=np.int64)
         if return_prompts:
             data["prompt_input_ids"], data["prompt_attention_mask"] = _pad_left(prompts, pad)
-        values = [self.normalize(wave) for wave in waves]
-        data["input_values"], data["input_values_mask"] = _pad_right(values, 0.0, np.float32)
-        data["loudness"] = np.array([loudness_dbfs(wave) for wave in waves], dtype=np.float32)
+        if heard is None:
+            values = [self.normalize(wave) for wave in waves]
+            data["input_values"], data["input_values_mask"] = _pad_right(values, 0.0, np.float32)
+        else:
+            data["tower_states"], data["tower_mask"] = _pad_right([states for states, _ in heard], 0.0, np.float32)
+        usual = [USUAL_LEVEL if p is None or p.level is None else p.level for p in profiles]
+        measured = [loudness_dbfs(wave) for wave in waves] if heard is None else [loudness for _, loudness in heard]
+        loudness = [each - level + USUAL_LEVEL for each, level in zip(measured, usual, strict=True)]
+        data["loudness"] = np.array(loudness, dtype=np.float32)
+        if any(profile is not None for profile in profiles):
+            shape = next(profile.states.shape for profile in profiles if profile is not None)
+            states = [np.full(shape, np.nan) if profile is None else profile.states for profile in profiles]
+            data["reference"] = np.stack(states).astype(np.float32)
+        for name, each in streams.items():
+            data[f"aux_{name}"], data[f"aux_{name}_mask"] = _pad_right(each, 0.0, np.float32)
         if noise_seed is not None:
             data["noise_seed"] = np.array(noise_seed, dtype=np.int64).reshape(len(waves))
         return BatchFeature(data, tensor_type=return_tensors)
+
+    def _load_all(self, audio) -> list[np.ndarray]:
+        """Recordings as waves of at least one frame."""
+        sources = [audio] if is_recording(audio) else list(audio)
+        waves = [self.load(source) for source in sources]
+        if not waves:
+            raise ValueError("audio is empty: give at least one recording")
+        for source, wave in zip(sources, waves, strict=True):
+            if self.num_frames(len(wave)) < 1:
+                name = audio_name(source)
+                raise AudioError(f"{name} lasts {len(wave) / SAMPLE_RATE:.4f} s, shorter than one frame", name)
+        return waves
+
+    def _profiles(self, reference, batch_size: int) -> list:
+        """A profile or `None` for each recording."""
+        profiles = list(reference) if isinstance(reference, (list, tuple)) else [reference] * batch_size
+        if len(profiles) != batch_size:
+            raise ValueError(f"there are {len(profiles)} references for {batch_size} recordings")
+        if not self.speaker_reference and any(profile is not None for profile in profiles):
+            raise ValueError("this model hears no speaker's reference: its config has speaker_reference false")
+        return profiles
+
+    def _aux_features(self, aux, waves: list[np.ndarray], profiles: list) -> dict[str, list[np.ndarray]]:
+        """name → (T, D) float32 of each recording, checked; `prosody` relative to what is usual."""
+        aux = dict(aux or {})
+        unknown = sorted(set(aux) - set(self.aux_streams))
+        if unknown:
+            raise ValueError(f"aux holds {unknown}; this model's auxiliary streams are {sorted(self.aux_streams)}")
+        features = {}
+        for name, options in self.aux_streams.items():
+            rows = aux.get(name)
+            if rows is None and name == PROSODY:
+                rows = [prosody_frames(measure(wave)) for wave in waves]
+            if rows is None or len(rows) != len(waves):
+                given = 0 if rows is None else len(rows)
+                raise ValueError(f"aux[{name!r}] holds features of {given} recordings; there are {len(waves)}")
+            rows = [np.asarray(row, dtype=np.float32) for row in rows]
+            for row in rows:
+                if row.ndim != 2 or row.shape[1] != options["size"] or not len(row) or not np.isfinite(row).all():
+                    wanted = f"(frames, {options['size']}), at least one frame, all finite"
+                    raise ValueError(f"aux[{name!r}] holds features of shape {row.shape}; they must be {wanted}")
+            if name == PROSODY:
+                usual = [(self.usual_pitch, self.usual_level) if p is None else (p.pitch, p.level) for p in profiles]
+                rows = [relative_frames(row, *each) for row, each in zip(rows, usual, strict=True)]
+            features[name] = rows
+        return features
 
     def _slots_asked(self, task: str, batch_size: int, targets, slots) -> list:
         """The slots of each prompt; `None` for those that ask for none, or for all."""
@@ -461,9 +573,9 @@ def _pad_left(rows: list[np.ndarray], value: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _pad_right(rows: list[np.ndarray], value: float, dtype=np.int64) -> tuple[np.ndarray, np.ndarray]:
-    """Pad and stack; (B, S) of `dtype` and the mask of what is real, int64."""
-    padded = np.full((len(rows), max(map(len, rows))), value, dtype=dtype)
-    mask = np.zeros(padded.shape, dtype=np.int64)
+    """Pad and stack; (B, S, …) of `dtype` and the mask (B, S) of what is real, int64."""
+    padded = np.full((len(rows), max(map(len, rows)), *rows[0].shape[1:]), value, dtype=dtype)
+    mask = np.zeros(padded.shape[:2], dtype=np.int64)
     for b, row in enumerate(rows):
         padded[b, : len(row)] = row
         mask[b, : len(row)] = 1

@@ -8,6 +8,7 @@ import numpy as np
 from .audio_xser import is_recording, load_audio
 from .calibration_xser import Calibration, Reference
 from .levels_xser import CANNOT_TELL, LEVELS, check
+from .profile_xser import SpeakerProfile
 from .prosody_xser import measure
 
 NOT_MEASURABLE = "no measurement tells it"
@@ -19,8 +20,9 @@ class Verifier:
     Args:
         calibration: where levels begin and end, as `Calibration.to_dict` gives it; the built-in cuts by default.
         descriptors: slot → the levels that an answer chooses from.
-        reference: what is usual for the speaker: a `Reference`, or a few of their recordings, as `load_audio` takes
-            them. Without, what is usual for the gender or for everyone stands in, so that less can be told.
+        reference: what is usual for the speaker: a `Reference`, a `SpeakerProfile`, or a few of their recordings, as
+            `load_audio` takes them. Without, what is usual for the gender or for everyone stands in, so that less can
+            be told.
         gender: of the speaker, as the corpus that was calibrated calls it.
 
     Raises:
@@ -45,9 +47,11 @@ class Verifier:
         self.gender = gender
 
     def _measure_reference(self, reference) -> Reference | None:
-        # by name: the class may have been loaded twice, from the package and from a model's folder
+        # by name: a class may have been loaded twice, from the package and from a model's folder
         if reference is None or type(reference).__name__ == Reference.__name__:
             return reference
+        if type(reference).__name__ == SpeakerProfile.__name__:
+            return reference.usual
         recordings = [reference] if is_recording(reference) else list(reference)
         return self.calibration.reference_of(measure(load_audio(recording)) for recording in recordings)
 

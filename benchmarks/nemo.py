@@ -1,0 +1,150 @@
+"""Real voices, each speaker in turn a stranger: XSER and the classic system on the same folds of nEMO.
+
+    python benchmarks/nemo.py --data data/nemo-prepared --config configs/xser-nemo.yaml --output runs/nemo-folds \
+        --results docs/results/nemo-folds.json [--key value … for train.py]
+
+`--data` is nEMO as `python -m xser.corpora prepare` and `python -m xser.descriptors annotate` leave it: its folds are
+its speakers. XSER is trained once a fold, on all the other speakers and for as long as the config says: nothing is
+chosen by anybody. It is tested twice, without and with a reference (all the stranger's recordings, no labels), as
+the classic system is (functionals of eGeMAPS under a support vector machine, as they are and standardised for each
+speaker). What is done already is not done again.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from xser.corpora import load_corpus
+from xser.corpora.cache import write_json
+from xser.corpora.folds import by_fold
+from xser.evaluation.baselines import predict
+from xser.evaluation.intervals import RESAMPLES
+from xser.evaluation.predictions import read_predictions, reference_of, write_predictions
+from xser.evaluation.report import command_line, text_table
+from xser.evaluation.scoring import score
+from xser.evaluation.significance import TESTS, compare
+
+ROOT = Path(__file__).resolve().parent.parent
+NONE, ALL = "none", "all of the speaker's, without labels"
+SYSTEMS = {  # name → (reference, the classic system it is held against)
+    "eGeMAPS + SVM": (NONE, None),
+    "XSER": (NONE, "eGeMAPS + SVM"),
+    "eGeMAPS + SVM, by speaker": (ALL, None),
+    "XSER with reference": (ALL, "eGeMAPS + SVM, by speaker"),
+}
+BASELINES = {"eGeMAPS + SVM": "egemaps-svm", "eGeMAPS + SVM, by speaker": "egemaps-svm-speaker"}
+COLUMNS = (
+    "system",
+    "reference",
+    "UA, mean of folds",
+    *("deviation", "UA of all", "WER", "held against", "difference"),
+    *TESTS,
+)
+
+
+def run(command: list[str], log: Path) -> None:
+    """Run a script of this repository; its output goes to a file."""
+    with log.open("a", encoding="utf-8") as file:
+        subprocess.run([sys.executable, *command], check=True, stdout=file, stderr=subprocess.STDOUT)
+
+
+def test_fold(data: str, fold: str, folder: Path, config: str, options: list[str]) -> None:
+    """Train on the other speakers, and answer for this one without and with a reference."""
+    splitting = f"{{test_fold: {fold}, validation_fold: none}}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "run" / "results.json").is_file():
+        command = [
+            str(ROOT / "train.py"),
+            config,
+            "--data",
+            data,
+            "--corpus_options",
+            splitting,
+            "--train_split",
+            "train",
+        ]
+        command += ["--output_dir", str(folder / "run"), "--resume_from_checkpoint", "auto", *options]
+        run(command, folder / "train.log")
+    for name, (reference, _) in SYSTEMS.items():
+        answers = folder / f"{name}.jsonl"
+        if name in BASELINES or answers.is_file():
+            continue
+        command = [str(ROOT / "eval.py"), "--model", str(folder / "run" / "final"), "--corpus", data]
+        command += ["--test_fold", fold, "--output", str(folder / f"{name}.json"), "--predictions", str(answers)]
+        run(command + (["--reference", "all"] if reference == ALL else []), folder / "eval.log")
+
+
+def test_baselines(data: str, fold: str, folder: Path) -> None:
+    """The classic systems on the same rows."""
+    parts = by_fold(load_corpus(data), fold, "none")
+    for name, system in BASELINES.items():
+        answers = folder / f"{name}.jsonl"
+        if answers.is_file():
+            continue
+        guesses = predict(system, parts["train"], parts["test"])
+        rows = parts["test"].remove_columns("audio").to_list()
+        write_predictions(
+            answers,
+            [
+                {"id": row["id"], "reference": reference_of(row), "status": "ok", "emotion": str(guess)}
+                for row, guess in zip(rows, guesses, strict=True)
+            ],
+        )
+
+
+def table(predictions: dict[str, dict[str, list[dict]]], resamples: int) -> list[tuple[str, ...]]:
+    """A row for each system: system → fold → predictions."""
+    together = {name: [each for fold in folds.values() for each in fold] for name, folds in predictions.items()}
+    rows = []
+    for name, (reference, against) in SYSTEMS.items():
+        by_fold_ua = [score(fold, resamples=0)["ua"] for fold in predictions[name].values()]
+        whole = score(together[name], resamples=resamples)
+        low, high = whole["ua_interval"]
+        compared = ["–"] * (2 + len(TESTS))
+        if against is not None:
+            [found] = compare({against: together[against], name: together[name]}, resamples)
+            difference = f"{found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+            compared = [against, difference, *(f"{found.p[test]:.4f}" for test in TESTS)]
+        rows.append(
+            (
+                *(name, reference, f"{np.mean(by_fold_ua):.3f}", f"{np.std(by_fold_ua, ddof=1):.3f}"),
+                f"{whole['ua']:.3f} ({low:.3f} to {high:.3f})",
+                "–" if whole["wer"] is None else f"{whole['wer']:.3f}",
+                *compared,
+            )
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="nEMO, prepared and annotated")
+    parser.add_argument("--config", default="configs/xser-nemo.yaml", help="of train.py")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--folds", nargs="+", help="only these speakers")
+    parser.add_argument("--results", type=Path, help="JSON file to write the table to")
+    parser.add_argument("--resamples", type=int, default=RESAMPLES)
+    arguments, options = parser.parse_known_args()
+    corpus = load_corpus(arguments.data)
+    folds = arguments.folds or sorted({fold for part in corpus.values() for fold in part["fold"]})
+    for number, fold in enumerate(folds, start=1):
+        print(f"[{number} of {len(folds)}] {fold}", flush=True)
+        test_fold(arguments.data, fold, arguments.output / fold, arguments.config, options)
+        test_baselines(arguments.data, fold, arguments.output / fold)
+    predictions = {
+        name: {fold: read_predictions(arguments.output / fold / f"{name}.jsonl") for fold in folds} for name in SYSTEMS
+    }
+    rows = table(predictions, arguments.resamples)
+    n = sum(len(fold) for fold in predictions["XSER"].values())
+    title = f"nEMO, each of {len(folds)} speakers left out in turn: {n} utterances, six emotions (chance 0.167)"
+    print(title, text_table(rows, COLUMNS), sep="\n")
+    if arguments.results:
+        content = {"title": title, "command": command_line(), "columns": COLUMNS, "rows": rows}
+        write_json(arguments.results, content)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What was computed from a recording, kept on disk: whichever rows ask for it, it is computed once."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from tqdm.auto import tqdm
+
+from xser.corpora.cache import cache_root, digest, written_beside
+from xser.corpora.parallel import map_in_order
+
+
+def computed_once(
+    kind: str, rows: Dataset, function: Callable[[dict], np.ndarray], desc: str, dtype: type = np.float32
+) -> list[np.ndarray]:
+    """`function` of the audio of each row, in order.
+
+    Kept in a file for each corpus; so is what came before an error or an interruption.
+
+    Args:
+        kind: names the function, with all that its values depend on; files of it lie in the cache.
+        rows: of the one schema.
+        function: of a row's `audio` to (N, D) numbers, D being always the same.
+        desc: of the progress bar, which counts what is not known yet.
+        dtype: that the numbers are kept in.
+    """
+    names = [
+        "".join(c if c.isalnum() or c in "._-" else "-" for c in corpus or "recordings") for corpus in rows["corpus"]
+    ]
+    places = [cache_root() / "kept" / f"{name}-{kind}.npz" for name in names]
+    keys = list(zip(places, map_in_order(stamp, rows["audio"]), strict=True))
+    known = {place: _read(place) for place in set(places)}
+    missing = {key: index for index, key in enumerate(keys) if key[1] not in known[key[0]]}
+    if missing:
+        values = map_in_order(function, rows.select(list(missing.values()))["audio"])
+        try:
+            for (place, key), value in zip(
+                missing, tqdm(values, total=len(missing), desc=desc, unit="file"), strict=True
+            ):
+                known[place][key] = np.asarray(value, dtype=dtype)
+        finally:
+            for place in {place for place, _ in missing}:
+                _write(place, known[place])
+    return [known[place][key] for place, key in keys]
+
+
+def stamp(audio: dict) -> str:
+    """Stands for a recording: its bytes, or its place, size and time of change."""
+    if audio["bytes"] is not None:
+        return digest(hashlib.sha256(audio["bytes"]).hexdigest())
+    if not audio["path"] or not os.path.isfile(audio["path"]):
+        return digest(audio["path"])  # `load_audio` will say what is wrong with it
+    state = os.stat(audio["path"])
+    return digest(os.path.abspath(audio["path"]), state.st_size, state.st_mtime_ns)
+
+
+def _read(place: Path) -> dict[str, np.ndarray]:
+    """Stamp of a recording → its values, as `_write` left them."""
+    if not place.is_file():
+        return {}
+    with np.load(place, allow_pickle=False) as kept:
+        return dict(zip(kept["stamps"].tolist(), np.split(kept["values"], kept["ends"][:-1]), strict=True))
+
+
+def _write(place: Path, values: dict[str, np.ndarray]) -> None:
+    """Write values, together with those that another process has written in the meantime."""
+    values = _read(place) | values
+    if values:
+        rows = list(values.values())
+        with written_beside(place) as beside, beside.open("wb") as file:
+            np.savez(
+                file,
+                stamps=np.array(list(values)),
+                values=np.concatenate(rows),
+                ends=np.cumsum([len(row) for row in rows]),
+            )

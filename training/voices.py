@@ -1,0 +1,155 @@
+"""What is usual for the speakers of a data set, without their labels, and measured prosody, each computed once.
+
+A training draws, for each recording, a profile of its speaker from some of their other recordings, or none, so that
+the model learns to do with either. A recording played faster or slower is another voice, and has a profile of its own.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from datasets import Dataset
+
+from xser.audio_xser import SAMPLE_RATE, at_speed, load_audio, loudness_dbfs
+from xser.corpora.kept import computed_once
+from xser.modeling_xser import XSERForEmotionDescription
+from xser.processing_xser import XSERProcessor
+from xser.profile_xser import MIN_RECORDINGS, RecordingStates, SpeakerProfile
+from xser.prosody_xser import measure
+from xser.voice_frames_xser import FRAME_SECONDS, PITCH, PROSODY, VOICED, prosody_frames, usual_of
+
+MOST_RECORDINGS = 30  # of a profile that is drawn
+KIND = "prosody-1"  # of what is kept; another number where `prosody_frames` changes
+
+
+@dataclass
+class Voices:
+    """Recordings of a data set, as profiles and streams need them.
+
+    Attributes:
+        states: (id, speed) → what profiles take from it; empty where the model hears no reference.
+        frames: id → (T, 5) of `prosody_frames`.
+        heard: (id, speed) → (T, L+1, H) float16 states of the tower, where training reads them instead of audio.
+        loudness: id → dBFS, of these.
+        of_speaker: speaker → ids.
+    """
+
+    states: dict[tuple[str, float], RecordingStates] = field(default_factory=dict)
+    frames: dict[str, np.ndarray] = field(default_factory=dict)
+    heard: dict[tuple[str, float], np.ndarray] = field(default_factory=dict)
+    loudness: dict[str, float] = field(default_factory=dict)
+    of_speaker: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def hear(
+        self,
+        model: XSERForEmotionDescription,
+        processor: XSERProcessor,
+        rows: Dataset,
+        speeds: Sequence[float] = (1.0,),
+        keep_states: bool = False,
+    ) -> "Voices":
+        """Measure recordings, and hear them at each speed with the tower, as far as the model needs it; gives itself.
+
+        Args:
+            keep_states: fill in `heard` and `loudness`, too.
+        """
+        needs_states = processor.speaker_reference or keep_states
+        if not needs_states and PROSODY not in processor.aux_streams:
+            return self
+        frames = computed_once(KIND, rows, _measured_frames, "measuring voices")
+        self.frames |= dict(zip(rows["id"], frames, strict=True))
+        if keep_states:
+            loudness = computed_once("loudness-1", rows, _loudness, "measuring loudness")
+            self.loudness |= {identity: float(each[0, 0]) for identity, each in zip(rows["id"], loudness, strict=True)}
+        for identity, speaker in zip(rows["id"], rows["speaker"], strict=True):
+            if speaker is not None and identity not in self.of_speaker[speaker]:
+                self.of_speaker[speaker].append(identity)
+        for speed in speeds if needs_states else ():
+            states = self.hear_states(model, processor, rows, speed)
+            for identity, each in zip(rows["id"], states, strict=True):
+                self.states[identity, speed] = self._recording_states(each, identity, speed)
+                if keep_states:
+                    self.heard[identity, speed] = each
+        return self
+
+    def _recording_states(self, states: np.ndarray, identity: str, speed: float) -> RecordingStates:
+        frames = self.frames_of(identity, speed)
+        mean, square = states.mean(0, dtype=np.float32), np.square(states, dtype=np.float32).mean(0)
+        return RecordingStates(mean, square, *usual_of(frames), len(frames) * FRAME_SECONDS)
+
+    @staticmethod
+    def hear_states(model, processor, rows: Dataset, speed: float) -> list[np.ndarray]:
+        """(T, L+1, H) float16 of each recording: every layer of the tower, kept on disk."""
+        tower = model.model.audio_tower
+        layers = tower.config.num_hidden_layers + 1
+        function = partial(_states, model, processor, speed)
+        kind = f"tower-{_digest_of(tower)}-{speed:g}"
+        kept = computed_once(kind, rows, function, f"hearing at speed {speed:g}", np.float16)
+        return [each.reshape(len(each), layers, -1) for each in kept]
+
+    def frames_of(self, identity: str, speed: float = 1.0) -> np.ndarray:
+        """(T, 5) measured prosody of a recording, as it is at a speed: shorter, and higher."""
+        frames = self.frames[identity]
+        if speed == 1:
+            return frames
+        count = max(round(len(frames) / speed), 1)
+        changed = frames[np.minimum((np.arange(count) * speed).astype(int), len(frames) - 1)].copy()
+        changed[changed[:, VOICED] > 0, PITCH] += 12 * np.log2(speed)
+        return changed
+
+    def profile(self, ids: Sequence[str], speed: float = 1.0) -> SpeakerProfile:
+        """Of some recordings of one speaker."""
+        return SpeakerProfile.of([self.states[identity, speed] for identity in ids])
+
+    def draw(
+        self, identity: str, speaker: str | None, speed: float, rng: np.random.Generator
+    ) -> SpeakerProfile | None:
+        """A profile from 3 to 30 other recordings of the same speaker; `None` where there are fewer."""
+        others = [other for other in self.of_speaker.get(speaker, ()) if other != identity]
+        if len(others) < MIN_RECORDINGS:
+            return None
+        count = int(rng.integers(MIN_RECORDINGS, min(len(others), MOST_RECORDINGS) + 1))
+        return self.profile([others[index] for index in rng.choice(len(others), count, replace=False)], speed)
+
+    def everyone(self) -> SpeakerProfile:
+        """What is usual for these speakers, each of whom counts alike.
+
+        Raises:
+            ValueError: no speaker has three recordings.
+        """
+        profiles = [self.profile(ids) for ids in self.of_speaker.values() if len(ids) >= MIN_RECORDINGS]
+        if not profiles:
+            raise ValueError(
+                f"speaker_reference is on, but no speaker of the training data has {MIN_RECORDINGS} recordings: fill "
+                "in the column 'speaker', or leave speaker_reference off"
+            )
+        return SpeakerProfile.of_everyone(profiles)
+
+
+def _loudness(audio: dict) -> np.ndarray:
+    return np.array([[loudness_dbfs(load_audio(audio))]])
+
+
+def _measured_frames(audio: dict) -> np.ndarray:
+    return prosody_frames(measure(load_audio(audio)))
+
+
+@torch.no_grad()
+def _states(model, processor, speed: float, audio: dict) -> np.ndarray:
+    """(T, (L+1) H): every layer's states."""
+    wave = at_speed(processor.load(audio), speed)
+    inputs = processor([(wave, SAMPLE_RATE)], task="asr").to(model.device)
+    hidden_states, mask = model.model.encode_audio(inputs["input_values"], inputs["input_values_mask"])
+    return torch.stack(hidden_states, 2)[0, : int(mask.sum())].flatten(1).cpu().numpy()
+
+
+def _digest_of(tower: torch.nn.Module) -> str:
+    """Stands for a tower: its config and its weights."""
+    hashed = hashlib.sha256(tower.config.to_json_string().encode())
+    for name, tensor in sorted(tower.state_dict().items()):
+        hashed.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
+    return hashed.hexdigest()[:16]
