@@ -59,7 +59,11 @@ def build_model(arguments: ModelArguments) -> tuple[XSERForEmotionDescription, X
         processor = XSERProcessor.from_pretrained(arguments.model)
     else:
         model, processor = XSERForEmotionDescription.from_backbones(
-            arguments.audio_model, arguments.text_model, load_options=options, **arguments.config_options
+            arguments.audio_model,
+            arguments.text_model,
+            load_options=options,
+            audio_layers=arguments.audio_layers,
+            **arguments.config_options,
         )
     for parameter in model.parameters():
         if parameter.requires_grad:

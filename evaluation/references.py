@@ -47,6 +47,7 @@ def speaker_profiles(
     count = parse_reference(reference)
     if not processor.speaker_reference:
         raise ValueError("--reference is given, but the model hears no reference: its speaker_reference is false")
+    rows = rows.select([index for index, audio in enumerate(rows["audio"]) if _holds_speech(processor, audio)])
     voices = Voices().hear(model, processor, rows)
     profiles: dict[str, SpeakerProfile | None] = {}
     for ids in voices.of_speaker.values():
@@ -60,3 +61,11 @@ def speaker_profiles(
             chosen = rng.choice(len(others), min(count, len(others)), replace=False)
             profiles[identity] = voices.profile([others[index] for index in chosen]) if len(others) >= count else None
     return profiles
+
+
+def _holds_speech(processor, audio: dict) -> bool:
+    """Whether a recording can be read and is neither silent nor too short."""
+    try:
+        return processor.status(processor.load(audio)) == "ok"
+    except ValueError:  # the evaluation names it, and what is wrong with it
+        return False

@@ -14,7 +14,7 @@ SCHEDULES = ("alternating", "joint")
 DTYPES = ("float32", "bfloat16", "float16")
 RETUNABLE = ("freeze_audio_tower",)  # may differ from the checkpoint's config
 BOTTLENECKS = ("content_bottleneck", "descriptor_bottleneck")  # so may their beta, which is a weight of the loss
-MODEL_SOURCES = ("model", "audio_model", "text_model", "load_options")
+MODEL_SOURCES = ("model", "audio_model", "text_model", "load_options", "audio_layers")
 
 
 @dataclass
@@ -31,6 +31,9 @@ class ModelArguments:
     text_model: str | None = field(default=None, metadata=help_text("causal language model to build a new model on"))
     load_options: dict | str | None = field(
         default=None, metadata=help_text("for from_pretrained, such as {dtype: bfloat16}; what is trained is float32")
+    )
+    audio_layers: int | None = field(
+        default=None, metadata=help_text("take so many layers of audio_model only, from the first on")
     )
     emotions: list[str] | None = field(default=None, metadata=help_text("labels, as adjectives"))
     descriptors: dict | str | None = field(default=None, metadata=help_text("slot → its levels; {} for none"))
@@ -71,7 +74,8 @@ class ModelArguments:
         parse_dicts(self, "load_options", "descriptors", *BOTTLENECKS, "lora", "aux_streams")
         backbones = {"audio_model": self.audio_model, "text_model": self.text_model}
         if self.model is not None:
-            given = [name for name, value in {**backbones, **self.config_options}.items() if value is not None]
+            options = {**backbones, "audio_layers": self.audio_layers, **self.config_options}
+            given = [name for name, value in options.items() if value is not None]
             given = [name for name in given if name not in RETUNABLE and name not in self.betas]
             if given:
                 raise ValueError(
@@ -157,6 +161,10 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
     reference_probability: float = field(
         default=0.5, metadata=help_text("of hearing a voice relative to its speaker, where speaker_reference is on")
     )
+    swap_probability: float = field(
+        default=0.0,
+        metadata=help_text("of hearing a recording as if another speaker had spoken it, without a reference"),
+    )
     speeds: list[float] = field(
         default_factory=lambda: [1.0],
         metadata=help_text("at which recordings are played, each as often: other voices of the same emotion"),
@@ -222,7 +230,7 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
             raise ValueError(f"max_minutes is {self.max_minutes}; it must be above 0")
         if not self.speeds or not all(0.5 <= speed <= 2 for speed in self.speeds):
             raise ValueError(f"speeds is {self.speeds}; it must hold numbers from 0.5 to 2")
-        for name in ("slot_dropout", "slots_kept", "reference_probability"):
+        for name in ("slot_dropout", "slots_kept", "reference_probability", "swap_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
         if self.final_dtype not in (None, *DTYPES):

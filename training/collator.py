@@ -12,6 +12,7 @@ from xser.training.voices import Voices
 from xser.voice_frames_xser import PROSODY
 
 TASKS = ("asr", "describe")
+RELATIVE_SLOTS = ("pitch", "volume", "speed")  # whose levels are relative to the speaker
 
 
 @dataclass
@@ -25,6 +26,7 @@ class XSERCollator:
         slots_kept: probability that a slot beside the emotion is kept there.
         voices: where measured prosody and profiles of speakers come from; measured anew, and no profiles, without.
         reference_probability: of a speaker's profile, drawn from their other recordings.
+        swap_probability: of sounding, to a model that knows no reference, like another speaker (`Voices.swap`).
         speeds: at which recordings are played, drawn by the row's noise seed; each makes another voice of it.
         return_prompts: add `prompt_input_ids` and `prompt_attention_mask`, without any answer, for generation.
 
@@ -36,21 +38,35 @@ class XSERCollator:
     slots_kept: float = 1 / 3
     voices: Voices | None = None
     reference_probability: float = 0.0
+    swap_probability: float = 0.0
     speeds: tuple[float, ...] = (1.0,)
     return_prompts: bool = False
 
-    def target(self, row: dict) -> object:
-        """What the model is to answer: the transcript, or the description of the row's known labels."""
+    def target(self, row: dict, knows_speaker: bool = True) -> object:
+        """What the model is to answer: the transcript, or the description of the row's known labels.
+
+        Levels that are relative to the speaker are not asked of a model that is not told who speaks: it could only
+        learn them by learning the speakers by heart. An emotion is asked all the same.
+        """
         if row["task"] == "asr":
             return row["text"]
-        description = self.processor.schema.describe(row["emotion"], row["descriptors"])
+        descriptors = row["descriptors"]
+        if self.processor.speaker_reference and not knows_speaker and row["emotion"] is not None:
+            descriptors = {slot: level for slot, level in descriptors.items() if slot not in RELATIVE_SLOTS}
+        description = self.processor.schema.describe(row["emotion"], descriptors)
         return drop_slots(description, self.slot_dropout, self.slots_kept, row["noise_seed"])
 
-    def profile(self, row: dict, speed: float, rng: np.random.Generator) -> SpeakerProfile | None:
-        """What is usual for the row's speaker, now and then; descriptions alone hear it."""
-        if row["task"] == "asr" or self.voices is None or rng.random() >= self.reference_probability:
-            return None
-        return self.voices.draw(row["id"], row["speaker"], speed, rng)
+    def usual_of(self, row: dict, speed: float, rng: np.random.Generator) -> tuple[SpeakerProfile | None, bool]:
+        """What is usual for the row's speaker, now and then; descriptions alone hear it. And whether it is true."""
+        if row["task"] == "asr" or self.voices is None or not self.processor.speaker_reference:
+            return None, False
+        chance = rng.random()
+        if chance < self.reference_probability:
+            drawn = self.voices.draw(row["id"], row["speaker"], speed, rng)
+            return drawn, drawn is not None
+        if chance < self.reference_probability + self.swap_probability:
+            return self.voices.swap(row["id"], row["speaker"], speed, rng), False
+        return None, False
 
     def __call__(self, rows: list[dict]) -> dict[str, dict[str, torch.Tensor]]:
         tasks = dict.fromkeys(row["task"] for row in rows)
@@ -80,14 +96,18 @@ class XSERCollator:
         }
         if self.voices is not None and PROSODY in self.processor.aux_streams and rows[0]["task"] == "describe":
             aux[PROSODY] = [self.voices.frames_of(row["id"], speed) for row, speed in zip(rows, speeds, strict=True)]
+        profiles = [self.usual_of(*each) for each in zip(rows, speeds, draws, strict=True)]
         batch = self.processor(
             recordings,
             task=rows[0]["task"],
-            targets=[self.target(row) for row in rows],
+            targets=[
+                self.target(row, knows_speaker or self.voices is None)
+                for row, (_, knows_speaker) in zip(rows, profiles, strict=True)
+            ],
             return_prompts=self.return_prompts,
             noise_seed=[row["noise_seed"] for row in rows],
             heard=heard,
-            reference=[self.profile(*each) for each in zip(rows, speeds, draws, strict=True)],
+            reference=[profile for profile, _ in profiles],
             aux=aux,
         )
         return dict(batch)

@@ -101,7 +101,13 @@ class XSERTrainer(Seq2SeqTrainer):
     ):
         had_use_cache = hasattr(model.config, "use_cache")
         collator = XSERCollator(
-            processor, args.slot_dropout, args.slots_kept, voices, args.reference_probability, tuple(args.speeds)
+            processor,
+            args.slot_dropout,
+            args.slots_kept,
+            voices,
+            args.reference_probability,
+            args.swap_probability,
+            tuple(args.speeds),
         )
         super().__init__(
             model=model,

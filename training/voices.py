@@ -7,21 +7,26 @@ the model learns to do with either. A recording played faster or slower is anoth
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from threading import Lock
 
 import numpy as np
 import torch
 from datasets import Dataset
 
 from xser.audio_xser import SAMPLE_RATE, at_speed, load_audio, loudness_dbfs
-from xser.corpora.kept import computed_once
+from xser.corpora.kept import computed_once, stamp
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.processing_xser import XSERProcessor
 from xser.profile_xser import MIN_RECORDINGS, RecordingStates, SpeakerProfile
 from xser.prosody_xser import measure
 from xser.voice_frames_xser import FRAME_SECONDS, PITCH, PROSODY, VOICED, prosody_frames, usual_of
 
+HEARING = Lock()  # a tower with group norm is told the lengths of what it hears: one recording at a time
+BEYOND = 0.3  # of the way from one speaker to another, that a swapped voice may lie outside of it
+MIN_SHARE = 0.3  # of everyone's deviation, that a swapped voice has at least
+GAIN = 6.0  # dB, that it may be louder or quieter
 MOST_RECORDINGS = 30  # of a profile that is drawn
 KIND = "prosody-1"  # of what is kept; another number where `prosody_frames` changes
 
@@ -36,6 +41,7 @@ class Voices:
         heard: (id, speed) → (T, L+1, H) float16 states of the tower, where training reads them instead of audio.
         loudness: id → dBFS, of these.
         of_speaker: speaker → ids.
+        stamps: id → which recording it stands for.
     """
 
     states: dict[tuple[str, float], RecordingStates] = field(default_factory=dict)
@@ -43,6 +49,7 @@ class Voices:
     heard: dict[tuple[str, float], np.ndarray] = field(default_factory=dict)
     loudness: dict[str, float] = field(default_factory=dict)
     of_speaker: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    stamps: dict[str, str] = field(default_factory=dict)
 
     def hear(
         self,
@@ -60,6 +67,7 @@ class Voices:
         needs_states = processor.speaker_reference or keep_states
         if not needs_states and PROSODY not in processor.aux_streams:
             return self
+        self._refuse_other_recordings(rows)
         frames = computed_once(KIND, rows, _measured_frames, "measuring voices")
         self.frames |= dict(zip(rows["id"], frames, strict=True))
         if keep_states:
@@ -68,13 +76,20 @@ class Voices:
         for identity, speaker in zip(rows["id"], rows["speaker"], strict=True):
             if speaker is not None and identity not in self.of_speaker[speaker]:
                 self.of_speaker[speaker].append(identity)
-        for speed in speeds if needs_states else ():
+        for speed in dict.fromkeys((1.0, *speeds)) if needs_states else ():  # what is usual is so at their own speed
             states = self.hear_states(model, processor, rows, speed)
             for identity, each in zip(rows["id"], states, strict=True):
                 self.states[identity, speed] = self._recording_states(each, identity, speed)
-                if keep_states:
+                if keep_states and speed in speeds:
                     self.heard[identity, speed] = each
         return self
+
+    def _refuse_other_recordings(self, rows: Dataset) -> None:
+        """`ValueError` where an id stands for another recording than before."""
+        for identity, audio in zip(rows["id"], rows["audio"], strict=True):
+            known = stamp(audio)
+            if self.stamps.setdefault(identity, known) != known:
+                raise ValueError(f"id {identity!r} stands for two recordings: give every one an id of its own")
 
     def _recording_states(self, states: np.ndarray, identity: str, speed: float) -> RecordingStates:
         frames = self.frames_of(identity, speed)
@@ -115,6 +130,43 @@ class Voices:
         count = int(rng.integers(MIN_RECORDINGS, min(len(others), MOST_RECORDINGS) + 1))
         return self.profile([others[index] for index in rng.choice(len(others), count, replace=False)], speed)
 
+    def swap(
+        self, identity: str, speaker: str | None, speed: float, rng: np.random.Generator
+    ) -> SpeakerProfile | None:
+        """What makes a recording sound, relative to everyone, as if another voice had spoken it; `None` as in `draw`.
+
+        The other voice lies on the line through two speakers, a little beyond them at most, and is as loud as anybody.
+        With m and d the mean and deviation of its own speaker (o), the other (c) and everyone (e), a state becomes
+        ((x - m_o) d_c / d_o + m_c - m_e) / d_e. So a model that is given no reference meets more voices than there are
+        speakers: their differences are those of the profiles, the emotion stays.
+        """
+        own = self.draw(identity, speaker, speed, rng)
+        if own is None:
+            return None
+        everyone, speakers = self.known
+        one, two = (speakers[index] for index in rng.choice(len(speakers), 2))
+        share = rng.uniform(-BEYOND, 1 + BEYOND)
+        mean = share * one.mean + (1 - share) * two.mean
+        deviation = np.maximum(share * one.deviation + (1 - share) * two.deviation, MIN_SHARE * everyone.deviation)
+        scale = own.deviation / deviation
+        pitches = (own.pitch, one.pitch, two.pitch, everyone.pitch)
+        pitch = own.pitch
+        if None not in pitches:
+            pitch = own.pitch - (share * one.pitch + (1 - share) * two.pitch - everyone.pitch)
+        level = None if own.level is None else own.level + rng.uniform(-GAIN, GAIN)
+        return replace(
+            own,
+            mean=own.mean - (mean - everyone.mean) * scale,
+            deviation=everyone.deviation * scale,
+            pitch=pitch,
+            level=level,
+        )
+
+    @cached_property
+    def known(self) -> tuple[SpeakerProfile, list[SpeakerProfile]]:
+        """Everyone, and each speaker who has three recordings or more, at the speed they spoke at."""
+        return self.everyone(), [self.profile(ids) for ids in self.of_speaker.values() if len(ids) >= MIN_RECORDINGS]
+
     def everyone(self) -> SpeakerProfile:
         """What is usual for these speakers, each of whom counts alike.
 
@@ -143,8 +195,9 @@ def _states(model, processor, speed: float, audio: dict) -> np.ndarray:
     """(T, (L+1) H): every layer's states."""
     wave = at_speed(processor.load(audio), speed)
     inputs = processor([(wave, SAMPLE_RATE)], task="asr").to(model.device)
-    hidden_states, mask = model.model.encode_audio(inputs["input_values"], inputs["input_values_mask"])
-    return torch.stack(hidden_states, 2)[0, : int(mask.sum())].flatten(1).cpu().numpy()
+    with HEARING:
+        hidden_states, mask = model.model.encode_audio(inputs["input_values"], inputs["input_values_mask"])
+    return torch.stack(hidden_states, 2)[0, : int(mask.sum())].flatten(1).float().cpu().numpy()
 
 
 def _digest_of(tower: torch.nn.Module) -> str:
