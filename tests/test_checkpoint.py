@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import HubertConfig, HubertModel
 
 from xser import XSERForEmotionDescription, XSERProcessor
 
@@ -93,3 +94,39 @@ def test_a_saved_model_holds_safetensors_and_no_adapter_config(tmp_path, tiny_pa
     names = {path.name for path in tmp_path.iterdir()}
     assert "model.safetensors" in names and "adapter_config.json" not in names
     assert not {name for name in names if name.endswith((".bin", ".pt", ".pkl"))}
+
+
+def test_the_first_layers_of_a_tower_hear_as_they_did_among_the_others(tmp_path, tiny_backbone_folders, waves):
+    whole, processor = XSERForEmotionDescription.from_backbones(*tiny_backbone_folders)
+    part, _ = XSERForEmotionDescription.from_backbones(*tiny_backbone_folders, audio_layers=1)
+    inputs = processor(waves[:1], task="asr")
+    heard = [
+        model.model.encode_audio(inputs["input_values"], inputs["input_values_mask"])[0] for model in (whole, part)
+    ]
+    assert [len(states) for states in heard] == [3, 2]
+    assert all(torch.equal(one, other) for one, other in zip(*heard, strict=False))
+    expected = logits(randomise(part), processor, waves)
+    for thin in (False, True):
+        part.save_pretrained(tmp_path / str(thin), thin=thin)
+        again = XSERForEmotionDescription.from_pretrained(tmp_path / str(thin)).eval()
+        assert torch.equal(logits(again, processor, waves), expected)
+
+
+@pytest.mark.parametrize("layers", [0, 3])
+def test_layers_that_a_tower_does_not_have_are_refused(tiny_backbone_folders, layers):
+    with pytest.raises(ValueError, match=rf"{layers} layers of the audio tower .* are wanted; it has 2"):
+        XSERForEmotionDescription.from_backbones(*tiny_backbone_folders, audio_layers=layers)
+
+
+def test_a_thin_checkpoint_on_another_tower_is_refused_naming_both(tmp_path, tiny_backbone_folders):
+    model, _ = XSERForEmotionDescription.from_backbones(*tiny_backbone_folders)
+    model.save_pretrained(tmp_path / "thin", thin=True)
+    config = model.config.audio_config.to_dict()
+    other = HubertModel(HubertConfig(**{**config, "hidden_size": 2 * config["hidden_size"]}))
+    other.save_pretrained(tmp_path / "other")
+    path = tmp_path / "thin" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"audio_model_id": str(tmp_path / "other")}))
+    with pytest.raises(
+        ValueError, match=r"audio tower .*other has hidden_size \d+, the checkpoint .*thin was made with"
+    ):
+        XSERForEmotionDescription.from_pretrained(tmp_path / "thin")

@@ -23,7 +23,7 @@ from xser.prosody_xser import measure
 from xser.train import main
 from xser.training.arguments import parse_config
 from xser.training.collator import XSERCollator
-from xser.training.voices import MOST_RECORDINGS, Voices
+from xser.training.voices import BEYOND, GAIN, MIN_SHARE, MOST_RECORDINGS, Voices
 from xser.voice_frames_xser import (
     LEVEL,
     LEVEL_SPAN,
@@ -367,6 +367,43 @@ def test_without_a_speaker_of_three_recordings_nothing_is_usual(pair, tmp_path, 
     taken = Voices().hear(*pair, make_rows(tmp_path / "rows.arrow", speakers))
     with pytest.raises(ValueError, match="no speaker of the training data has 3 recordings"):
         taken.everyone()
+
+
+def test_a_swapped_voice_is_another_between_two_speakers_and_keeps_what_was_said(voices):
+    everyone, speakers = voices.known
+    first, second = speakers
+    for seed in range(20):
+        own = voices.draw("r0", "a", 1.0, np.random.default_rng(seed))
+        swapped = voices.swap("r0", "a", 1.0, np.random.default_rng(seed))
+        # the mean of its own speaker becomes that of the other, relative to everyone
+        other = (own.mean - swapped.mean) / swapped.deviation * everyone.deviation + everyone.mean
+        way = first.mean - second.mean
+        share = ((other - second.mean) * way).sum() / (way**2).sum()
+        assert -BEYOND - 1e-3 <= share <= 1 + BEYOND + 1e-3
+        np.testing.assert_allclose(other, second.mean + share * way, atol=1e-3)
+        # and what lies a deviation from the one, a deviation from the other
+        spread = own.deviation / swapped.deviation * everyone.deviation
+        line = share * first.deviation + (1 - share) * second.deviation
+        np.testing.assert_allclose(spread, np.maximum(line, MIN_SHARE * everyone.deviation), rtol=1e-3)
+        assert abs(swapped.level - own.level) <= GAIN
+        usual = own.pitch - swapped.pitch + everyone.pitch
+        assert usual == pytest.approx(second.pitch + share * (first.pitch - second.pitch), abs=1e-2)
+    assert voices.swap("r8", None, 1.0, np.random.default_rng(0)) is None
+
+
+def test_levels_relative_to_a_speaker_are_asked_where_the_speaker_is_known(pair, rows, voices):
+    _, processor = pair
+    levels = {"pitch": "high", "volume": "loud", "speed": "fast", "tone": "rising"}
+    row = {**rows[0], "task": "describe", "noise_seed": 1, "emotion": "sad", "descriptors": levels}
+    for chances, asked in (
+        ({"reference_probability": 1.0}, 4),
+        ({"swap_probability": 1.0}, 1),
+        ({}, 1),
+    ):
+        batch = XSERCollator(processor, voices=voices, **chances)([row])["describe"]
+        assert int((batch["level_labels"] >= 0).sum()) == asked, chances
+    without_voices = XSERCollator(processor)([row])["describe"]
+    assert int((without_voices["level_labels"] >= 0).sum()) == 4  # evaluation asks for all that is known
 
 
 # ---------------------------------------------------------------- batches
