@@ -33,7 +33,15 @@ from xser.evaluation.report import read_json, text_table
 CODE = Path(__file__).parent
 REQUIRED = ("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json")
 TRAINING = "training.yaml"
-OPTIONAL = (TRAINING, "generation_config.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json")
+NOTICE = "NOTICE"  # whose data the model was made of, and on what terms
+OPTIONAL = (
+    TRAINING,
+    NOTICE,
+    "generation_config.json",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
 OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack", "*.gguf", "*.onnx")
 TRAINER_STATE = ("training_args.bin", "optimizer.*", "scheduler.pt", "scaler.pt", "rng_state*.pth")  # stays at home
@@ -100,6 +108,7 @@ def assemble(arguments: PublishArguments, out: Path) -> None:
         _read_training(out / TRAINING),
         [value for key, value in backbones.items() if value and key not in local],
         arguments.license,
+        (source / NOTICE).read_text(encoding="utf-8") if (source / NOTICE).is_file() else None,
     )
     (out / "README.md").write_text(card, encoding="utf-8")
 

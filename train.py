@@ -131,9 +131,13 @@ def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrai
             if task == "describe" or arguments.keep_states:
                 voices.hear(model, processor, rows, arguments.speeds, arguments.keep_states)
     if processor.speaker_reference and "describe" in train:
+        stream = model.model.descriptors
+        is_known = bool(stream.usual_mean.any())  # by the checkpoint that this goes on from
+        if is_known and not voices.has_speakers:
+            logger.warning("no speaker has three recordings: what is usual stays that of the checkpoint")
+            return voices
         usual = voices.everyone()
         processor.usual_pitch, processor.usual_level = usual.pitch, usual.level
-        stream = model.model.descriptors
         stream.usual_mean.copy_(torch.from_numpy(usual.mean))
         stream.usual_deviation.copy_(torch.from_numpy(usual.deviation))
     return voices

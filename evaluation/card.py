@@ -26,6 +26,7 @@ def render_card(
     training: list[dict],
     base_models: list[str],
     license_id: str,
+    notice: str | None = None,
 ) -> str:
     """The card as Markdown with its metadata.
 
@@ -37,6 +38,7 @@ def render_card(
         training: stages, each with `data`, `command` and `seed`.
         base_models: Hub ids of the backbones.
         license_id: the Hub's name of the licence.
+        notice: whose data it was made of, and on what terms.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
@@ -60,6 +62,7 @@ def render_card(
         num_parameters=num_parameters,
         evaluations=evaluations,
         training=training,
+        notice=notice,
         synthetic=bool(evaluations) and {e["corpus"] for e in evaluations} <= SYNTHETIC_CORPORA,
         table=lambda results: markdown_table(figure_rows(results), ("figure", "value", "n")),
     )

@@ -95,6 +95,15 @@ def test_the_card_is_filled_from_the_evaluation(saved, tmp_path):
     assert f"| parameters | {count:,} |" in body
 
 
+def test_a_notice_of_whose_data_it_was_travels_with_the_model_and_stands_in_the_card(saved, tmp_path):
+    (saved / "NOTICE").write_text("Trained on the recordings of Somebody, CC BY-NC-SA 4.0.\n")
+    out = publish(saved, tmp_path / "out", license="cc-by-nc-sa-4.0")
+    card = (out / "README.md").read_text()
+    assert card.startswith("---\nlicense: cc-by-nc-sa-4.0\n")
+    assert "## Licence and attribution\n\nTrained on the recordings of Somebody, CC BY-NC-SA 4.0.\n" in card
+    assert (out / "NOTICE").read_text() == (saved / "NOTICE").read_text()
+
+
 def test_a_card_without_an_evaluation_claims_nothing(saved, tmp_path):
     card = (publish(saved, tmp_path / "out") / "README.md").read_text()
     assert "model-index" not in card and "## Figures" not in card and "## How it was trained" not in card

@@ -162,6 +162,11 @@ class Voices:
             level=level,
         )
 
+    @property
+    def has_speakers(self) -> bool:
+        """Whether some speaker has the three recordings that a profile takes."""
+        return any(len(ids) >= MIN_RECORDINGS for ids in self.of_speaker.values())
+
     @cached_property
     def known(self) -> tuple[SpeakerProfile, list[SpeakerProfile]]:
         """Everyone, and each speaker who has three recordings or more, at the speed they spoke at."""

@@ -109,7 +109,9 @@ def sampling_rate_of(source) -> int | None:
     """Hz of a recording before it is resampled; `None` where only decoding tells what it is."""
     if isinstance(source, dict):
         source = (
-            _from_dict(source, audio_name(source)) if source.get("array") is None else (None, source["sampling_rate"])
+            _from_dict(source, audio_name(source))
+            if source.get("array") is None
+            else (None, source.get("sampling_rate"))
         )
     if isinstance(source, tuple):
         return source[1] if len(source) == 2 else None

@@ -8,7 +8,7 @@ from copy import deepcopy
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import cached_file
 
 from .configuration_xser import DEFAULT_LORA, XSERConfig
@@ -43,6 +43,7 @@ class XSERCheckpointMixin:
         text_id_or_path: str,
         emotions: list[str] | None = None,
         load_options: dict | None = None,
+        audio_layers: int | None = None,
         **config_options,
     ) -> tuple:
         """A new model, and its processor, around two pretrained backbones.
@@ -51,15 +52,18 @@ class XSERCheckpointMixin:
             audio_id_or_path, text_id_or_path: folder or Hub id of a HuBERT-family model and of a causal LM.
             emotions: the labels; any further field of `XSERConfig` may follow by name. LoRA is on by default.
             load_options: for both backbones' `from_pretrained`, such as `dtype`, `device_map`, `quantization_config`.
+            audio_layers: take so many of the tower's layers, from the first on: smaller and faster, where the upper
+                ones are not worth their cost.
 
         Raises:
-            ValueError: an option is not a field of `XSERConfig`, or has a value that is not allowed.
+            ValueError: the tower has fewer layers; an option is not a field of `XSERConfig`, or has a value that is
+                not allowed.
         """
         unknown = sorted(set(config_options) - set(XSERConfig.__annotations__))
         if unknown:
             raise ValueError(f"unknown options {unknown}: XSERConfig has {sorted(XSERConfig.__annotations__)}")
         options = {"dtype": "auto", **(load_options or {})}
-        audio_tower = AutoModel.from_pretrained(audio_id_or_path, **_without_quantization(options))
+        audio_tower = _load_tower(audio_id_or_path, audio_layers, _without_quantization(options))
         language_model = AutoModelForCausalLM.from_pretrained(text_id_or_path, **options)
         if config_options.get("freeze_language_model", True):
             config_options.setdefault("lora", dict(DEFAULT_LORA))
@@ -106,11 +110,15 @@ class XSERCheckpointMixin:
     def _from_thin(cls, path, config, hub_options: dict, options: dict):
         """What was trained from `path`, the backbones from where they came from."""
         options = {"dtype": "auto", **{key: options[key] for key in BACKBONE_OPTIONS if key in options}}
-        model = cls(
-            config,
-            AutoModel.from_pretrained(config.audio_model_id, **_without_quantization(options)),
-            AutoModelForCausalLM.from_pretrained(config.text_model_id, **options),
-        )
+        wanted = config.audio_config
+        tower = _load_tower(config.audio_model_id, wanted.num_hidden_layers, _without_quantization(options))
+        for name in ("hidden_size", "conv_kernel", "conv_stride"):
+            if _plain(getattr(tower.config, name)) != _plain(getattr(wanted, name)):
+                raise ValueError(
+                    f"the audio tower {config.audio_model_id} has {name} {getattr(tower.config, name)}, the "
+                    f"checkpoint {path} was made with {getattr(wanted, name)}: it needs the tower it was trained on"
+                )
+        model = cls(config, tower, AutoModelForCausalLM.from_pretrained(config.text_model_id, **options))
         trained = model._trained_state()
         loaded = load_file(cached_file(str(path), WEIGHTS_FILE, **hub_options))
         _check_keys(path, set(trained) - set(loaded), set(loaded) - set(trained))
@@ -148,6 +156,26 @@ class XSERCheckpointMixin:
             super().save_pretrained(save_directory, **kwargs)
         finally:
             self.config.thin = was_thin
+
+
+def _load_tower(id_or_path: str, num_layers: int | None, options: dict):
+    """The audio tower, or its first layers.
+
+    Raises:
+        ValueError: it has fewer.
+    """
+    if num_layers is not None:
+        there = AutoConfig.from_pretrained(
+            id_or_path, **{key: options[key] for key in HUB_OPTIONS if key in options}
+        ).num_hidden_layers
+        if not 1 <= num_layers <= there:
+            raise ValueError(f"{num_layers} layers of the audio tower {id_or_path} are wanted; it has {there}")
+        options = {**options, "num_hidden_layers": num_layers}
+    return AutoModel.from_pretrained(id_or_path, **options)
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, (list, tuple)) else value
 
 
 def _without_quantization(options: dict) -> dict:

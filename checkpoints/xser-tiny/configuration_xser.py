@@ -186,6 +186,7 @@ class XSERConfig(PreTrainedConfig):
         for name, options in self.aux_streams.items():
             _require(AUX_NAME.fullmatch(name) is not None, "aux_streams", name, "an identifier in lower case")
             _require(name not in RESERVED, "aux_streams", name, f"none of {RESERVED}")
+            _require(not name.endswith("_mask"), "aux_streams", name, "no name that ends as those of masks do")
             for key in ("size", "frame_stack", "latent_size", "hidden_size"):
                 _require(options[key] >= 1, f"aux_streams[{name!r}][{key!r}]", options[key], "at least 1")
             _check_bottleneck(f"aux_streams[{name!r}]", options)

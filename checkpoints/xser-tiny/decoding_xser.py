@@ -222,7 +222,7 @@ def explain(
         For each recording `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores` (a distribution over the
         model's emotions), `descriptors` (slot → level), `emphasis` (words), `transcript`, `explanation` (a sentence).
         Where the status is not `ok`, or a slot was not asked for, the value is `None`. With a verifier also
-        `verification`, as `Verifier.verify` gives it. Where there is a reference also `reference`: of how many
+        `verification`, as `Verifier.verify` gives it. Where there is a reference also `speaker_reference`: of how many
         `recordings` and `seconds` it is, and a `warning` if it is plainly of another person.
 
     Raises:
@@ -231,8 +231,16 @@ def explain(
     slots = processor.schema.check_slots(list(slots) if slots is not None else processor.schema.slots)
     waves = [processor.load(source) for source in audio]
     profiles = list(reference) if isinstance(reference, (list, tuple)) else [reference] * len(waves)
+    if len(profiles) != len(waves):
+        raise ValueError(f"there are {len(profiles)} references for {len(waves)} recordings")
+    for name, each in (aux or {}).items():
+        if len(each) != len(waves):
+            raise ValueError(f"aux[{name!r}] holds features of {len(each)} recordings; there are {len(waves)}")
     statuses = [processor.status(wave) for wave in waves]
-    answers = [dict.fromkeys(ANSWER_KEYS) | {"status": status} for status in statuses]
+    answers = [
+        dict.fromkeys(ANSWER_KEYS) | {"status": status} | ({} if profile is None else {"speaker_reference": None})
+        for status, profile in zip(statuses, profiles, strict=True)
+    ]
     spoken = [index for index, status in enumerate(statuses) if status == "ok"]
     training = model.training
     model.eval()
@@ -297,7 +305,7 @@ def _check_references(batch, profiles, streams) -> list[dict]:
         distance = float(streams["descriptors"].distance[row])
         warning = profile.warning(distance, measure(batch[row][0]).pitch)
         about = {"recordings": profile.num_recordings, "seconds": profile.seconds, "warning": warning}
-        told.append({"reference": about})
+        told.append({"speaker_reference": about})
     return told
 
 

@@ -69,8 +69,8 @@ class XSERPipeline(Pipeline):
             `explanation`. Among many, a recording that cannot be used has the status `error`, the message in `error`,
             and `None` elsewhere. With `verify` there is `verification` too: slot → `claim`, `verdict` (`agree`,
             `contradict`, `can't tell`), `value`, `unit`, `cuts`, `basis` and `reason`. With a reference that the model
-            hears there is `reference`, too: of how many `recordings` and `seconds` it is, and a `warning` where it is
-            plainly of another person.
+            hears there is `speaker_reference`, too: of how many `recordings` and `seconds` it is, and a `warning`
+            where it is plainly of another person.
 
         Raises:
             AudioError: a single recording cannot be used.
@@ -97,6 +97,7 @@ class XSERPipeline(Pipeline):
         """Answers in order, batch by batch; recordings that cannot be used cost no others."""
         total, failures = 0, []
         keys = ANSWER_KEYS + (("verification",) if options["verifier"] else ())
+        keys += ("speaker_reference",) if options["reference"] is not None else ()
         try:
             while batch := list(islice(sources, options["batch_size"])):
                 waves, errors = {}, {}
@@ -128,7 +129,8 @@ class XSERPipeline(Pipeline):
     def _verifier(self, verify, reference, gender) -> Verifier | None:
         if verify:
             return Verifier(self.processor.calibration, self.processor.descriptors, reference, gender)
-        if gender is not None or (reference is not None and not self.model.config.speaker_reference):
+        is_heard = self.model.config.speaker_reference and type(reference).__name__ == SpeakerProfile.__name__
+        if gender is not None or (reference is not None and not is_heard):
             raise ValueError("this model uses reference and gender for verify=True alone: give it too")
         return None
 

@@ -17,7 +17,7 @@ from transformers import AddedToken, BatchFeature, ProcessorMixin
 from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, is_recording, load_audio, loudness_dbfs
 from .grammar_xser import EMPHASIS, NO_EMPHASIS, SLOT_SEPARATOR, EmotionDescription, LabelSchema, quote
 from .prosody_xser import measure
-from .voice_frames_xser import PROSODY, USUAL_LEVEL, prosody_frames, relative_frames
+from .voice_frames_xser import PROSODY, USUAL_LEVEL, USUAL_PITCH, prosody_frames, relative_frames
 
 IGNORED = -100  # labels that carry no loss
 CONTENT_TOKEN = "<|content|>"
@@ -437,7 +437,7 @@ class XSERProcessor(ProcessorMixin):
             data["input_values"], data["input_values_mask"] = _pad_right(values, 0.0, np.float32)
         else:
             data["tower_states"], data["tower_mask"] = _pad_right([states for states, _ in heard], 0.0, np.float32)
-        usual = [USUAL_LEVEL if p is None or p.level is None else p.level for p in profiles]
+        usual = [self._usual(profile)[1] for profile in profiles]
         measured = [loudness_dbfs(wave) for wave in waves] if heard is None else [loudness for _, loudness in heard]
         loudness = [each - level + USUAL_LEVEL for each, level in zip(measured, usual, strict=True)]
         data["loudness"] = np.array(loudness, dtype=np.float32)
@@ -472,6 +472,14 @@ class XSERProcessor(ProcessorMixin):
             raise ValueError("this model hears no speaker's reference: its config has speaker_reference false")
         return profiles
 
+    def _usual(self, profile) -> tuple[float, float]:
+        """Pitch and level of the profile, else of the training data, else of nobody in particular."""
+        known = [(self.usual_pitch, self.usual_level), (USUAL_PITCH, USUAL_LEVEL)]
+        if profile is not None:
+            known.insert(0, (profile.pitch, profile.level))
+        pitch, level = (next(value for value in values if value is not None) for values in zip(*known, strict=True))
+        return pitch, level
+
     def _aux_features(self, aux, waves: list[np.ndarray], profiles: list) -> dict[str, list[np.ndarray]]:
         """name → (T, D) float32 of each recording, checked; `prosody` relative to what is usual."""
         aux = dict(aux or {})
@@ -481,7 +489,7 @@ class XSERProcessor(ProcessorMixin):
         features = {}
         for name, options in self.aux_streams.items():
             rows = aux.get(name)
-            if rows is None and name == PROSODY:
+            if rows is None and name == PROSODY and all(wave is not None for wave in waves):
                 rows = [prosody_frames(measure(wave)) for wave in waves]
             if rows is None or len(rows) != len(waves):
                 given = 0 if rows is None else len(rows)
@@ -492,8 +500,7 @@ class XSERProcessor(ProcessorMixin):
                     wanted = f"(frames, {options['size']}), at least one frame, all finite"
                     raise ValueError(f"aux[{name!r}] holds features of shape {row.shape}; they must be {wanted}")
             if name == PROSODY:
-                usual = [(self.usual_pitch, self.usual_level) if p is None else (p.pitch, p.level) for p in profiles]
-                rows = [relative_frames(row, *each) for row, each in zip(rows, usual, strict=True)]
+                rows = [relative_frames(row, *self._usual(p)) for row, p in zip(rows, profiles, strict=True)]
             features[name] = rows
         return features
 

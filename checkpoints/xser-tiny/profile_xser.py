@@ -188,11 +188,16 @@ def make_profile(model, processor, recordings: Iterable) -> SpeakerProfile:
     waves = [_reference_wave(processor, recording) for recording in recordings]
     prosodies = [measure(wave) for wave in waves]
     states = []
-    for wave, prosody in zip(waves, prosodies, strict=True):
-        inputs = processor([(wave, SAMPLE_RATE)], task="asr").to(model.device)
-        heard = model.model.encode_audio(inputs["input_values"], inputs["input_values_mask"])
-        [mean], [square] = mean_states(*heard)
-        states.append(RecordingStates(mean, square, *usual_of(prosody_frames(prosody)), prosody.duration))
+    training = model.training
+    model.eval()
+    try:
+        for wave, prosody in zip(waves, prosodies, strict=True):
+            inputs = processor([(wave, SAMPLE_RATE)], task="asr").to(model.device)
+            heard = model.model.encode_audio(inputs["input_values"], inputs["input_values_mask"])
+            [mean], [square] = mean_states(*heard)
+            states.append(RecordingStates(mean, square, *usual_of(prosody_frames(prosody)), prosody.duration))
+    finally:
+        model.train(training)
     calibration = Calibration.default()
     if processor.calibration is not None:
         calibration = Calibration.from_dict(processor.calibration)

@@ -43,8 +43,8 @@ def usual_of(frames: np.ndarray) -> tuple[float | None, float | None]:
     return pitch, level
 
 
-def relative_frames(frames: np.ndarray, pitch: float | None, level: float | None) -> np.ndarray:
-    """The same relative to what is usual for the speaker, scaled to about ± 1; to nobody in particular without.
+def relative_frames(frames: np.ndarray, pitch: float, level: float) -> np.ndarray:
+    """The same relative to what is usual for the speaker, scaled to about ± 1.
 
     Args:
         frames: (T, 5) of `prosody_frames`.
@@ -53,10 +53,19 @@ def relative_frames(frames: np.ndarray, pitch: float | None, level: float | None
     """
     relative = frames.copy()
     is_voiced = frames[:, VOICED] > 0
-    from_usual = (frames[:, PITCH] - (USUAL_PITCH if pitch is None else pitch)) / PITCH_SPAN
+    from_usual = (frames[:, PITCH] - pitch) / PITCH_SPAN
     relative[:, PITCH] = np.where(is_voiced, from_usual, 0.0)
-    relative[:, LEVEL] = (frames[:, LEVEL] - (USUAL_LEVEL if level is None else level)) / LEVEL_SPAN
+    relative[:, LEVEL] = (frames[:, LEVEL] - level) / LEVEL_SPAN
     return relative
 
 
-__all__ = ["FRAME_SECONDS", "NUM_FEATURES", "PROSODY", "USUAL_LEVEL", "prosody_frames", "relative_frames", "usual_of"]
+__all__ = [
+    "FRAME_SECONDS",
+    "NUM_FEATURES",
+    "PROSODY",
+    "USUAL_LEVEL",
+    "USUAL_PITCH",
+    "prosody_frames",
+    "relative_frames",
+    "usual_of",
+]
