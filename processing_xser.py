@@ -396,7 +396,7 @@ class XSERProcessor(ProcessorMixin):
             bytes or tokens (`ctc_unit`), -100 elsewhere; for describe `level_labels` (B, K): the index of each
             descriptor's level and `emotion_labels` (B,), -100 where they are not known. With `return_prompts`,
             `prompt_input_ids` and `prompt_attention_mask` (B, L'). With `noise_seed`, that. With a reference,
-            `reference` (B, 2, layers, width), NaN where there is none. In a description, `aux_NAME` (B, T, D) float32
+            `reference` (B, 2, layers, width), NaN where there is none, and `knows_speaker` (B,). In a description, `aux_NAME` (B, T, D) float32
             and `aux_NAME_mask` (B, T) of each auxiliary stream.
 
         Raises:
@@ -445,6 +445,8 @@ class XSERProcessor(ProcessorMixin):
             shape = next(profile.states.shape for profile in profiles if profile is not None)
             states = [np.full(shape, np.nan) if profile is None else profile.states for profile in profiles]
             data["reference"] = np.stack(states).astype(np.float32)
+            known = [profile is not None and profile.is_speaker for profile in profiles]
+            data["knows_speaker"] = np.array(known, dtype=np.float32)
         for name, each in streams.items():
             data[f"aux_{name}"], data[f"aux_{name}_mask"] = _pad_right(each, 0.0, np.float32)
         if noise_seed is not None:

@@ -160,6 +160,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     if arguments.should_save:
         write_record(run, ["train.py", *argv], groups, (), left_out=data.left_out)
 
+    if arguments.heads_first and model.emotion_head is None and model.level_head is None:
+        raise ValueError("heads_first is given, but emotion_weight and level_weight are 0: there is no head to train")
     voices = hear_voices(model, processor, data.train, arguments)
     trainer = XSERTrainer(model, arguments, processor, data.train, data.eval, voices)
     trainer.train(resume_from_checkpoint=checkpoint)

@@ -437,15 +437,14 @@ def test_a_profile_is_heard_as_often_as_asked_and_by_descriptions_alone(pair, ro
     _, processor = pair
     seeds = [{**rows[index % 5], "task": "describe", "noise_seed": seed} for index, seed in enumerate(range(400))]
     collator = XSERCollator(processor, voices=voices, reference_probability=0.3)
-    given = [collator.usual_of(row, 1.0, np.random.default_rng([row["noise_seed"], 1])) for row in seeds]
-    assert abs(sum(profile is not None for profile, _ in given) / 400 - 0.3) < 0.08
-    assert all(knows is (profile is not None) for profile, knows in given)
+    given = [collator.profile(row, 1.0, np.random.default_rng([row["noise_seed"], 1])) for row in seeds]
+    assert abs(sum(profile is not None for profile in given) / 400 - 0.3) < 0.08
+    assert all(profile.is_speaker for profile in given if profile is not None)
     always = XSERCollator(processor, voices=voices, reference_probability=1.0)
-    assert all(always.usual_of(row, 1.0, np.random.default_rng(0))[1] for row in seeds[:5])
-    assert always.usual_of({**seeds[0], "task": "asr"}, 1.0, np.random.default_rng(0)) == (None, False)
+    assert all(always.profile(row, 1.0, np.random.default_rng(0)) is not None for row in seeds[:5])
+    assert always.profile({**seeds[0], "task": "asr"}, 1.0, np.random.default_rng(0)) is None
     swapped = XSERCollator(processor, voices=voices, swap_probability=1.0)
-    profile, knows_speaker = swapped.usual_of(seeds[0], 1.0, np.random.default_rng(0))
-    assert profile is not None and not knows_speaker
+    assert swapped.profile(seeds[0], 1.0, np.random.default_rng(0)).is_speaker is False
     batch = always(task_rows(rows))["describe"]
     unknown = batch["reference"].isnan().flatten(1).all(1).tolist()
     assert unknown == [False] * 5 + [True] * 4  # three of b are two beside the recording itself

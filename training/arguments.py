@@ -169,6 +169,12 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
         default_factory=lambda: [1.0],
         metadata=help_text("at which recordings are played, each as often: other voices of the same emotion"),
     )
+    heads_first: int = field(
+        default=0,
+        metadata=help_text(
+            "so many steps first in which descriptions train the streams by their heads alone, cheaply"
+        ),
+    )
     keep_states: bool = field(
         default=False,
         metadata=help_text("let a frozen tower hear every recording once, and keep its states in memory and on disk"),

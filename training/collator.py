@@ -56,17 +56,16 @@ class XSERCollator:
         description = self.processor.schema.describe(row["emotion"], descriptors)
         return drop_slots(description, self.slot_dropout, self.slots_kept, row["noise_seed"])
 
-    def usual_of(self, row: dict, speed: float, rng: np.random.Generator) -> tuple[SpeakerProfile | None, bool]:
-        """What is usual for the row's speaker, now and then; descriptions alone hear it. And whether it is true."""
+    def profile(self, row: dict, speed: float, rng: np.random.Generator) -> SpeakerProfile | None:
+        """What is usual for the row's speaker, or for another voice, now and then; descriptions alone hear it."""
         if row["task"] == "asr" or self.voices is None or not self.processor.speaker_reference:
-            return None, False
+            return None
         chance = rng.random()
         if chance < self.reference_probability:
-            drawn = self.voices.draw(row["id"], row["speaker"], speed, rng)
-            return drawn, drawn is not None
+            return self.voices.draw(row["id"], row["speaker"], speed, rng)
         if chance < self.reference_probability + self.swap_probability:
-            return self.voices.swap(row["id"], row["speaker"], speed, rng), False
-        return None, False
+            return self.voices.swap(row["id"], row["speaker"], speed, rng)
+        return None
 
     def __call__(self, rows: list[dict]) -> dict[str, dict[str, torch.Tensor]]:
         tasks = dict.fromkeys(row["task"] for row in rows)
@@ -96,18 +95,18 @@ class XSERCollator:
         }
         if self.voices is not None and PROSODY in self.processor.aux_streams and rows[0]["task"] == "describe":
             aux[PROSODY] = [self.voices.frames_of(row["id"], speed) for row, speed in zip(rows, speeds, strict=True)]
-        profiles = [self.usual_of(*each) for each in zip(rows, speeds, draws, strict=True)]
+        profiles = [self.profile(*each) for each in zip(rows, speeds, draws, strict=True)]
         batch = self.processor(
             recordings,
             task=rows[0]["task"],
             targets=[
-                self.target(row, knows_speaker or self.voices is None)
-                for row, (_, knows_speaker) in zip(rows, profiles, strict=True)
+                self.target(row, self.voices is None or (profile is not None and profile.is_speaker))
+                for row, profile in zip(rows, profiles, strict=True)
             ],
             return_prompts=self.return_prompts,
             noise_seed=[row["noise_seed"] for row in rows],
             heard=heard,
-            reference=[profile for profile, _ in profiles],
+            reference=profiles,
             aux=aux,
         )
         return dict(batch)

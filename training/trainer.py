@@ -163,6 +163,8 @@ class XSERTrainer(Seq2SeqTrainer):
     def compute_loss(self, model, inputs: dict[str, dict], return_outputs: bool = False, num_items_in_batch=None):
         """The loss of one task's micro-batch, its terms noted for the log."""
         [(task, features)] = inputs.items()
+        if model.training and task == "describe" and self.state.global_step < self.args.heads_first:
+            features = {**features, "heads_only": True}
         outputs = model(**features)
         self.meter.add(task, outputs)
         return (outputs.loss, outputs) if return_outputs else outputs.loss

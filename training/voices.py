@@ -160,6 +160,7 @@ class Voices:
             deviation=everyone.deviation * scale,
             pitch=pitch,
             level=level,
+            is_speaker=False,
         )
 
     @property
