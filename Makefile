@@ -4,7 +4,7 @@
 # make lint      ruff alone
 # make results   measure the shipped model anew (docs/results/*.json), then make figures
 # make figures   the tables of README.md and docs/results.md, from docs/results/*.json
-# make checkpoint-code   put this version of the code beside the shipped model
+# make checkpoint-code   put this version of the code beside the shipped models
 # make clean     remove caches and what the demo left; the environment and the runs stay
 
 PYTHON ?= python3
@@ -48,7 +48,7 @@ figures: install
 	$(BIN)/python -m xser.evaluation.figures
 
 checkpoint-code:
-	cp *_xser.py checkpoints/xser-tiny/
+	for name in xser-tiny xser-nemo; do cp *_xser.py checkpoints/$$name/; done
 
 clean:
 	rm -rf build demo .pytest_cache .ruff_cache .hypothesis

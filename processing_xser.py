@@ -396,8 +396,8 @@ class XSERProcessor(ProcessorMixin):
             bytes or tokens (`ctc_unit`), -100 elsewhere; for describe `level_labels` (B, K): the index of each
             descriptor's level and `emotion_labels` (B,), -100 where they are not known. With `return_prompts`,
             `prompt_input_ids` and `prompt_attention_mask` (B, L'). With `noise_seed`, that. With a reference,
-            `reference` (B, 2, layers, width), NaN where there is none, and `knows_speaker` (B,). In a description, `aux_NAME` (B, T, D) float32
-            and `aux_NAME_mask` (B, T) of each auxiliary stream.
+            `reference` (B, 2, layers, width), NaN where there is none, and `knows_speaker` (B,). In a description,
+            `aux_NAME` (B, T, D) float32 and `aux_NAME_mask` (B, T) of each auxiliary stream.
 
         Raises:
             AudioError: a recording cannot be read, is too long, or too short for a single frame.

@@ -115,6 +115,7 @@ class XSERSpeechStream(XSERStream):
 
     With `speaker_reference` every layer is heard relative to the mean and deviation that are usual for the speaker,
     or, where nobody knows them, for the speakers of the training data (`usual_mean`, `usual_deviation`).
+    It is told which of the two it is.
     """
 
     def __init__(self, config: XSERConfig, bottleneck: dict, hears_voice: bool):

@@ -99,7 +99,8 @@ def test_a_transcription_hears_no_stream_of_the_voice(pair, waves):
 
 def test_a_description_teaches_all_of_the_streams_and_heads_but_content(pair, waves):
     model, processor = pair
-    model.train()(**describe(processor, waves[:4])).loss.backward()
+    profile = model.profile(waves[5:8], processor)
+    model.train()(**describe(processor, waves[:4], reference=profile)).loss.backward()
     without = {
         name for name, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())
     }
@@ -312,6 +313,32 @@ def usual_set_to(model, processor, profile, level):
     stream.usual_mean.copy_(torch.from_numpy(profile.mean))
     stream.usual_deviation.copy_(torch.from_numpy(profile.deviation))
     processor.usual_pitch, processor.usual_level = profile.pitch, level
+    with torch.no_grad():  # nor does it matter to be told so
+        stream.known.weight.zero_()
+        for each in model.model.aux.values():
+            each.known.weight.zero_()
+
+
+def test_streams_are_told_whether_a_reference_is_of_the_speaker(shared, waves):
+    model, processor, profile = shared
+    batches = [describe(processor, waves[:1], reference=replace(profile, is_speaker=each)) for each in (True, False)]
+    assert [batch["knows_speaker"].tolist() for batch in batches] == [[1.0], [0.0]]
+    assert torch.equal(batches[0]["reference"], batches[1]["reference"])
+    assert not torch.equal(*(logits(model, batch) for batch in batches))
+    mixed = describe(processor, waves[:2], reference=[None, profile])
+    assert mixed["knows_speaker"].tolist() == [0.0, 1.0]
+
+
+def test_heads_alone_have_the_loss_that_they_have_in_the_whole(pair, waves):
+    model, processor = pair
+    batch = describe(processor, waves[:3])
+    whole, heads = model(**batch), model(**batch, heads_only=True)
+    assert heads.lm_loss is None and heads.logits is None and heads.content_kl is None
+    for term in ("emotion_loss", "level_loss", "descriptor_kl", "aux_kl"):
+        assert torch.equal(getattr(heads, term), getattr(whole, term)), term
+    betas = {name: options["beta"] for name, options in model.config.aux_streams.items()}
+    assert heads.loss < whole.loss and betas
+    torch.testing.assert_close(heads.loss, whole.loss - whole.lm_loss)
 
 
 def test_a_reference_changes_what_is_heard(shared, waves):
@@ -328,7 +355,7 @@ def test_a_reference_that_is_what_is_usual_changes_nothing(pair, waves):
     profile = replace(model.profile(waves[5:8], processor), level=USUAL_LEVEL)
     usual_set_to(model, processor, profile, USUAL_LEVEL)
     batches = [describe(processor, waves[:3], reference=reference) for reference in (profile, None)]
-    for name in set(batches[0]) - {"reference"}:
+    for name in set(batches[0]) - {"reference", "knows_speaker"}:
         assert torch.equal(batches[0][name], batches[1][name]), name
     assert torch.equal(*(logits(model, batch) for batch in batches))
     options = {"aux": {"face": FACES[:3]}, "transcript": False}
