@@ -16,8 +16,7 @@ from transformers import AddedToken, BatchFeature, ProcessorMixin
 
 from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, is_recording, load_audio, loudness_dbfs
 from .grammar_xser import EMPHASIS, NO_EMPHASIS, SLOT_SEPARATOR, EmotionDescription, LabelSchema, quote
-from .prosody_xser import measure
-from .voice_frames_xser import PROSODY, USUAL_LEVEL, USUAL_PITCH, prosody_frames, relative_frames
+from .voice_inputs_xser import VoiceInputsMixin
 
 IGNORED = -100  # labels that carry no loss
 CONTENT_TOKEN = "<|content|>"
@@ -41,7 +40,7 @@ LOADING_OPTIONS = (
 )
 
 
-class XSERProcessor(ProcessorMixin):
+class XSERProcessor(VoiceInputsMixin, ProcessorMixin):
     r"""Prepares recordings and prompts for [`XSERForEmotionDescription`].
 
     Args:
@@ -437,16 +436,8 @@ class XSERProcessor(ProcessorMixin):
             data["input_values"], data["input_values_mask"] = _pad_right(values, 0.0, np.float32)
         else:
             data["tower_states"], data["tower_mask"] = _pad_right([states for states, _ in heard], 0.0, np.float32)
-        usual = [self._usual(profile)[1] for profile in profiles]
         measured = [loudness_dbfs(wave) for wave in waves] if heard is None else [loudness for _, loudness in heard]
-        loudness = [each - level + USUAL_LEVEL for each, level in zip(measured, usual, strict=True)]
-        data["loudness"] = np.array(loudness, dtype=np.float32)
-        if any(profile is not None for profile in profiles):
-            shape = next(profile.states.shape for profile in profiles if profile is not None)
-            states = [np.full(shape, np.nan) if profile is None else profile.states for profile in profiles]
-            data["reference"] = np.stack(states).astype(np.float32)
-            known = [profile is not None and profile.is_speaker for profile in profiles]
-            data["knows_speaker"] = np.array(known, dtype=np.float32)
+        data |= self._voice(profiles, measured)
         for name, each in streams.items():
             data[f"aux_{name}"], data[f"aux_{name}_mask"] = _pad_right(each, 0.0, np.float32)
         if noise_seed is not None:
@@ -464,47 +455,6 @@ class XSERProcessor(ProcessorMixin):
                 name = audio_name(source)
                 raise AudioError(f"{name} lasts {len(wave) / SAMPLE_RATE:.4f} s, shorter than one frame", name)
         return waves
-
-    def _profiles(self, reference, batch_size: int) -> list:
-        """A profile or `None` for each recording."""
-        profiles = list(reference) if isinstance(reference, (list, tuple)) else [reference] * batch_size
-        if len(profiles) != batch_size:
-            raise ValueError(f"there are {len(profiles)} references for {batch_size} recordings")
-        if not self.speaker_reference and any(profile is not None for profile in profiles):
-            raise ValueError("this model hears no speaker's reference: its config has speaker_reference false")
-        return profiles
-
-    def _usual(self, profile) -> tuple[float, float]:
-        """Pitch and level of the profile, else of the training data, else of nobody in particular."""
-        known = [(self.usual_pitch, self.usual_level), (USUAL_PITCH, USUAL_LEVEL)]
-        if profile is not None:
-            known.insert(0, (profile.pitch, profile.level))
-        pitch, level = (next(value for value in values if value is not None) for values in zip(*known, strict=True))
-        return pitch, level
-
-    def _aux_features(self, aux, waves: list[np.ndarray], profiles: list) -> dict[str, list[np.ndarray]]:
-        """name → (T, D) float32 of each recording, checked; `prosody` relative to what is usual."""
-        aux = dict(aux or {})
-        unknown = sorted(set(aux) - set(self.aux_streams))
-        if unknown:
-            raise ValueError(f"aux holds {unknown}; this model's auxiliary streams are {sorted(self.aux_streams)}")
-        features = {}
-        for name, options in self.aux_streams.items():
-            rows = aux.get(name)
-            if rows is None and name == PROSODY and all(wave is not None for wave in waves):
-                rows = [prosody_frames(measure(wave)) for wave in waves]
-            if rows is None or len(rows) != len(waves):
-                given = 0 if rows is None else len(rows)
-                raise ValueError(f"aux[{name!r}] holds features of {given} recordings; there are {len(waves)}")
-            rows = [np.asarray(row, dtype=np.float32) for row in rows]
-            for row in rows:
-                if row.ndim != 2 or row.shape[1] != options["size"] or not len(row) or not np.isfinite(row).all():
-                    wanted = f"(frames, {options['size']}), at least one frame, all finite"
-                    raise ValueError(f"aux[{name!r}] holds features of shape {row.shape}; they must be {wanted}")
-            if name == PROSODY:
-                rows = [relative_frames(row, *self._usual(p)) for row, p in zip(rows, profiles, strict=True)]
-            features[name] = rows
-        return features
 
     def _slots_asked(self, task: str, batch_size: int, targets, slots) -> list:
         """The slots of each prompt; `None` for those that ask for none, or for all."""

@@ -54,7 +54,7 @@ def test_the_demo_shows_figures_explanations_and_before_and_after(saved, tmp_pat
     shown = capsys.readouterr().out
     for name in ("explanation-1", "explanation-2", "mine"):
         assert (tmp_path / "demo" / f"{name}.png").stat().st_size > 10_000 and f"{name}.png" in shown
-    for text in ("what was drawn", '"scores"', "best possible", "new voices, before", "minutes"):
+    for text in ("six actors", "what was drawn", '"scores"', "best possible", "new voices, before", "minutes"):
         assert text in shown
 
 

@@ -139,10 +139,7 @@ class XSERModel(XSERPreTrainedModel):
         if config.disentangled:
             self.descriptors = XSERSpeechStream(config, config.descriptor_bottleneck, hears_voice=True)
         self.aux = nn.ModuleDict(
-            {
-                name: XSERAuxStream(options, config.text_config.hidden_size, config.summary_tokens)
-                for name, options in config.aux_streams.items()
-            }
+            {name: XSERAuxStream(config, options) for name, options in config.aux_streams.items()}
         )
         self.post_init()
 
@@ -173,6 +170,7 @@ class XSERModel(XSERPreTrainedModel):
         noise_seed: torch.Tensor | None = None,
         content_gradient: bool = True,
         reference: torch.Tensor | None = None,
+        knows_speaker: torch.Tensor | None = None,
         tower_states: torch.Tensor | None = None,
         tower_mask: torch.Tensor | None = None,
         **aux: torch.Tensor,
@@ -188,6 +186,7 @@ class XSERModel(XSERPreTrainedModel):
             content_gradient: off where descriptors are learned, so that emotion cannot rewrite content.
             reference: (B, 2, L+1, H) mean and deviation of each layer that are usual for the speaker, NaN where nobody
                 knows them; only with `speaker_reference`.
+            knows_speaker: (B,) 1 where the reference is of the one who speaks.
             tower_states, tower_mask: (B, T, L+1, H) and (B, T) in place of `input_values`, where the tower is frozen
                 and has heard the recordings before.
             aux: `aux_NAME` (B, T, D) and `aux_NAME_mask` (B, T) of each auxiliary stream; heard beside `DESCRIPTORS`.
@@ -203,7 +202,9 @@ class XSERModel(XSERPreTrainedModel):
         for index, name in enumerate(streams):
             seed = None if noise_seed is None else noise_seed + index  # a noise of its own for each stream
             with torch.no_grad() if name == CONTENT and not content_gradient else nullcontext():
-                outputs[name] = getattr(self, name)(hidden_states, frame_mask, loudness, seed, reference)
+                outputs[name] = getattr(self, name)(
+                    hidden_states, frame_mask, loudness, seed, reference, knows_speaker
+                )
         for index, (name, stream) in enumerate(self.aux.items() if DESCRIPTORS in streams else ()):
             seed = None if noise_seed is None else noise_seed + len(streams) + index
             features, mask = (aux.get(f"{AUX_INPUT}{name}{end}") for end in ("", "_mask"))
@@ -211,7 +212,7 @@ class XSERModel(XSERPreTrainedModel):
             if features is None or mask is None or features.shape[-1] != size:
                 given = "none were given" if features is None or mask is None else f"they have {features.shape[-1]}"
                 raise ValueError(f"stream {name!r} hears {AUX_INPUT}{name}, features of size {size}: {given}")
-            outputs[name] = stream(features, mask, seed)
+            outputs[name] = stream(features, mask, seed, knows_speaker)
         return outputs
 
 
@@ -265,10 +266,16 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
 
     # ------------------------------------------------------------------ hearing into the prompt
 
-    def hear(self, input_ids: torch.Tensor, **audio) -> dict[str, StreamOutput]:
-        """The streams that the prompt holds placeholders for (`audio`: the inputs of `XSERModel.forward`)."""
+    def hear(self, input_ids: torch.Tensor, heads_only: bool = False, **audio) -> dict[str, StreamOutput]:
+        """The streams that the prompt holds placeholders for (`audio`: the inputs of `XSERModel.forward`).
+
+        Args:
+            heads_only: without content, which no head of a description listens to.
+        """
         has_descriptors = bool((input_ids == self.config.descriptor_token_id).any()) and self.config.disentangled
         streams = (CONTENT, DESCRIPTORS) if has_descriptors else (CONTENT,)
+        if has_descriptors and heads_only:
+            streams = (DESCRIPTORS,)
         return self.model(streams=streams, content_gradient=not has_descriptors, **audio)
 
     def embed_prompt(self, input_ids: torch.Tensor, streams: Mapping[str, StreamOutput]) -> torch.Tensor:
@@ -315,8 +322,10 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         emotion_labels: torch.LongTensor | None = None,
         noise_seed: torch.LongTensor | None = None,
         reference: torch.Tensor | None = None,
+        knows_speaker: torch.Tensor | None = None,
         tower_states: torch.Tensor | None = None,
         tower_mask: torch.Tensor | None = None,
+        heads_only: bool = False,
         **kwargs,
     ) -> XSEROutput:
         """One pass over prompts (and answers, in training).
@@ -324,12 +333,13 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         Args:
             input_ids: (B, P) prompt and answer, with placeholders.
             attention_mask: (B, P) 0 on padding, which may stand on either side.
-            input_values, input_values_mask, loudness, noise_seed, reference, tower_states, tower_mask, and `aux_…`
-                among `kwargs`: see `XSERModel.forward`.
+            input_values, input_values_mask, loudness, noise_seed, reference, knows_speaker, tower_states, tower_mask,
+                and `aux_…` among `kwargs`: see `XSERModel.forward`.
             labels: (B, P) the answer's tokens, -100 elsewhere.
             ctc_labels: (B, U) the transcript in `config.ctc_unit`s, -100 on padding.
             level_labels: (B, K) index of each descriptor's level, -100 where it is not known.
             emotion_labels: (B,) index of the emotion, -100 where it is not known.
+            heads_only: leave the language model out, for the loss of the heads on the streams alone.
         """
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
@@ -337,15 +347,19 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         if input_values is not None or tower_states is not None:
             streams = self.hear(
                 input_ids,
+                heads_only,
                 input_values=input_values,
                 input_values_mask=input_values_mask,
                 loudness=loudness,
                 noise_seed=noise_seed,
                 reference=reference,
+                knows_speaker=knows_speaker,
                 tower_states=tower_states,
                 tower_mask=tower_mask,
                 **aux,
             )
+        if heads_only:
+            return XSEROutput(**self._losses(None, None, streams, ctc_labels, level_labels, emotion_labels))
         if labels is not None:  # logits are needed from the token before the first answer token on
             first = int((labels != IGNORE_INDEX).any(0).long().argmax())
             kwargs["logits_to_keep"] = labels.shape[1] - max(first - 1, 0)
@@ -365,8 +379,9 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         self, logits, labels, streams: Mapping[str, StreamOutput], ctc_labels, level_labels, emotion_labels
     ) -> dict[str, torch.Tensor]:
         """Every term of the loss, and their documented sum."""
-        losses = {"lm_loss": answer_loss(logits, labels)}
-        loss = losses["lm_loss"]
+        losses, loss = {}, 0.0
+        if logits is not None:
+            losses["lm_loss"] = loss = answer_loss(logits, labels)
         if CONTENT in streams:
             losses["content_kl"] = streams[CONTENT].bottleneck.kl
             if losses["content_kl"].requires_grad:  # on description steps it is logged, not trained
@@ -405,6 +420,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         input_values_mask: torch.Tensor | None = None,
         loudness: torch.Tensor | None = None,
         reference: torch.Tensor | None = None,
+        knows_speaker: torch.Tensor | None = None,
         generation_config=None,
         **kwargs,
     ) -> torch.LongTensor:
@@ -421,6 +437,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             input_values_mask=input_values_mask,
             loudness=loudness,
             reference=reference,
+            knows_speaker=knows_speaker,
             **_take_aux(kwargs),
         )
         return self.language_model.generate(

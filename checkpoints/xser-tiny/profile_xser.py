@@ -51,6 +51,7 @@ class SpeakerProfile:
         pitch, level: medians over recordings of F0 in semitones re 1 Hz and RMS over speech in dBFS, if measured.
         num_recordings, seconds: what it was made of.
         usual: what is usual in the quantities that levels are made of, for `verify`, if enough was measured.
+        is_speaker: off where it stands for another voice than the recording's (training alone makes such).
     """
 
     mean: np.ndarray
@@ -60,6 +61,7 @@ class SpeakerProfile:
     num_recordings: int
     seconds: float
     usual: Reference | None = None
+    is_speaker: bool = True
 
     @classmethod
     def of(cls, recordings: Sequence[RecordingStates], usual: Reference | None = None) -> "SpeakerProfile":

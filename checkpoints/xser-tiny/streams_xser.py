@@ -115,6 +115,7 @@ class XSERSpeechStream(XSERStream):
 
     With `speaker_reference` every layer is heard relative to the mean and deviation that are usual for the speaker,
     or, where nobody knows them, for the speakers of the training data (`usual_mean`, `usual_deviation`).
+    It is told which of the two it is.
     """
 
     def __init__(self, config: XSERConfig, bottleneck: dict, hears_voice: bool):
@@ -126,6 +127,7 @@ class XSERSpeechStream(XSERStream):
         self.loudness = nn.Linear(1, hidden_size) if hears_voice else None
         self.is_relative = config.speaker_reference and hears_voice
         if self.is_relative:
+            self.known = nn.Linear(1, hidden_size, bias=False)
             self.register_buffer("usual_mean", torch.zeros(num_layers, hidden_size))
             self.register_buffer("usual_deviation", torch.ones(num_layers, hidden_size))
 
@@ -136,6 +138,7 @@ class XSERSpeechStream(XSERStream):
         loudness: torch.Tensor,  # (B,) dBFS
         noise_seed: torch.Tensor | None,  # (B,)
         reference: torch.Tensor | None,  # (B, 2, L+1, H): mean and deviation; NaN where not known
+        knows_speaker: torch.Tensor | None,  # (B,) 1 where the reference is of the speaker
     ) -> StreamOutput:
         distance = None
         if self.is_relative:
@@ -145,6 +148,8 @@ class XSERSpeechStream(XSERStream):
         if self.loudness is not None:
             level = ((loudness.float() - LOUDNESS_CENTRE) / LOUDNESS_SPAN).to(self.loudness.weight.dtype)
             mixed = mixed + self.loudness(level.view(-1, 1, 1))
+        if self.is_relative and knows_speaker is not None:
+            mixed = mixed + self.known(knows_speaker.view(-1, 1, 1).to(self.known.weight.dtype))
         return replace(self.squeeze(mixed, frame_mask, noise_seed), distance=distance)
 
     def _relative(self, hidden_states: tuple[torch.Tensor, ...], reference: torch.Tensor | None) -> list[torch.Tensor]:
@@ -169,14 +174,22 @@ def _distance(relative: Sequence[torch.Tensor], frame_mask: torch.Tensor) -> tor
 class XSERAuxStream(XSERStream):
     """A stream on features that are no states of the audio tower: measurements, a text encoder's, a face's."""
 
-    def __init__(self, options: dict, text_hidden_size: int, has_summary: bool):
-        super().__init__(options["size"], options, options["frame_stack"], text_hidden_size, has_summary)
+    def __init__(self, config: XSERConfig, options: dict):
+        text_hidden_size = config.text_config.hidden_size
+        super().__init__(options["size"], options, options["frame_stack"], text_hidden_size, config.summary_tokens)
+        self.known = nn.Linear(1, options["size"], bias=False) if config.speaker_reference else None
 
     def forward(
-        self, features: torch.Tensor, frame_mask: torch.Tensor, noise_seed: torch.Tensor | None
-    ) -> StreamOutput:  # (B, T, D), (B, T), (B,)
-        dtype = self.adapter.projector[0].weight.dtype
-        return self.squeeze(features.to(dtype), frame_mask.bool(), noise_seed)
+        self,
+        features: torch.Tensor,  # (B, T, D)
+        frame_mask: torch.Tensor,  # (B, T)
+        noise_seed: torch.Tensor | None,  # (B,)
+        knows_speaker: torch.Tensor | None,  # (B,) 1 where the features are relative to the speaker
+    ) -> StreamOutput:
+        features = features.to(self.adapter.projector[0].weight.dtype)
+        if self.known is not None and knows_speaker is not None:
+            features = features + self.known(knows_speaker.view(-1, 1, 1).to(features.dtype))
+        return self.squeeze(features, frame_mask.bool(), noise_seed)
 
 
 class XSERLevelHead(nn.Module):

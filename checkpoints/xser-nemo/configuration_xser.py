@@ -1,0 +1,246 @@
+"""XSERConfig: two backbones, two bottlenecks, their adapters, LoRA, and the labels the model knows."""
+
+import json
+import re
+
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from .grammar_xser import LabelSchema
+
+DEFAULT_EMOTIONS = ["angry", "happy", "sad", "neutral", "fearful", "surprised"]
+DEFAULT_DESCRIPTORS = {
+    "pitch": ["low", "normal", "high"],
+    "volume": ["quiet", "normal", "loud"],
+    "speed": ["slow", "normal", "fast"],
+    "tone": ["falling", "flat", "rising"],
+}
+DEFAULT_LORA = {"rank": 8, "alpha": 16, "dropout": 0.0, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+BOTTLENECK_DEFAULTS = {
+    "latent_size": 128,
+    "hidden_size": 512,
+    "beta": 1e-3,
+    "variational": True,
+    "context_layers": 0,
+    "dropout": 0.0,
+}
+AUX_DEFAULTS = {**BOTTLENECK_DEFAULTS, "size": 1, "frame_stack": 4, "latent_size": 16, "hidden_size": 64}
+AUX_NAME = re.compile(r"[a-z][a-z0-9_]*")
+RESERVED = ("content", "descriptors")  # names of the streams that are always there
+CTC_UNITS = ("byte", "token")
+AUDIO_MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
+
+
+class XSERConfig(PreTrainedConfig):
+    r"""Configuration of XSER (arXiv 2505.23236).
+
+    Args:
+        audio_config (`PreTrainedConfig` or `dict`): HuBERT, or its relatives wav2vec2 and WavLM.
+        text_config (`PreTrainedConfig` or `dict`): any causal language model; LLaMA by default.
+        audio_model_id, text_model_id (`str`, *optional*): where the backbones came from; a thin checkpoint reads
+            them from there.
+        content_bottleneck, descriptor_bottleneck (`dict`): `latent_size` (Z), `hidden_size` of the encoder, `beta`
+            (weight of the KL in nats a frame against the cross-entropy in nats a token), `variational` (off: `z`
+            is the mean, and there is no KL), `context_layers` (convolutions over five frames in the encoder) and
+            `dropout` (before it).
+        frame_stack (`int`): frames that make one token for the language model; 4 of HuBERT's 50 a second give 12.5.
+        lora (`dict`, *optional*): `rank`, `alpha`, `dropout`, `target_modules`; `None` for no LoRA.
+        emotions (`list[str]`), descriptors (`dict[str, list[str]]`), emphasis (`bool`): the label schema. An empty
+            `descriptors` with `emphasis=False` leaves the emotion alone (`sys4`).
+        disentangled (`bool`): two streams; off, one stream serves both tasks (`baseline`, `alternating`).
+        freeze_audio_tower, freeze_language_model (`bool`): off only to pretrain backbones.
+        ctc_weight (`float`): weight of a CTC loss on the content stream; 0 for no CTC head.
+        ctc_unit (`str`): what CTC spells the transcript in: `byte` (256 of UTF-8, which fit every language) or
+            `token` of the language model, which makes frames speak its own units; for small vocabularies.
+        level_weight (`float`): weight of a classification of each descriptor's level on the descriptor stream alone,
+            which teaches that stream what to hear long before the language model reads it; 0 for no such head.
+        aux_streams (`dict`): name → further features that description prompts hold, each with a bottleneck of its own:
+            `size` (D of its (B, T, D) features), `frame_stack`, and the fields of a bottleneck. `prosody` is measured
+            by the processor; any other is handed to it.
+        summary_tokens (`bool`): a token of the whole utterance after those of the descriptor stream, and of every
+            auxiliary one.
+        emotion_weight (`float`): weight of a classification of the emotion on these summaries; 0 for no such head.
+        summary_dropout (`float`): of that head.
+        speaker_reference (`bool`): the descriptor stream hears each layer relative to what is usual for the speaker,
+            where a reference is given, and to what is usual in the training data elsewhere.
+        content_token_id, descriptor_token_id (`int`): placeholders, which may lie beyond the vocabulary.
+        aux_token_ids (`dict`): name → placeholder of each auxiliary stream.
+        min_audio_seconds, max_audio_seconds (`float`): shorter is `too_short`, longer is refused.
+        silence_dbfs (`float`): a recording whose RMS lies below is `no_speech`.
+        thin (`bool`): the checkpoint holds what was trained, the backbones are read from their ids.
+
+    Raises:
+        ValueError: a value that is not allowed, named with what is.
+    """
+
+    model_type = "xser"
+    sub_configs_defaults = {
+        "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="hubert"),
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama"),
+    }
+
+    audio_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    audio_model_id: str | None = None
+    text_model_id: str | None = None
+    content_bottleneck: dict | None = None
+    descriptor_bottleneck: dict | None = None
+    frame_stack: int = 4
+    lora: dict | None = None
+    emotions: list | None = None
+    descriptors: dict | None = None
+    emphasis: bool = True
+    disentangled: bool = True
+    freeze_audio_tower: bool = True
+    freeze_language_model: bool = True
+    ctc_weight: float | int = 0.0
+    ctc_unit: str = "byte"
+    level_weight: float | int = 0.0
+    aux_streams: dict | None = None
+    summary_tokens: bool = False
+    emotion_weight: float | int = 0.0
+    summary_dropout: float | int = 0.0
+    speaker_reference: bool = False
+    content_token_id: int | None = None
+    descriptor_token_id: int | None = None
+    aux_token_ids: dict | None = None
+    min_audio_seconds: float | int = 0.1
+    max_audio_seconds: float | int = 30.0
+    silence_dbfs: float | int = -60.0
+    thin: bool = False
+
+    def __post_init__(self, **kwargs):
+        if self.emotions is None:
+            self.emotions = list(DEFAULT_EMOTIONS)
+        if self.descriptors is None:
+            self.descriptors = {slot: list(levels) for slot, levels in DEFAULT_DESCRIPTORS.items()}
+        self.content_bottleneck = _with_defaults("content_bottleneck", self.content_bottleneck, BOTTLENECK_DEFAULTS)
+        self.descriptor_bottleneck = _with_defaults(
+            "descriptor_bottleneck", self.descriptor_bottleneck, BOTTLENECK_DEFAULTS
+        )
+        self.aux_streams = {
+            name: _with_defaults(f"aux_streams[{name!r}]", options, AUX_DEFAULTS)
+            for name, options in (self.aux_streams or {}).items()
+        }
+        self.aux_token_ids = self.aux_token_ids or {}
+        if self.lora is not None:
+            self.lora = _with_defaults("lora", self.lora, DEFAULT_LORA)
+        super().__post_init__(**kwargs)
+        self._check_values()
+
+    def _check_values(self):
+        """Refuse values that are of a wrong type, out of range, or contradict each other."""
+        for name, allowed in type(self).__annotations__.items():
+            if not isinstance(getattr(self, name), allowed):
+                _require(False, name, getattr(self, name), f"of type {allowed}")
+        _ = self.schema  # checks the labels
+        for name in ("content_bottleneck", "descriptor_bottleneck"):
+            bottleneck = getattr(self, name)
+            for key in ("latent_size", "hidden_size"):
+                _require(bottleneck[key] >= 1, f"{name}[{key!r}]", bottleneck[key], "at least 1")
+            _check_bottleneck(name, bottleneck)
+        self._check_voice_streams()
+        if self.audio_config.model_type not in AUDIO_MODEL_TYPES:
+            _require(False, "audio_config.model_type", self.audio_config.model_type, f"one of {AUDIO_MODEL_TYPES}")
+        if self.lora is not None:
+            _require(self.lora["rank"] >= 1, "lora['rank']", self.lora["rank"], "at least 1, or lora null for none")
+            _require(0 <= self.lora["dropout"] < 1, "lora['dropout']", self.lora["dropout"], "in [0, 1)")
+            _require(bool(self.lora["target_modules"]), "lora['target_modules']", self.lora["target_modules"], "names")
+            _require(
+                self.freeze_language_model,
+                "freeze_language_model",
+                False,
+                "true where lora is given: one or the other",
+            )
+        _require(self.frame_stack >= 1, "frame_stack", self.frame_stack, "at least 1")
+        _require(self.ctc_weight >= 0, "ctc_weight", self.ctc_weight, "0 or more")
+        _require(self.ctc_unit in CTC_UNITS, "ctc_unit", self.ctc_unit, f"one of {CTC_UNITS}")
+        _require(self.level_weight >= 0, "level_weight", self.level_weight, "0 or more")
+        if self.level_weight > 0:
+            needs = "0 where disentangled is false or descriptors is empty: it classifies them on their own stream"
+            _require(self.disentangled and bool(self.descriptors), "level_weight", self.level_weight, needs)
+        _require(
+            0 < self.min_audio_seconds < self.max_audio_seconds,
+            "min_audio_seconds, max_audio_seconds",
+            (self.min_audio_seconds, self.max_audio_seconds),
+            "positive, the first below the second",
+        )
+        _require(self.silence_dbfs < 0, "silence_dbfs", self.silence_dbfs, "below 0 (full scale)")
+        if self.content_token_id is not None:
+            _require(
+                self.content_token_id != self.descriptor_token_id,
+                "content_token_id, descriptor_token_id",
+                self.content_token_id,
+                "two different ids",
+            )
+        if self.thin:
+            _require(
+                bool(self.audio_model_id and self.text_model_id),
+                "audio_model_id, text_model_id",
+                (self.audio_model_id, self.text_model_id),
+                "the backbones' ids where thin is true",
+            )
+
+    def _check_voice_streams(self):
+        """What stands beside the descriptor stream needs one."""
+        for name, options in self.aux_streams.items():
+            _require(AUX_NAME.fullmatch(name) is not None, "aux_streams", name, "an identifier in lower case")
+            _require(name not in RESERVED, "aux_streams", name, f"none of {RESERVED}")
+            _require(not name.endswith("_mask"), "aux_streams", name, "no name that ends as those of masks do")
+            for key in ("size", "frame_stack", "latent_size", "hidden_size"):
+                _require(options[key] >= 1, f"aux_streams[{name!r}][{key!r}]", options[key], "at least 1")
+            _check_bottleneck(f"aux_streams[{name!r}]", options)
+        _require(self.emotion_weight >= 0, "emotion_weight", self.emotion_weight, "0 or more")
+        _require(0 <= self.summary_dropout < 1, "summary_dropout", self.summary_dropout, "in [0, 1)")
+        if self.emotion_weight > 0:
+            _require(self.summary_tokens, "emotion_weight", self.emotion_weight, "0 where summary_tokens is false")
+        if not self.disentangled:
+            for name in ("aux_streams", "summary_tokens", "speaker_reference"):
+                value = getattr(self, name)
+                _require(not value, name, value, "left out where disentangled is false: it needs a descriptor stream")
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """As its parent's, but unsorted: the order of the descriptors is that of the answer."""
+        fields = self.to_diff_dict() if use_diff else self.to_dict()
+        return json.dumps(self._encode_special_floats(fields), indent=2) + "\n"
+
+    @property
+    def num_ctc_units(self) -> int:
+        """Classes of CTC, without the blank."""
+        return 256 if self.ctc_unit == "byte" else self.text_config.vocab_size
+
+    @property
+    def schema(self) -> LabelSchema:
+        """The labels as a value."""
+        return LabelSchema(self.emotions, self.descriptors, self.emphasis)
+
+
+def _require(holds: bool, name: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise ValueError(f"XSERConfig.{name} is {value!r}; it must be {allowed}")
+
+
+def _check_bottleneck(name: str, options: dict) -> None:
+    _require(options["beta"] >= 0, f"{name}['beta']", options["beta"], "0 or more")
+    _require(options["context_layers"] >= 0, f"{name}['context_layers']", options["context_layers"], "0 or more")
+    _require(0 <= options["dropout"] < 1, f"{name}['dropout']", options["dropout"], "in [0, 1)")
+
+
+def _with_defaults(name: str, given: dict | None, defaults: dict) -> dict:
+    """`given` over `defaults`, each of the defaults' type; unknown keys and other types are refused."""
+    given = given or {}
+    unknown = sorted(set(given) - set(defaults))
+    if unknown:
+        raise ValueError(f"XSERConfig.{name} has unknown keys {unknown}; it may hold {sorted(defaults)}")
+    merged = {**defaults, **given}
+    for key, default in defaults.items():
+        wanted = (int, float) if isinstance(default, float) else (type(default),)
+        is_flag = isinstance(merged[key], bool)
+        if key == "target_modules" and not isinstance(merged[key], str):
+            merged[key] = list(merged[key])
+        elif not isinstance(merged[key], wanted) or is_flag is not isinstance(default, bool):
+            raise ValueError(f"XSERConfig.{name}[{key!r}] is {merged[key]!r}; it must be of type {wanted[0].__name__}")
+    return merged
+
+
+__all__ = ["XSERConfig"]

@@ -1,0 +1,78 @@
+"""The loss terms on answers. Each is a mean over an utterance first, then over utterances, so that it does not depend
+on how utterances are grouped into batches, steps or processes.
+
+Shapes: B batch, P tokens, T frames, U CTC units, V vocabulary, K descriptors.
+"""
+
+import torch
+from torch import nn
+
+from .bottleneck_xser import masked_mean
+
+IGNORE_INDEX = -100
+BLANK = 0  # of CTC; unit u is class u + 1
+
+
+def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the answers in nats a token, `-log q(y|z)` of the bottleneck's bound (Alemi et al. 2017).
+
+    Args:
+        logits: (B, P, V); position p predicts label p + 1.
+        labels: (B, P), -100 where there is no answer.
+    """
+    targets = labels[:, 1:]
+    nats = nn.functional.cross_entropy(
+        logits[:, :-1].float().transpose(1, 2), targets, ignore_index=IGNORE_INDEX, reduction="none"
+    )
+    return masked_mean(nats, targets != IGNORE_INDEX)
+
+
+def ctc_loss(logits: torch.Tensor, frame_mask: torch.Tensor, ctc_labels: torch.Tensor) -> torch.Tensor:
+    """CTC (Graves et al. 2006) in nats a unit, which is a UTF-8 byte or a token of the language model.
+
+    An utterance with fewer frames than its text needs counts as zero.
+
+    Args:
+        logits: (B, T, units + 1); the blank comes first.
+        frame_mask: (B, T), true on real frames.
+        ctc_labels: (B, U) units, -100 on padding.
+    """
+    lengths = (ctc_labels != IGNORE_INDEX).sum(-1)
+    nats = nn.functional.ctc_loss(
+        logits.float().log_softmax(-1).transpose(0, 1),
+        (ctc_labels + 1).clamp(min=0),
+        frame_mask.sum(-1),
+        lengths,
+        blank=BLANK,
+        reduction="none",
+        zero_infinity=True,
+    )
+    return (nats / lengths.clamp(min=1)).mean()
+
+
+def level_loss(logits: list[torch.Tensor], level_labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each descriptor's level in nats, mean over an utterance's known descriptors first.
+
+    An utterance without any counts as zero.
+
+    Args:
+        logits: for each of K descriptors, (B, its levels).
+        level_labels: (B, K) indices of the levels, -100 where a level is not known.
+    """
+    nats = [
+        nn.functional.cross_entropy(each.float(), labels, ignore_index=IGNORE_INDEX, reduction="none")
+        for each, labels in zip(logits, level_labels.unbind(1), strict=True)
+    ]
+    return masked_mean(torch.stack(nats, 1), level_labels != IGNORE_INDEX)
+
+
+def emotion_loss(logits: torch.Tensor, emotion_labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the emotion in nats; an utterance whose emotion is not known counts as zero.
+
+    Args:
+        logits: (B, emotions).
+        emotion_labels: (B,) indices, -100 where it is not known.
+    """
+    return nn.functional.cross_entropy(
+        logits.float(), emotion_labels, ignore_index=IGNORE_INDEX, reduction="none"
+    ).mean()

@@ -1,0 +1,488 @@
+"""XSER: a frozen HuBERT hears, two information bottlenecks pull words and voice apart, LLaMA with LoRA answers.
+
+The prompt decides what the model hears: it holds placeholders of a stream, and that stream's features are scattered
+there. A transcription prompt holds content placeholders; a description prompt holds content and descriptors.
+Paper: "Towards LLM-Empowered Fine-Grained Speech Descriptors for Explainable Emotion Recognition", arXiv 2505.23236.
+
+Shapes: B batch, S samples, T frames, H tower width, Z latent size, N tokens of a stream, P prompt and answer tokens,
+D width of the language model, V vocabulary.
+"""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from transformers import AutoModel, AutoModelForCausalLM, Cache, GenerationMixin, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput, is_peft_available
+
+from .bottleneck_xser import GaussianLinear, LayerMix
+from .checkpoint_xser import LORA_KEY, XSERCheckpointMixin
+from .configuration_xser import XSERConfig
+from .decoding_xser import explain
+from .losses_xser import IGNORE_INDEX, answer_loss, ctc_loss, emotion_loss, level_loss
+from .profile_xser import SpeakerProfile, make_profile
+from .streams_xser import StreamOutput, XSERAuxStream, XSEREmotionHead, XSERLevelHead, XSERSpeechStream
+
+if is_peft_available():
+    from peft import LoraConfig, inject_adapter_in_model
+
+if TYPE_CHECKING:  # named here so that the pipeline travels with every saved model
+    from .pipeline_xser import XSERPipeline  # noqa: F401
+
+CONTENT, DESCRIPTORS = "content", "descriptors"
+AUX_INPUT = "aux_"  # before the name of an auxiliary stream's features, and of their mask (`…_mask`)
+
+
+@dataclass
+class XSEROutput(ModelOutput):
+    """`loss = lm_loss + beta_c * content_kl + beta_d * descriptor_kl + ctc_weight * ctc_loss + level_weight *
+    level_loss + emotion_weight * emotion_loss`, and beta times the KL of every auxiliary stream; a KL joins the sum
+    only where its stream is trained, and a term that did not occur is `None`."""
+
+    loss: torch.FloatTensor | None = None
+    lm_loss: torch.FloatTensor | None = None  # nats a token, mean an utterance first
+    content_kl: torch.FloatTensor | None = None  # nats a frame
+    descriptor_kl: torch.FloatTensor | None = None  # nats a frame
+    ctc_loss: torch.FloatTensor | None = None  # nats a unit (byte or token)
+    level_loss: torch.FloatTensor | None = None  # nats a descriptor
+    aux_kl: torch.FloatTensor | None = None  # nats a frame, summed over auxiliary streams
+    emotion_loss: torch.FloatTensor | None = None  # nats
+    logits: torch.FloatTensor | None = None  # (B, P, V), with labels only from the token before the first answer on
+    past_key_values: Cache | None = None
+
+
+class MaskedGroupNorm(nn.GroupNorm):
+    """A group norm over time that counts real samples only (HuBERT-base normalises over the padding as well)."""
+
+    valid_lengths: torch.Tensor | None = None  # (B,), set by the model before each pass
+
+    @classmethod
+    def of(cls, norm: nn.GroupNorm) -> "MaskedGroupNorm":
+        masked = cls(norm.num_groups, norm.num_channels, norm.eps, affine=False)
+        masked.affine, masked.weight, masked.bias = norm.affine, norm.weight, norm.bias
+        return masked
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:  # (B, C, T) -> (B, C, T)
+        groups = hidden_states.float().unflatten(1, (self.num_groups, -1))  # (B, G, C/G, T)
+        mask = torch.arange(groups.shape[-1], device=groups.device) < self.valid_lengths.view(-1, 1, 1, 1)
+        count = mask.sum((2, 3), keepdim=True) * groups.shape[2]
+        mean = (groups * mask).sum((2, 3), keepdim=True) / count
+        variance = ((groups - mean) ** 2 * mask).sum((2, 3), keepdim=True) / count
+        normed = ((groups - mean) * torch.rsqrt(variance + self.eps)).flatten(1, 2)
+        return (normed * self.weight.unsqueeze(-1) + self.bias.unsqueeze(-1)).to(hidden_states.dtype)
+
+
+def convolve_in_float32(conv: nn.Conv1d) -> None:
+    """Make a convolution compute in float32, whatever its weights' dtype, in place.
+
+    oneDNN, as torch 2.11 has it, gets some bfloat16 convolutions of few channels a group wrong on CPUs with AMX: not
+    by rounding, the sums are others. A small tower's positional convolution is of that kind.
+    """
+    conv._conv_forward = partial(_convolve_in_float32, conv._conv_forward)
+
+
+def _convolve_in_float32(convolve, hidden_states, weight, bias):
+    with torch.autocast(hidden_states.device.type, enabled=False):
+        output = convolve(hidden_states.float(), weight.float(), None if bias is None else bias.float())
+    return output.to(hidden_states.dtype)
+
+
+class XSERPreTrainedModel(PreTrainedModel):
+    config_class = XSERConfig
+    base_model_prefix = "model"
+    main_input_name = "input_values"
+    input_modalities = ("audio", "text")
+    accepts_loss_kwargs = False  # losses are means an utterance: the trainer divides by its accumulation steps
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        if isinstance(module, nn.Linear):
+            init.normal_(module.weight, std=module.in_features**-0.5)
+            if isinstance(module, GaussianLinear):
+                init.copy_(module.bias, module.initial_bias())
+            elif module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv1d):  # of a bottleneck: the tower and the language model come initialised
+            init.normal_(module.weight, std=(module.in_channels * module.kernel_size[0]) ** -0.5)
+            init.zeros_(module.bias)
+        elif isinstance(module, LayerMix):
+            init.zeros_(module.scores)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+
+
+class XSERModel(XSERPreTrainedModel):
+    """What is heard: the audio tower and the two streams on top of it."""
+
+    def __init__(self, config: XSERConfig, audio_tower: PreTrainedModel | None = None):
+        super().__init__(config)
+        self.audio_tower = audio_tower or AutoModel.from_config(config.audio_config)
+        self.audio_tower.config.layerdrop = 0.0  # a dropped layer would be missing from the mix
+        layers = self.audio_tower.feature_extractor.conv_layers
+        for layer in layers:
+            if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
+                layer.layer_norm = MaskedGroupNorm.of(layer.layer_norm)
+        for conv in (*(layer.conv for layer in layers), self.audio_tower.encoder.pos_conv_embed.conv):
+            if 1 < conv.in_channels // conv.groups < 32:
+                convolve_in_float32(conv)
+        self.content = XSERSpeechStream(config, config.content_bottleneck, hears_voice=not config.disentangled)
+        self.descriptors = None
+        if config.disentangled:
+            self.descriptors = XSERSpeechStream(config, config.descriptor_bottleneck, hears_voice=True)
+        self.aux = nn.ModuleDict(
+            {name: XSERAuxStream(config, options) for name, options in config.aux_streams.items()}
+        )
+        self.post_init()
+
+    def encode_audio(self, input_values: torch.Tensor, input_values_mask: torch.Tensor):
+        """All hidden states of the tower, (L+1) x (B, T, H), and the mask of real frames, (B, T)."""
+        lengths = input_values_mask.sum(-1)
+        for layer in self.audio_tower.feature_extractor.conv_layers:
+            if isinstance(getattr(layer, "layer_norm", None), MaskedGroupNorm):  # only ever in the first layer
+                layer.layer_norm.valid_lengths = (lengths - layer.conv.kernel_size[0]) // layer.conv.stride[0] + 1
+        with torch.no_grad() if self.config.freeze_audio_tower else nullcontext():
+            hidden_states = self.audio_tower(
+                input_values.to(self.audio_tower.dtype),
+                attention_mask=input_values_mask.long(),
+                output_hidden_states=True,
+                return_dict=True,
+            ).hidden_states
+        frame_mask = self.audio_tower._get_feature_vector_attention_mask(
+            hidden_states[0].shape[1], input_values_mask.long()
+        )
+        return hidden_states, frame_mask
+
+    def forward(
+        self,
+        input_values: torch.Tensor | None = None,
+        input_values_mask: torch.Tensor | None = None,
+        loudness: torch.Tensor | None = None,
+        streams: tuple[str, ...] = (CONTENT, DESCRIPTORS),
+        noise_seed: torch.Tensor | None = None,
+        content_gradient: bool = True,
+        reference: torch.Tensor | None = None,
+        knows_speaker: torch.Tensor | None = None,
+        tower_states: torch.Tensor | None = None,
+        tower_mask: torch.Tensor | None = None,
+        **aux: torch.Tensor,
+    ) -> dict[str, StreamOutput]:
+        """Hear with the given streams.
+
+        Args:
+            input_values: (B, S) waveforms at 16 kHz, normalised as the tower wants them, zero on padding.
+            input_values_mask: (B, S) 1 on real samples.
+            loudness: (B,) dBFS of the waveform before normalisation.
+            streams: which streams to compute; the others cost nothing.
+            noise_seed: (B,) int64 seeds of the bottlenecks' noise.
+            content_gradient: off where descriptors are learned, so that emotion cannot rewrite content.
+            reference: (B, 2, L+1, H) mean and deviation of each layer that are usual for the speaker, NaN where nobody
+                knows them; only with `speaker_reference`.
+            knows_speaker: (B,) 1 where the reference is of the one who speaks.
+            tower_states, tower_mask: (B, T, L+1, H) and (B, T) in place of `input_values`, where the tower is frozen
+                and has heard the recordings before.
+            aux: `aux_NAME` (B, T, D) and `aux_NAME_mask` (B, T) of each auxiliary stream; heard beside `DESCRIPTORS`.
+
+        Raises:
+            ValueError: the features of an auxiliary stream are missing, or of another size.
+        """
+        if tower_states is None:
+            hidden_states, frame_mask = self.encode_audio(input_values, input_values_mask)
+        else:
+            hidden_states, frame_mask = tower_states.to(self.dtype).unbind(2), tower_mask.bool()
+        outputs = {}
+        for index, name in enumerate(streams):
+            seed = None if noise_seed is None else noise_seed + index  # a noise of its own for each stream
+            with torch.no_grad() if name == CONTENT and not content_gradient else nullcontext():
+                outputs[name] = getattr(self, name)(
+                    hidden_states, frame_mask, loudness, seed, reference, knows_speaker
+                )
+        for index, (name, stream) in enumerate(self.aux.items() if DESCRIPTORS in streams else ()):
+            seed = None if noise_seed is None else noise_seed + len(streams) + index
+            features, mask = (aux.get(f"{AUX_INPUT}{name}{end}") for end in ("", "_mask"))
+            size = self.config.aux_streams[name]["size"]
+            if features is None or mask is None or features.shape[-1] != size:
+                given = "none were given" if features is None or mask is None else f"they have {features.shape[-1]}"
+                raise ValueError(f"stream {name!r} hears {AUX_INPUT}{name}, features of size {size}: {given}")
+            outputs[name] = stream(features, mask, seed, knows_speaker)
+        return outputs
+
+
+class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, GenerationMixin):
+    """Speech in; transcript, or descriptors and emotion, out as text."""
+
+    def __init__(
+        self,
+        config: XSERConfig,
+        audio_tower: PreTrainedModel | None = None,
+        language_model: PreTrainedModel | None = None,
+    ):
+        """Build from the config, or around pretrained backbones that are given."""
+        super().__init__(config)
+        for backbone in (audio_tower, language_model):
+            for module in backbone.modules() if backbone is not None else ():
+                module._is_hf_initialized = True
+        self.model = XSERModel(config, audio_tower)
+        self.language_model = language_model or AutoModelForCausalLM.from_config(config.text_config)
+        if config.lora is not None:
+            _inject_lora(self.language_model, config.lora)
+        self.ctc_head = None
+        if config.ctc_weight > 0:
+            self.ctc_head = nn.Linear(config.content_bottleneck["latent_size"], config.num_ctc_units + 1)
+        self.level_head = None
+        if config.level_weight > 0:
+            self.level_head = XSERLevelHead(config.descriptor_bottleneck["latent_size"], config.descriptors)
+        self.emotion_head = XSEREmotionHead(config) if config.emotion_weight > 0 else None
+        self.post_init()
+        self._freeze_backbones()
+
+    # ------------------------------------------------------------------ what is trained
+
+    def _freeze_backbones(self):
+        """Freeze what the config freezes. Done after loading too: flags set while building do not survive it."""
+        self.model.audio_tower.requires_grad_(not self.config.freeze_audio_tower)
+        for name, parameter in self.language_model.named_parameters():
+            parameter.requires_grad_(LORA_KEY in name or not self.config.freeze_language_model)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        if self.config.freeze_audio_tower:  # no dropout and no SpecAugment in a frozen tower
+            self.model.audio_tower.eval()
+        return self
+
+    def get_input_embeddings(self):
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value):
+        self.language_model.set_input_embeddings(value)
+
+    # ------------------------------------------------------------------ hearing into the prompt
+
+    def hear(self, input_ids: torch.Tensor, heads_only: bool = False, **audio) -> dict[str, StreamOutput]:
+        """The streams that the prompt holds placeholders for (`audio`: the inputs of `XSERModel.forward`).
+
+        Args:
+            heads_only: without content, which no head of a description listens to.
+        """
+        has_descriptors = bool((input_ids == self.config.descriptor_token_id).any()) and self.config.disentangled
+        streams = (CONTENT, DESCRIPTORS) if has_descriptors else (CONTENT,)
+        if has_descriptors and heads_only:
+            streams = (DESCRIPTORS,)
+        return self.model(streams=streams, content_gradient=not has_descriptors, **audio)
+
+    def embed_prompt(self, input_ids: torch.Tensor, streams: Mapping[str, StreamOutput]) -> torch.Tensor:
+        """Token embeddings with each stream's features at its placeholders, (B, P) -> (B, P, D).
+
+        Raises:
+            ValueError: an utterance has another number of placeholders than its stream has tokens.
+        """
+        places = {CONTENT: input_ids == self.config.content_token_id}
+        if self.config.disentangled:
+            places[DESCRIPTORS] = input_ids == self.config.descriptor_token_id
+        places |= {name: input_ids == index for name, index in self.config.aux_token_ids.items()}
+        # placeholder ids may lie beyond the vocabulary: they are replaced before the lookup
+        is_placeholder = torch.stack(list(places.values())).any(0)
+        inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_placeholder, 0))
+        for name, place in places.items():
+            if not place.any():
+                continue
+            if name not in streams:
+                raise ValueError(f"the prompt holds placeholders for the {name} stream, but no audio was given")
+            wanted, given = place.sum(-1).tolist(), streams[name].mask.sum(-1).tolist()
+            if wanted != given:
+                row = next(i for i, (a, b) in enumerate(zip(wanted, given, strict=True)) if a != b)
+                raise ValueError(
+                    f"utterance {row} has {wanted[row]} {name} placeholders for {given[row]} {name} tokens: "
+                    "make prompts with this model's own processor"
+                )
+            source = streams[name].embeds[streams[name].mask].to(inputs_embeds.dtype)
+            inputs_embeds = inputs_embeds.masked_scatter(place.unsqueeze(-1), source)
+        return inputs_embeds
+
+    # ------------------------------------------------------------------ forward
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.Tensor | None = None,
+        input_values: torch.Tensor | None = None,
+        input_values_mask: torch.Tensor | None = None,
+        loudness: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        ctc_labels: torch.LongTensor | None = None,
+        level_labels: torch.LongTensor | None = None,
+        emotion_labels: torch.LongTensor | None = None,
+        noise_seed: torch.LongTensor | None = None,
+        reference: torch.Tensor | None = None,
+        knows_speaker: torch.Tensor | None = None,
+        tower_states: torch.Tensor | None = None,
+        tower_mask: torch.Tensor | None = None,
+        heads_only: bool = False,
+        **kwargs,
+    ) -> XSEROutput:
+        """One pass over prompts (and answers, in training).
+
+        Args:
+            input_ids: (B, P) prompt and answer, with placeholders.
+            attention_mask: (B, P) 0 on padding, which may stand on either side.
+            input_values, input_values_mask, loudness, noise_seed, reference, knows_speaker, tower_states, tower_mask,
+                and `aux_…` among `kwargs`: see `XSERModel.forward`.
+            labels: (B, P) the answer's tokens, -100 elsewhere.
+            ctc_labels: (B, U) the transcript in `config.ctc_unit`s, -100 on padding.
+            level_labels: (B, K) index of each descriptor's level, -100 where it is not known.
+            emotion_labels: (B,) index of the emotion, -100 where it is not known.
+            heads_only: leave the language model out, for the loss of the heads on the streams alone.
+        """
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        streams, aux = {}, _take_aux(kwargs)
+        if input_values is not None or tower_states is not None:
+            streams = self.hear(
+                input_ids,
+                heads_only,
+                input_values=input_values,
+                input_values_mask=input_values_mask,
+                loudness=loudness,
+                noise_seed=noise_seed,
+                reference=reference,
+                knows_speaker=knows_speaker,
+                tower_states=tower_states,
+                tower_mask=tower_mask,
+                **aux,
+            )
+        if heads_only:
+            return XSEROutput(**self._losses(None, None, streams, ctc_labels, level_labels, emotion_labels))
+        if labels is not None:  # logits are needed from the token before the first answer token on
+            first = int((labels != IGNORE_INDEX).any(0).long().argmax())
+            kwargs["logits_to_keep"] = labels.shape[1] - max(first - 1, 0)
+            labels = labels[:, -kwargs["logits_to_keep"] :]
+        outputs = self.language_model(
+            inputs_embeds=self.embed_prompt(input_ids, streams),
+            attention_mask=attention_mask,
+            position_ids=prompt_positions(attention_mask),
+            **kwargs,
+        )
+        losses = {}
+        if labels is not None:
+            losses = self._losses(outputs.logits, labels, streams, ctc_labels, level_labels, emotion_labels)
+        return XSEROutput(logits=outputs.logits, past_key_values=outputs.past_key_values, **losses)
+
+    def _losses(
+        self, logits, labels, streams: Mapping[str, StreamOutput], ctc_labels, level_labels, emotion_labels
+    ) -> dict[str, torch.Tensor]:
+        """Every term of the loss, and their documented sum."""
+        losses, loss = {}, 0.0
+        if logits is not None:
+            losses["lm_loss"] = loss = answer_loss(logits, labels)
+        if CONTENT in streams:
+            losses["content_kl"] = streams[CONTENT].bottleneck.kl
+            if losses["content_kl"].requires_grad:  # on description steps it is logged, not trained
+                loss = loss + self.config.content_bottleneck["beta"] * losses["content_kl"]
+        if DESCRIPTORS in streams:
+            losses["descriptor_kl"] = streams[DESCRIPTORS].bottleneck.kl
+            loss = loss + self.config.descriptor_bottleneck["beta"] * losses["descriptor_kl"]
+        if self.ctc_head is not None and ctc_labels is not None and CONTENT in streams:
+            content = streams[CONTENT]
+            losses["ctc_loss"] = ctc_loss(self.ctc_head(content.bottleneck.z), content.frame_mask, ctc_labels)
+            loss = loss + self.config.ctc_weight * losses["ctc_loss"]
+        if self.level_head is not None and level_labels is not None and DESCRIPTORS in streams:
+            descriptors = streams[DESCRIPTORS]
+            levels = self.level_head(descriptors.bottleneck.z, descriptors.frame_mask)
+            losses["level_loss"] = level_loss(levels, level_labels)
+            loss = loss + self.config.level_weight * losses["level_loss"]
+        aux = {name: streams[name] for name in self.model.aux if name in streams}
+        if aux:
+            losses["aux_kl"] = sum(stream.bottleneck.kl for stream in aux.values())
+            options = self.config.aux_streams
+            loss = loss + sum(options[name]["beta"] * stream.bottleneck.kl for name, stream in aux.items())
+        if self.emotion_head is not None and emotion_labels is not None and DESCRIPTORS in streams:
+            summaries = [stream.summary for stream in (streams[DESCRIPTORS], *aux.values())]
+            losses["emotion_loss"] = emotion_loss(self.emotion_head(summaries), emotion_labels)
+            loss = loss + self.config.emotion_weight * losses["emotion_loss"]
+        return {"loss": loss, **losses}
+
+    # ------------------------------------------------------------------ answering
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.Tensor | None = None,
+        input_values: torch.Tensor | None = None,
+        input_values_mask: torch.Tensor | None = None,
+        loudness: torch.Tensor | None = None,
+        reference: torch.Tensor | None = None,
+        knows_speaker: torch.Tensor | None = None,
+        generation_config=None,
+        **kwargs,
+    ) -> torch.LongTensor:
+        """Answer left-padded prompts; the audio is encoded once, then the language model decodes with its cache.
+
+        Args: as `forward`; `kwargs` go to the language model's `generate`.
+
+        Returns:
+            (B, new tokens): the answer alone, without the prompt.
+        """
+        streams = self.hear(
+            input_ids,
+            input_values=input_values,
+            input_values_mask=input_values_mask,
+            loudness=loudness,
+            reference=reference,
+            knows_speaker=knows_speaker,
+            **_take_aux(kwargs),
+        )
+        return self.language_model.generate(
+            inputs_embeds=self.embed_prompt(input_ids, streams),
+            attention_mask=torch.ones_like(input_ids) if attention_mask is None else attention_mask,
+            generation_config=generation_config or self.generation_config,
+            **kwargs,
+        )
+
+    def profile(self, recordings, processor) -> SpeakerProfile:
+        """What is usual for a speaker, from three or more unlabelled recordings; see `profile_xser`."""
+        return make_profile(self, processor, recordings)
+
+    def explain(self, audio, processor, **options) -> list[dict]:
+        """Emotion, scores, descriptors, emphasis, transcript and explanation of recordings; see `decoding_xser`."""
+        return explain(self, processor, audio, **options)
+
+
+def _take_aux(options: dict) -> dict[str, torch.Tensor]:
+    """The inputs of auxiliary streams, which are taken out of `options`."""
+    return {name: options.pop(name) for name in list(options) if name.startswith(AUX_INPUT)}
+
+
+def prompt_positions(attention_mask: torch.Tensor) -> torch.Tensor:
+    """Positions that count real tokens only, (B, P)."""
+    return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
+
+
+def _inject_lora(language_model: PreTrainedModel, lora: dict) -> None:
+    """Put LoRA (Hu et al. 2021) on the language model's projections, in place."""
+    if not is_peft_available():
+        raise ImportError("this model's config has LoRA: pip install peft")
+    peft_config = LoraConfig(
+        r=lora["rank"],
+        lora_alpha=lora["alpha"],
+        lora_dropout=lora["dropout"],
+        target_modules=lora["target_modules"],
+    )
+    inject_adapter_in_model(peft_config, language_model)
+    for name, module in language_model.named_modules():
+        if LORA_KEY in name:  # peft has initialised them: B is zero, and must stay so
+            module._is_hf_initialized = True
+
+
+XSERConfig.register_for_auto_class()
+XSERForEmotionDescription.register_for_auto_class("AutoModelForMultimodalLM")
+
+__all__ = ["XSERForEmotionDescription", "XSERModel", "XSEROutput", "XSERPreTrainedModel"]

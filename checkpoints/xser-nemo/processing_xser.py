@@ -1,0 +1,546 @@
+"""XSERProcessor: recordings and tasks to the model's inputs, and the model's tokens to answers.
+
+A prompt holds placeholder tokens, one for every `frame_stack` frames of a stream; the model puts that stream's
+features in their place. An answer is tokenised piece by piece (`pitch:`, ` high`, ` | volume:`, …), always as a
+continuation, so that the ids of a text are the concatenation of its pieces' ids by construction: in training, in
+generation and in scoring.
+
+Shapes: B batch, L tokens, S samples, U CTC units.
+"""
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+from transformers import AddedToken, BatchFeature, ProcessorMixin
+
+from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, is_recording, load_audio, loudness_dbfs
+from .grammar_xser import EMPHASIS, NO_EMPHASIS, SLOT_SEPARATOR, EmotionDescription, LabelSchema, quote
+from .voice_inputs_xser import VoiceInputsMixin
+
+IGNORED = -100  # labels that carry no loss
+CONTENT_TOKEN = "<|content|>"
+DESCRIPTOR_TOKEN = "<|descriptors|>"
+AUX_TOKEN = "<|{name}|>"  # of each auxiliary stream
+ASR_REQUEST = "{streams}\nTranscribe the speech."
+DESCRIBE_REQUEST = "{streams}\nDescribe the voice: {slots}."
+CHAT_TEMPLATE = (  # for tokenizers that bring none
+    "{% for message in messages %}{{ message['role'] + ':\\n' + message['content'] + '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant:\\n' }}{% endif %}"
+)
+# Variables of well-known chat templates that would otherwise change with the day (Llama) or open a monologue (Qwen).
+TEMPLATE_VARIABLES = {"date_string": "26 Jul 2024", "enable_thinking": False}
+LOADING_OPTIONS = (
+    "dtype",
+    "torch_dtype",
+    "device_map",
+    "quantization_config",
+    "attn_implementation",
+    "local_files_only",
+)
+
+
+class XSERProcessor(VoiceInputsMixin, ProcessorMixin):
+    r"""Prepares recordings and prompts for [`XSERForEmotionDescription`].
+
+    Args:
+        feature_extractor ([`Wav2Vec2FeatureExtractor`]): says whether clips are normalised; 16 kHz.
+        tokenizer ([`PreTrainedTokenizerFast`]): the language model's, with both placeholder tokens added.
+        conv_kernel, conv_stride (`list[int]`): of the audio tower, from which the number of frames follows.
+        frame_stack (`int`): frames that make one placeholder.
+        emotions, descriptors, emphasis: the label schema, as in [`XSERConfig`].
+        disentangled (`bool`): whether describe prompts hold the descriptor stream beside the content stream.
+        ctc_unit (`str`): `byte` or `token`, what `ctc_labels` are made of.
+        content_token, descriptor_token (`str`): the placeholders.
+        min_audio_seconds, max_audio_seconds, silence_dbfs (`float`): as in [`XSERConfig`].
+        aux_streams (`dict`), summary_tokens, speaker_reference: as in [`XSERConfig`].
+        usual_pitch, usual_level (`float`, *optional*): F0 in semitones re 1 Hz, and dBFS, of the training data's
+            speakers, which measured prosody is relative to where no reference is given.
+        calibration (`dict`, *optional*): where the levels of the training data begin and end, as
+            `Calibration.to_dict` gives it; what the pipeline's `verify` judges by.
+        chat_template (`str`, *optional*): the tokenizer's own by default, or a plain one where it has none.
+
+    Raises:
+        ValueError: the tokenizer lacks what is needed, or cannot write the labels; the sampling rate is not 16 kHz.
+    """
+
+    def __init__(
+        self,
+        feature_extractor,
+        tokenizer,
+        conv_kernel,
+        conv_stride,
+        frame_stack,
+        emotions,
+        descriptors,
+        emphasis=True,
+        disentangled=True,
+        ctc_unit="byte",
+        content_token=CONTENT_TOKEN,
+        descriptor_token=DESCRIPTOR_TOKEN,
+        min_audio_seconds=0.1,
+        max_audio_seconds=30.0,
+        silence_dbfs=-60.0,
+        aux_streams=None,
+        summary_tokens=False,
+        speaker_reference=False,
+        usual_pitch=None,
+        usual_level=None,
+        calibration=None,
+        chat_template=None,
+    ):
+        self.conv_kernel = list(conv_kernel)
+        self.conv_stride = list(conv_stride)
+        self.frame_stack = frame_stack
+        self.emotions = list(emotions)
+        self.descriptors = {slot: list(levels) for slot, levels in descriptors.items()}
+        self.emphasis = emphasis
+        self.disentangled = disentangled
+        self.ctc_unit = ctc_unit
+        self.content_token = content_token
+        self.descriptor_token = descriptor_token
+        self.min_audio_seconds = min_audio_seconds
+        self.max_audio_seconds = max_audio_seconds
+        self.silence_dbfs = silence_dbfs
+        self.aux_streams = {name: dict(options) for name, options in (aux_streams or {}).items()}
+        self.summary_tokens = summary_tokens
+        self.speaker_reference = speaker_reference
+        self.usual_pitch, self.usual_level = usual_pitch, usual_level
+        self.calibration = calibration
+        self.schema = LabelSchema(self.emotions, self.descriptors, self.emphasis)
+        super().__init__(feature_extractor, tokenizer, chat_template=chat_template or _chat_template(tokenizer))
+        if feature_extractor.sampling_rate != SAMPLE_RATE:
+            raise ValueError(
+                f"feature_extractor.sampling_rate is {feature_extractor.sampling_rate}, not {SAMPLE_RATE}"
+            )
+        if self.num_frames(int(min_audio_seconds * SAMPLE_RATE)) < 1:
+            raise ValueError(f"min_audio_seconds is {min_audio_seconds}, shorter than a frame of the audio tower")
+        self._prepare_tokenizer()
+
+    @classmethod
+    def from_config(cls, config, feature_extractor, tokenizer) -> "XSERProcessor":
+        """A processor for `config`: adds the placeholders to the tokenizer and writes their ids into the config."""
+        names = (CONTENT_TOKEN, DESCRIPTOR_TOKEN, *(AUX_TOKEN.format(name=name) for name in config.aux_streams))
+        tokens = [AddedToken(name, special=True, normalized=False) for name in names]
+        tokenizer.add_tokens(tokens, special_tokens=True)
+        shared = ("frame_stack", "emotions", "descriptors", "emphasis", "disentangled", "ctc_unit", "aux_streams")
+        shared += ("summary_tokens", "speaker_reference")
+        limits = ("min_audio_seconds", "max_audio_seconds", "silence_dbfs")
+        processor = cls(
+            feature_extractor,
+            tokenizer,
+            conv_kernel=config.audio_config.conv_kernel,
+            conv_stride=config.audio_config.conv_stride,
+            **{name: getattr(config, name) for name in shared + limits},
+        )
+        config.content_token_id = processor.content_token_id
+        config.descriptor_token_id = processor.descriptor_token_id
+        config.aux_token_ids = dict(processor.aux_token_ids)
+        return processor
+
+    def _prepare_tokenizer(self):
+        tokenizer = self.tokenizer
+        self.content_token_id = self._placeholder_id("content_token", self.content_token)
+        self.descriptor_token_id = self._placeholder_id("descriptor_token", self.descriptor_token)
+        self.aux_token_ids = {
+            name: self._placeholder_id(f"the token of aux_streams[{name!r}],", AUX_TOKEN.format(name=name))
+            for name in self.aux_streams
+        }
+        if tokenizer.eos_token_id is None:
+            raise ValueError("the tokenizer has no eos_token, which ends every answer: set tokenizer.eos_token")
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.padding_side = "left"
+        special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self._special_ids = special | set(tokenizer.all_special_ids)
+        self._pieces = {}  # piece -> its ids
+        self._prompts = {}  # (task, slots) -> ids with each placeholder once
+        self._anchor = self._find_anchor()
+        self._anchor_ids = self._tokenize([self._anchor])[0]
+        self._anchor_text = self._decode(self._anchor_ids)
+
+    def _placeholder_id(self, field_name: str, token: str) -> int:
+        index = self.tokenizer.convert_tokens_to_ids(token)
+        if index is None or index == self.tokenizer.unk_token_id:
+            raise ValueError(
+                f"the tokenizer lacks {field_name} {token!r}: use XSERProcessor.from_config, which adds it"
+            )
+        return index
+
+    # Audio
+
+    def load(self, source) -> np.ndarray:
+        """`load_audio`, refusing recordings longer than `max_audio_seconds` by an `AudioError`."""
+        return load_audio(source, self.max_audio_seconds)
+
+    def status(self, wave: np.ndarray, source=None) -> str:
+        """`too_short` below `min_audio_seconds`, `no_speech` below `silence_dbfs`, else `ok`.
+
+        Args:
+            wave: (S,) at 16 kHz.
+            source: what it was loaded from, for the message of the `AudioError` where it is too long.
+        """
+        check_seconds(len(wave) / SAMPLE_RATE, self.max_audio_seconds, audio_name(wave if source is None else source))
+        if len(wave) < self.min_audio_seconds * SAMPLE_RATE:
+            return "too_short"
+        return "no_speech" if loudness_dbfs(wave) < self.silence_dbfs else "ok"
+
+    def num_frames(self, num_samples: int) -> int:
+        """Frames that the audio tower makes of `num_samples`; 0 where they do not fill one."""
+        for kernel, stride in zip(self.conv_kernel, self.conv_stride, strict=True):
+            num_samples = (num_samples - kernel) // stride + 1
+        return max(num_samples, 0)
+
+    def normalize(self, wave: np.ndarray) -> np.ndarray:
+        """Zero mean and unit variance over this clip alone, where the feature extractor says so."""
+        if not self.feature_extractor.do_normalize:
+            return wave
+        return (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
+
+    # Prompts
+
+    def prompt_text(
+        self, task: str, num_frames: int, slots: list[str] | None = None, aux_frames: Mapping[str, int] | None = None
+    ) -> str:
+        """The prompt as text, placeholders expanded for `num_frames`; `slots` are all of the schema's by default.
+
+        Args:
+            aux_frames: name → frames of each auxiliary stream, for a description.
+        """
+        text = self._render(task, slots)
+        for token, count in self.num_placeholders(task, num_frames, aux_frames).items():
+            text = text.replace(token, token * count)
+        return text
+
+    def num_placeholders(
+        self, task: str, num_frames: int, aux_frames: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        """Placeholder → how many of it: `ceil(frames / frame_stack)`, and one more for a stream with a summary."""
+        counts = {self.content_token: -(-num_frames // self.frame_stack)}
+        if self._hears_descriptors(task):
+            summary = int(self.summary_tokens)
+            counts[self.descriptor_token] = counts[self.content_token] + summary
+            for name, options in self.aux_streams.items():
+                frames = (aux_frames or {}).get(name, 0)
+                counts[AUX_TOKEN.format(name=name)] = -(-frames // options["frame_stack"]) + summary
+        return counts
+
+    def prompt_ids(self, task: str, num_frames: list[int], slots: list[str] | None = None) -> BatchFeature:
+        """`input_ids` and `attention_mask` (B, L) of the prompts for clips of `num_frames`, padded on the left."""
+        ids, mask = _pad_left([self._prompt_ids(task, n, slots) for n in num_frames], self.tokenizer.pad_token_id)
+        return BatchFeature({"input_ids": ids, "attention_mask": mask}, tensor_type="pt")
+
+    def _prompt_ids(
+        self, task: str, num_frames: int, slots: list[str] | None = None, aux_frames: Mapping[str, int] | None = None
+    ) -> np.ndarray:
+        """The ids of `prompt_text`, (L,) int64; each kind of prompt is rendered and tokenised once only."""
+        counts = {
+            self.tokenizer.convert_tokens_to_ids(token): count
+            for token, count in self.num_placeholders(task, num_frames, aux_frames).items()
+        }
+        key = (task, None if slots is None else tuple(slots))
+        if key not in self._prompts:
+            ids = np.array(self._tokenize([self._render(task, slots)])[0], dtype=np.int64)
+            for index in (self.content_token_id, self.descriptor_token_id, *self.aux_token_ids.values()):
+                wanted = int(index in counts)
+                if np.count_nonzero(ids == index) != wanted:
+                    token = self.tokenizer.convert_ids_to_tokens(index)
+                    raise ValueError(f"the chat template must write {token} {wanted} times in a prompt of task {task}")
+            self._prompts[key] = ids
+        ids = self._prompts[key]
+        return np.repeat(ids, [counts.get(index, 1) for index in ids.tolist()])
+
+    def _hears_descriptors(self, task: str) -> bool:
+        return task == "describe" and self.disentangled
+
+    def _render(self, task: str, slots: list[str] | None) -> str:
+        """The prompt with each placeholder once."""
+        streams = "".join(self.num_placeholders(task, num_frames=1))
+        if task == "asr":
+            content = ASR_REQUEST.format(streams=streams)
+        elif task == "describe":
+            slots = self.schema.slots if slots is None else self.schema.check_slots(slots)
+            content = DESCRIBE_REQUEST.format(streams=streams, slots=", ".join(slots))
+        else:
+            raise ValueError(f"task is {task!r}; it must be 'asr' or 'describe'")
+        return self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}],
+            chat_template=self.chat_template,
+            tokenize=False,
+            add_generation_prompt=True,
+            **TEMPLATE_VARIABLES,
+        )
+
+    # Answers
+
+    @staticmethod
+    def pieces(description: EmotionDescription) -> list[str]:
+        """What `description.to_text()` is tokenised in; joined, they are that text.
+
+        A slot is its name (`pitch:`, from the second on with the separator before it: ` | volume:`) and its value
+        (` high`); stressed words are a piece each (` "never"`, `, "again"`).
+        """
+        pieces = []
+        for slot in description.slots:
+            pieces.append(_slot_piece(slot, first=not pieces))
+            if slot == EMPHASIS:
+                words = [quote(word) for word in description.emphasis] or [NO_EMPHASIS]
+                pieces += [f" {words[0]}", *(f", {word}" for word in words[1:])]
+            else:
+                pieces.append(f" {description.value_text(slot)}")
+        return pieces
+
+    def piece_ids(self, text: str) -> list[int]:
+        """The ids of one piece as the continuation of others, without special tokens; kept for the next time."""
+        if text not in self._pieces:
+            self._pieces[text] = self._continuations([text])[0]
+        return self._pieces[text]
+
+    def slot_ids(self, slot: str, first: bool) -> list[int]:
+        """The ids of a slot's name, with the separator before it unless it is an answer's first."""
+        return self.piece_ids(_slot_piece(slot, first))
+
+    def answer_ids(self, answer: EmotionDescription | str) -> list[int]:
+        """The ids of an answer without the eos token: a description piece by piece, a transcript as one."""
+        if isinstance(answer, str):
+            return self._continuations([answer])[0]
+        return [index for piece in self.pieces(answer) for index in self.piece_ids(piece)]
+
+    def decode_answer(self, ids) -> str:
+        """Inverse of `answer_ids`: the text of generated ids, without special tokens and spaces at its ends."""
+        ids = [index for index in map(int, ids) if index not in self._special_ids]
+        return self._decode(self._anchor_ids + ids).removeprefix(self._anchor_text).strip()
+
+    def _tokenize(self, texts: list[str]) -> list[list[int]]:
+        return self.tokenizer(texts, add_special_tokens=False, padding=False, return_attention_mask=False)["input_ids"]
+
+    def _decode(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    def _continuations(self, texts: list[str]) -> list[list[int]]:
+        """Tokenise each text as the continuation of the anchor."""
+        start = len(self._anchor_ids)
+        rows = self._tokenize([self._anchor + text for text in texts])
+        for text, row in zip(texts, rows, strict=True):
+            if row[:start] != self._anchor_ids:
+                raise ValueError(f"{text!r} cannot be tokenised as a continuation by {type(self.tokenizer).__name__}")
+            special = self._special_ids.intersection(row[start:])
+            if special:
+                raise ValueError(f"{text!r} holds the special tokens {self.tokenizer.convert_ids_to_tokens(special)}")
+        return [row[start:] for row in rows]
+
+    def _find_anchor(self) -> str:
+        """A text after which every piece of the schema is tokenised so that it is decoded to itself.
+
+        Byte-level BPE needs none. SentencePiece's kin write a space before a text's first word and drop it in
+        decoding: after a special token (or, for some, only after other text) they leave a piece as it is.
+        """
+        schema = self.schema
+        pieces = [_slot_piece(slot, first) for slot in schema.slots for first in (True, False)]
+        pieces += [f" {label}" for labels in (*schema.descriptors.values(), schema.emotions) for label in labels]
+        pieces += [f" {NO_EMPHASIS}", ' "a"', ', "a"'] if schema.emphasis else []
+        failed = pieces
+        for anchor in ("", self.content_token, "\n", ":"):
+            ids = self._tokenize([anchor])[0]
+            rows = self._tokenize([anchor + piece for piece in pieces])
+            start, prefix = len(ids), self._decode(ids)
+            failed = [
+                piece
+                for piece, row in zip(pieces, rows, strict=True)
+                if row[:start] != ids or self._decode(row) != prefix + piece
+            ]
+            if not failed and self._decode(ids + [i for row in rows for i in row[start:]]) == prefix + "".join(pieces):
+                return anchor
+        raise ValueError(
+            f"{type(self.tokenizer).__name__} cannot write {failed}: its vocabulary must cover the labels"
+        )
+
+    # Batches
+
+    def __call__(
+        self,
+        audio,
+        task="describe",
+        targets=None,
+        slots=None,
+        return_prompts=False,
+        return_tensors="pt",
+        noise_seed=None,
+        reference=None,
+        aux=None,
+        heard=None,
+    ) -> BatchFeature:
+        """Make a batch.
+
+        Args:
+            audio: one recording or a list of them, as `load_audio` takes them.
+            task (`str`): `asr` or `describe`.
+            targets: what is to be learnt, one for each recording: `str` for asr, `EmotionDescription` for describe.
+                A describe prompt then asks for the slots that its target has.
+            slots (`list[str]`, *optional*): what to ask for where there are no targets; by default all of the schema.
+            return_prompts (`bool`): also return the prompts without answers, for generation.
+            return_tensors (`str`, *optional*): `pt`, or `np`.
+            noise_seed: (B,) integers that are handed on to the model.
+            reference: a `SpeakerProfile` for all recordings, or one or `None` for each; only where the model was made
+                with `speaker_reference`.
+            aux: name → features of each recording, (T, D), for the auxiliary streams of a description. `prosody` is
+                measured where it is not given; if it is, as `voice_frames_xser.prosody_frames` gives it.
+            heard: what the frozen tower made of each recording before, in place of `audio`: (T, L+1, H) and the
+                loudness in dBFS. `prosody` must be given then.
+
+        Returns:
+            `input_ids`, `attention_mask` (B, L), padded on the left; `input_values` (B, S) float32, padded by zeros
+            on the right; `input_values_mask` (B, S); `loudness` (B,) in dBFS, before normalisation.
+            With targets, `labels` (B, L): the answer and eos, -100 elsewhere; for asr also `ctc_labels` (B, U): its
+            bytes or tokens (`ctc_unit`), -100 elsewhere; for describe `level_labels` (B, K): the index of each
+            descriptor's level and `emotion_labels` (B,), -100 where they are not known. With `return_prompts`,
+            `prompt_input_ids` and `prompt_attention_mask` (B, L'). With `noise_seed`, that. With a reference,
+            `reference` (B, 2, layers, width), NaN where there is none, and `knows_speaker` (B,). In a description,
+            `aux_NAME` (B, T, D) float32 and `aux_NAME_mask` (B, T) of each auxiliary stream.
+
+        Raises:
+            AudioError: a recording cannot be read, is too long, or too short for a single frame.
+            ValueError: the task, slots, targets, reference or features are not right.
+        """
+        waves = self._load_all(audio) if heard is None else [None] * len(heard)
+        num_frames = [self.num_frames(len(wave)) for wave in waves] if heard is None else [len(h) for h, _ in heard]
+        asked = self._slots_asked(task, len(waves), targets, slots)
+        profiles = self._profiles(reference, len(waves))
+        streams = self._aux_features(aux, waves, profiles) if self._hears_descriptors(task) else {}
+        lengths = [{name: len(each[row]) for name, each in streams.items()} for row in range(len(waves))]
+        prompts = [self._prompt_ids(task, *args) for args in zip(num_frames, asked, lengths, strict=True)]
+        pad = self.tokenizer.pad_token_id
+        data = {}
+        if targets is None:
+            data["input_ids"], data["attention_mask"] = _pad_left(prompts, pad)
+        else:
+            answers = self._answers(task, targets)
+            rows = [np.concatenate(pair) for pair in zip(prompts, answers, strict=True)]
+            labels = [np.concatenate([np.full_like(p, IGNORED), a]) for p, a in zip(prompts, answers, strict=True)]
+            data["input_ids"], data["attention_mask"] = _pad_left(rows, pad)
+            data["labels"], _ = _pad_left(labels, IGNORED)
+            if task == "asr":
+                is_token = self.ctc_unit == "token"
+                units = [a[:-1] for a in answers] if is_token else [np.array([*t.encode()], np.int64) for t in targets]
+                data["ctc_labels"], _ = _pad_right(units, IGNORED)
+            else:
+                if self.descriptors:
+                    levels = [self._level_indices(target) for target in targets]
+                    data["level_labels"] = np.array(levels, dtype=np.int64)
+                emotions = [IGNORED if t.emotion is None else self.emotions.index(t.emotion) for t in targets]
+                data["emotion_labels"] = np.array(emotions, dtype=np.int64)
+        if return_prompts:
+            data["prompt_input_ids"], data["prompt_attention_mask"] = _pad_left(prompts, pad)
+        if heard is None:
+            values = [self.normalize(wave) for wave in waves]
+            data["input_values"], data["input_values_mask"] = _pad_right(values, 0.0, np.float32)
+        else:
+            data["tower_states"], data["tower_mask"] = _pad_right([states for states, _ in heard], 0.0, np.float32)
+        measured = [loudness_dbfs(wave) for wave in waves] if heard is None else [loudness for _, loudness in heard]
+        data |= self._voice(profiles, measured)
+        for name, each in streams.items():
+            data[f"aux_{name}"], data[f"aux_{name}_mask"] = _pad_right(each, 0.0, np.float32)
+        if noise_seed is not None:
+            data["noise_seed"] = np.array(noise_seed, dtype=np.int64).reshape(len(waves))
+        return BatchFeature(data, tensor_type=return_tensors)
+
+    def _load_all(self, audio) -> list[np.ndarray]:
+        """Recordings as waves of at least one frame."""
+        sources = [audio] if is_recording(audio) else list(audio)
+        waves = [self.load(source) for source in sources]
+        if not waves:
+            raise ValueError("audio is empty: give at least one recording")
+        for source, wave in zip(sources, waves, strict=True):
+            if self.num_frames(len(wave)) < 1:
+                name = audio_name(source)
+                raise AudioError(f"{name} lasts {len(wave) / SAMPLE_RATE:.4f} s, shorter than one frame", name)
+        return waves
+
+    def _slots_asked(self, task: str, batch_size: int, targets, slots) -> list:
+        """The slots of each prompt; `None` for those that ask for none, or for all."""
+        if targets is None:
+            return [slots] * batch_size
+        if slots is not None:
+            raise ValueError(f"slots is {slots} beside targets: the targets say which slots are asked for")
+        if len(targets) != batch_size:
+            raise ValueError(f"there are {len(targets)} targets for {batch_size} recordings")
+        wanted = str if task == "asr" else EmotionDescription
+        for target in targets:
+            # by name: the class may have been loaded twice, from the package and from a model's folder
+            if type(target).__name__ != wanted.__name__:
+                raise ValueError(f"target {target!r} of task {task} must be of type {wanted.__name__}")
+            if task == "describe" and not self.schema.check(target).slots:
+                raise ValueError("a target of task describe has no slot: leave that recording out")
+        return [None if task == "asr" else target.slots for target in targets]
+
+    def _answers(self, task: str, targets: list) -> list[np.ndarray]:
+        """Ids of the answers with eos, (L,) int64 each."""
+        rows = self._continuations(targets) if task == "asr" else map(self.answer_ids, targets)
+        return [np.array([*row, self.tokenizer.eos_token_id], dtype=np.int64) for row in rows]
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """As the base class does, but without the loading options that the tokenizer has kept.
+
+        A pipeline hands its options for the model to the processor too, whose tokenizer would write them to disk, or
+        fail at it (`dtype`).
+        """
+        for option in LOADING_OPTIONS:
+            self.tokenizer.init_kwargs.pop(option, None)
+        return super().save_pretrained(save_directory, **kwargs)
+
+    def to_json_string(self) -> str:
+        """As the base class does, but unsorted: the order of the descriptors is that of the answer."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def _level_indices(self, target: EmotionDescription) -> list[int]:
+        """Index of each descriptor's level, -100 where it is not known."""
+        return [
+            levels.index(target.levels[slot]) if slot in target.levels else IGNORED
+            for slot, levels in self.descriptors.items()
+        ]
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return ["input_ids", "attention_mask", "input_values", "input_values_mask", "loudness"]
+
+
+def _chat_template(tokenizer) -> str:
+    """The tokenizer's chat template; where it has none, a plain one that starts as the tokenizer starts its texts."""
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        if "default" not in template:
+            raise ValueError(f"the tokenizer has chat templates {sorted(template)} but no default: pass chat_template")
+        return template["default"]
+    if template:
+        return template
+    starts_with_bos = tokenizer.bos_token_id is not None and tokenizer("a").input_ids[0] == tokenizer.bos_token_id
+    return ("{{ bos_token }}" if starts_with_bos else "") + CHAT_TEMPLATE
+
+
+def _slot_piece(slot: str, first: bool) -> str:
+    return f"{'' if first else SLOT_SEPARATOR}{slot}:"
+
+
+def _pad_left(rows: list[np.ndarray], value: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pad and stack; (B, L) and the mask of what is real, both int64."""
+    padded = np.full((len(rows), max(map(len, rows))), value, dtype=np.int64)
+    mask = np.zeros_like(padded)
+    for b, row in enumerate(rows):
+        padded[b, padded.shape[1] - len(row) :] = row
+        mask[b, padded.shape[1] - len(row) :] = 1
+    return padded, mask
+
+
+def _pad_right(rows: list[np.ndarray], value: float, dtype=np.int64) -> tuple[np.ndarray, np.ndarray]:
+    """Pad and stack; (B, S, …) of `dtype` and the mask (B, S) of what is real, int64."""
+    padded = np.full((len(rows), max(map(len, rows)), *rows[0].shape[1:]), value, dtype=dtype)
+    mask = np.zeros(padded.shape[:2], dtype=np.int64)
+    for b, row in enumerate(rows):
+        padded[b, : len(row)] = row
+        mask[b, : len(row)] = 1
+    return padded, mask
+
+
+XSERProcessor.register_for_auto_class("AutoProcessor")
+
+__all__ = ["XSERProcessor"]

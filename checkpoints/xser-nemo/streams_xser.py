@@ -1,0 +1,243 @@
+"""The streams that the language model hears: layer mix, bottleneck and adapter of each, and what teaches them.
+
+Content and descriptors listen to the audio tower; an auxiliary stream listens to any features of (B, T, D) by the same
+way of bottleneck and adapter, and has a placeholder of its own in description prompts.
+
+Shapes: B batch, T frames, L layers of the tower (L+1 with its input), H tower width, Z latent size, N tokens of a
+stream, D width of the language model or of an auxiliary stream's features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from .bottleneck_xser import BottleneckOutput, LayerMix, VariationalBottleneck
+from .configuration_xser import XSERConfig
+
+LOUDNESS_CENTRE, LOUDNESS_SPAN = -25.0, 10.0  # dBFS: ordinary speech comes out around 0 ± 1
+SUMMARY_HEADS = 4  # attentions over the frames of a summary, beside their mean and deviation
+MIN_DEVIATION = 1e-4
+
+
+@dataclass
+class StreamOutput:
+    """One stream, ready for the language model."""
+
+    embeds: torch.Tensor  # (B, N, D)
+    mask: torch.Tensor  # (B, N) bool, true on real tokens
+    frame_mask: torch.Tensor  # (B, T) bool, true on real frames
+    bottleneck: BottleneckOutput
+    summary: torch.Tensor | None = None  # (B, (SUMMARY_HEADS + 2) Z), where the stream has one
+    distance: torch.Tensor | None = None  # (B,) of the utterance's mean states from the usual ones, in deviations
+
+
+class XSERAdapter(nn.Module):
+    """Stack k frames, then two linear layers to the language model's width (chosen: the paper names adapters only)."""
+
+    def __init__(self, latent_size: int, frame_stack: int, text_hidden_size: int):
+        super().__init__()
+        self.frame_stack = frame_stack
+        self.projector = nn.Sequential(
+            nn.Linear(latent_size * frame_stack, text_hidden_size),
+            nn.GELU(),
+            nn.Linear(text_hidden_size, text_hidden_size),
+        )
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:  # (B, T, Z) -> (B, N, D), N = ceil(T / k)
+        z = nn.functional.pad(z, (0, 0, 0, -z.shape[1] % self.frame_stack))
+        return self.projector(z.unflatten(1, (-1, self.frame_stack)).flatten(2))
+
+
+class XSERSummary(nn.Module):
+    """A whole utterance in one token after its stream's others (our addition).
+
+    Where an emotion lies in the whole of a recording and examples are few, a language model does not learn to gather
+    it from the tokens of frames; attentions over `z`, its mean and its deviation over time hold what it needs. They
+    are made of `z`, behind the bottleneck.
+    """
+
+    def __init__(self, latent_size: int, text_hidden_size: int):
+        super().__init__()
+        self.attention = nn.Linear(latent_size, SUMMARY_HEADS)
+        self.projector = nn.Sequential(
+            nn.Linear((SUMMARY_HEADS + 2) * latent_size, text_hidden_size),
+            nn.GELU(),
+            nn.Linear(text_hidden_size, text_hidden_size),
+        )
+
+    def forward(self, z: torch.Tensor, frame_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, T, Z), (B, T) -> summary (B, (SUMMARY_HEADS + 2) Z) and its token (B, 1, D)."""
+        scores = self.attention(z).float().masked_fill(~frame_mask.unsqueeze(-1), -torch.inf)
+        attended = (scores.softmax(1).to(z.dtype).transpose(1, 2) @ z).flatten(1)
+        real = frame_mask.unsqueeze(-1).to(z.dtype)
+        count = real.sum(1)
+        mean = (z * real).sum(1) / count
+        deviation = (((z - mean.unsqueeze(1)) ** 2 * real).sum(1) / count + MIN_DEVIATION).sqrt()
+        summary = torch.cat([attended, mean, deviation], -1)
+        return summary, self.projector(summary).unsqueeze(1)
+
+
+class XSERStream(nn.Module):
+    """Bottleneck and adapter of one stream, whatever it listens to.
+
+    Args:
+        bottleneck: as in `XSERConfig`.
+        has_summary: whether a token of the whole utterance follows those of the frames.
+    """
+
+    def __init__(self, input_size: int, bottleneck: dict, frame_stack: int, text_hidden_size: int, has_summary: bool):
+        super().__init__()
+        encoder = ("hidden_size", "latent_size", "variational", "context_layers", "dropout")
+        self.bottleneck = VariationalBottleneck(input_size, **{name: bottleneck[name] for name in encoder})
+        self.adapter = XSERAdapter(bottleneck["latent_size"], frame_stack, text_hidden_size)
+        self.summary = XSERSummary(bottleneck["latent_size"], text_hidden_size) if has_summary else None
+
+    def squeeze(self, states: torch.Tensor, frame_mask: torch.Tensor, noise_seed: torch.Tensor | None) -> StreamOutput:
+        """(B, T, H), (B, T) through the bottleneck, to tokens of the language model."""
+        bottleneck = self.bottleneck(states, frame_mask, noise_seed)
+        embeds = self.adapter(bottleneck.z)
+        lengths = -(-frame_mask.sum(-1) // self.adapter.frame_stack)
+        mask = torch.arange(embeds.shape[1], device=embeds.device) < lengths.unsqueeze(-1)
+        summary = None
+        if self.summary is not None:
+            summary, token = self.summary(bottleneck.z, frame_mask)
+            embeds, mask = torch.cat([embeds, token], 1), nn.functional.pad(mask, (0, 1), value=True)
+        return StreamOutput(embeds, mask, frame_mask, bottleneck, summary)
+
+
+class XSERSpeechStream(XSERStream):
+    """A stream on the layers of the audio tower.
+
+    The descriptor stream also hears the loudness that normalisation removed from the waveform, before its encoder,
+    so that the bottleneck counts it. The layer norm after the mix is our choice.
+
+    With `speaker_reference` every layer is heard relative to the mean and deviation that are usual for the speaker,
+    or, where nobody knows them, for the speakers of the training data (`usual_mean`, `usual_deviation`).
+    It is told which of the two it is.
+    """
+
+    def __init__(self, config: XSERConfig, bottleneck: dict, hears_voice: bool):
+        num_layers, hidden_size = config.audio_config.num_hidden_layers + 1, config.audio_config.hidden_size
+        has_summary = config.summary_tokens and hears_voice
+        super().__init__(hidden_size, bottleneck, config.frame_stack, config.text_config.hidden_size, has_summary)
+        self.layer_mix = LayerMix(num_layers)
+        self.layer_norm = nn.LayerNorm(hidden_size)
+        self.loudness = nn.Linear(1, hidden_size) if hears_voice else None
+        self.is_relative = config.speaker_reference and hears_voice
+        if self.is_relative:
+            self.known = nn.Linear(1, hidden_size, bias=False)
+            self.register_buffer("usual_mean", torch.zeros(num_layers, hidden_size))
+            self.register_buffer("usual_deviation", torch.ones(num_layers, hidden_size))
+
+    def forward(
+        self,
+        hidden_states: tuple[torch.Tensor, ...],  # (L+1) x (B, T, H)
+        frame_mask: torch.Tensor,  # (B, T)
+        loudness: torch.Tensor,  # (B,) dBFS
+        noise_seed: torch.Tensor | None,  # (B,)
+        reference: torch.Tensor | None,  # (B, 2, L+1, H): mean and deviation; NaN where not known
+        knows_speaker: torch.Tensor | None,  # (B,) 1 where the reference is of the speaker
+    ) -> StreamOutput:
+        distance = None
+        if self.is_relative:
+            hidden_states = self._relative(hidden_states, reference)
+            distance = _distance(hidden_states, frame_mask)
+        mixed = self.layer_norm(self.layer_mix(hidden_states))
+        if self.loudness is not None:
+            level = ((loudness.float() - LOUDNESS_CENTRE) / LOUDNESS_SPAN).to(self.loudness.weight.dtype)
+            mixed = mixed + self.loudness(level.view(-1, 1, 1))
+        if self.is_relative and knows_speaker is not None:
+            mixed = mixed + self.known(knows_speaker.view(-1, 1, 1).to(self.known.weight.dtype))
+        return replace(self.squeeze(mixed, frame_mask, noise_seed), distance=distance)
+
+    def _relative(self, hidden_states: tuple[torch.Tensor, ...], reference: torch.Tensor | None) -> list[torch.Tensor]:
+        usual = torch.stack([self.usual_mean, self.usual_deviation]).unsqueeze(0)  # (1, 2, L+1, H)
+        if reference is not None:
+            usual = torch.where(reference.isnan(), usual.float(), reference.float())
+        means, deviations = usual.to(hidden_states[0].dtype).unbind(1)  # (B or 1, L+1, H)
+        return [
+            (states - mean.unsqueeze(1)) / deviation.unsqueeze(1)
+            for states, mean, deviation in zip(hidden_states, means.unbind(1), deviations.unbind(1), strict=True)
+        ]
+
+
+@torch.no_grad()
+def _distance(relative: Sequence[torch.Tensor], frame_mask: torch.Tensor) -> torch.Tensor:
+    """(L+1) x (B, T, H) states relative to what is usual -> (B,) root mean square of their means over time."""
+    real = frame_mask.unsqueeze(-1).float()
+    squares = [(((states.float() * real).sum(1) / real.sum(1)) ** 2).mean(-1) for states in relative]
+    return torch.stack(squares).mean(0).sqrt()
+
+
+class XSERAuxStream(XSERStream):
+    """A stream on features that are no states of the audio tower: measurements, a text encoder's, a face's."""
+
+    def __init__(self, config: XSERConfig, options: dict):
+        text_hidden_size = config.text_config.hidden_size
+        super().__init__(options["size"], options, options["frame_stack"], text_hidden_size, config.summary_tokens)
+        self.known = nn.Linear(1, options["size"], bias=False) if config.speaker_reference else None
+
+    def forward(
+        self,
+        features: torch.Tensor,  # (B, T, D)
+        frame_mask: torch.Tensor,  # (B, T)
+        noise_seed: torch.Tensor | None,  # (B,)
+        knows_speaker: torch.Tensor | None,  # (B,) 1 where the features are relative to the speaker
+    ) -> StreamOutput:
+        features = features.to(self.adapter.projector[0].weight.dtype)
+        if self.known is not None and knows_speaker is not None:
+            features = features + self.known(knows_speaker.view(-1, 1, 1).to(features.dtype))
+        return self.squeeze(features, frame_mask.bool(), noise_seed)
+
+
+class XSERLevelHead(nn.Module):
+    """Each descriptor's level from the descriptor stream alone (our addition, to teach that stream early on).
+
+    A descriptor has an attention over frames of its own, so that tone may look at the end and pitch at all of it.
+    """
+
+    def __init__(self, latent_size: int, descriptors: dict[str, list[str]]):
+        super().__init__()
+        self.attention = nn.Linear(latent_size, len(descriptors))
+        self.classifiers = nn.ModuleList(
+            nn.Sequential(nn.Linear(latent_size, 64), nn.GELU(), nn.Linear(64, len(levels)))
+            for levels in descriptors.values()
+        )
+
+    def forward(self, z: torch.Tensor, frame_mask: torch.Tensor) -> list[torch.Tensor]:  # (B, T, Z) -> K x (B, levels)
+        scores = self.attention(z).float().masked_fill(~frame_mask.unsqueeze(-1), -torch.inf)
+        pooled = scores.softmax(1).to(z.dtype).transpose(1, 2) @ z  # (B, K, Z)
+        return [classifier(each) for classifier, each in zip(self.classifiers, pooled.unbind(1), strict=True)]
+
+
+class XSEREmotionHead(nn.Module):
+    """The emotion from the summaries of all streams of the voice (our addition, to teach them; no answer uses it)."""
+
+    def __init__(self, config: XSERConfig):
+        super().__init__()
+        streams = [config.descriptor_bottleneck, *config.aux_streams.values()]
+        size = (SUMMARY_HEADS + 2) * sum(stream["latent_size"] for stream in streams)
+        self.classifier = nn.Sequential(
+            nn.Dropout(config.summary_dropout),
+            nn.Linear(size, 64),
+            nn.GELU(),
+            nn.Dropout(config.summary_dropout),
+            nn.Linear(64, len(config.emotions)),
+        )
+
+    def forward(
+        self, summaries: list[torch.Tensor]
+    ) -> torch.Tensor:  # each (B, (SUMMARY_HEADS + 2) Z) -> (B, emotions)
+        return self.classifier(torch.cat(summaries, -1))
+
+
+__all__ = [
+    "LOUDNESS_CENTRE",
+    "StreamOutput",
+    "XSERAuxStream",
+    "XSEREmotionHead",
+    "XSERLevelHead",
+    "XSERSpeechStream",
+]
