@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xser.evaluation.conditions import AS_RECORDED
-from xser.evaluation.report import figure_rows, markdown_table, read_json
+from xser.evaluation.report import NO_REFERENCE, figure_rows, markdown_table, read_json
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "docs/results.md")
@@ -90,6 +90,8 @@ def _section(name: str, measured: dict) -> str:
         title = f"{Path(measured['model']).name} on {Path(measured['corpus']).name}, {measured['split']}{speakers}"
         if measured.get("condition", AS_RECORDED) != AS_RECORDED:
             title += f", {measured['condition']}"
+        if measured.get("speaker_reference", NO_REFERENCE) != NO_REFERENCE:
+            title += ", with a reference of the speaker"
         table = markdown_table(figure_rows(measured), ("figure", "value", "n"))
         if measured.get("speaker_reference"):
             table += f"\n\nSpeaker reference: {measured['speaker_reference']}."

@@ -3,6 +3,7 @@
 import datasets
 import numpy as np
 
+from xser.evaluation.report import NO_REFERENCE
 from xser.profile_xser import MIN_RECORDINGS, SpeakerProfile
 from xser.training.voices import Voices
 
@@ -29,7 +30,7 @@ def parse_reference(value: str | int | None) -> int | None:
 def told_reference(reference: str | int | None) -> str:
     """What a table says of it."""
     if reference is None:
-        return "none"
+        return NO_REFERENCE
     count = parse_reference(reference)
     return f"{'all' if count is None else count} of the speaker's recordings that are evaluated, without labels"
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 NOT_KNOWN = "–"
+NO_REFERENCE = "none"  # of a results file's `speaker_reference`
 EMOTION_FIGURES = {"wa": "emotion, WA", "macro_f1": "emotion, macro F1", "weighted_f1": "emotion, weighted F1"}
 SCORE_FIGURES = {"ece": "scores, ECE", "brier": "scores, Brier", "aurc": "scores, area under risk and coverage"}
 
