@@ -240,7 +240,7 @@ def test_a_recording_is_heard_once_whichever_rows_and_process_ask(tiny_backbone_
 def test_another_tower_hears_for_itself(tiny_backbone_folders, rows, voices):
     model, processor = build(tiny_backbone_folders)
     with torch.no_grad():
-        model.model.audio_tower.encoder.layers[0].attention.q_proj.weight.add_(0.5)
+        model.model.audio_tower.encoder.layers[0].final_layer_norm.weight.mul_(2)
     other = Voices().hear(model, processor, rows.select([0]), keep_states=True)
     assert not np.array_equal(other.heard["r0", 1.0], voices.heard["r0", 1.0])
 

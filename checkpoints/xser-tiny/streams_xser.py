@@ -137,8 +137,8 @@ class XSERSpeechStream(XSERStream):
         frame_mask: torch.Tensor,  # (B, T)
         loudness: torch.Tensor,  # (B,) dBFS
         noise_seed: torch.Tensor | None,  # (B,)
-        reference: torch.Tensor | None,  # (B, 2, L+1, H): mean and deviation; NaN where not known
-        knows_speaker: torch.Tensor | None,  # (B,) 1 where the reference is of the speaker
+        reference: torch.Tensor | None = None,  # (B, 2, L+1, H): mean and deviation; NaN where not known
+        knows_speaker: torch.Tensor | None = None,  # (B,) 1 where the reference is of the speaker
     ) -> StreamOutput:
         distance = None
         if self.is_relative:
