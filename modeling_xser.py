@@ -161,6 +161,12 @@ class XSERModel(XSERPreTrainedModel):
         )
         return hidden_states, frame_mask
 
+    @torch.no_grad()
+    def all_states(self, input_values: torch.Tensor, input_values_mask: torch.Tensor) -> torch.Tensor:
+        """Every layer's states of one recording, (T, L+1, H) float32 on the CPU, without padding."""
+        hidden_states, frame_mask = self.encode_audio(input_values, input_values_mask)
+        return torch.stack(hidden_states, 2)[0, : int(frame_mask.sum())].float().cpu()
+
     def forward(
         self,
         input_values: torch.Tensor | None = None,

@@ -1,35 +1,25 @@
 """XSERProcessor: recordings and tasks to the model's inputs, and the model's tokens to answers.
 
-A prompt holds placeholder tokens, one for every `frame_stack` frames of a stream; the model puts that stream's
-features in their place. An answer is tokenised piece by piece (`pitch:`, ` high`, ` | volume:`, …), always as a
-continuation, so that the ids of a text are the concatenation of its pieces' ids by construction: in training, in
-generation and in scoring.
+A prompt holds placeholder tokens, one for every `frame_stack` frames of a stream (`prompts_xser`); the model puts that
+stream's features in their place. An answer is tokenised piece by piece (`answers_xser`). What is usual for the speaker
+and the features of further streams come from `voice_inputs_xser`.
 
 Shapes: B batch, L tokens, S samples, U CTC units.
 """
 
 import json
-from collections.abc import Mapping
 
 import numpy as np
 from transformers import AddedToken, BatchFeature, ProcessorMixin
 
+from .answers_xser import AnswersMixin
 from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, is_recording, load_audio, loudness_dbfs
-from .grammar_xser import EMPHASIS, NO_EMPHASIS, SLOT_SEPARATOR, EmotionDescription, LabelSchema, quote
+from .grammar_xser import EmotionDescription, LabelSchema
+from .padding_xser import pad_left, pad_right
+from .prompts_xser import AUX_TOKEN, CONTENT_TOKEN, DESCRIPTOR_TOKEN, PromptsMixin, chat_template_of
 from .voice_inputs_xser import VoiceInputsMixin
 
 IGNORED = -100  # labels that carry no loss
-CONTENT_TOKEN = "<|content|>"
-DESCRIPTOR_TOKEN = "<|descriptors|>"
-AUX_TOKEN = "<|{name}|>"  # of each auxiliary stream
-ASR_REQUEST = "{streams}\nTranscribe the speech."
-DESCRIBE_REQUEST = "{streams}\nDescribe the voice: {slots}."
-CHAT_TEMPLATE = (  # for tokenizers that bring none
-    "{% for message in messages %}{{ message['role'] + ':\\n' + message['content'] + '\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'assistant:\\n' }}{% endif %}"
-)
-# Variables of well-known chat templates that would otherwise change with the day (Llama) or open a monologue (Qwen).
-TEMPLATE_VARIABLES = {"date_string": "26 Jul 2024", "enable_thinking": False}
 LOADING_OPTIONS = (
     "dtype",
     "torch_dtype",
@@ -40,7 +30,7 @@ LOADING_OPTIONS = (
 )
 
 
-class XSERProcessor(VoiceInputsMixin, ProcessorMixin):
+class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin):
     r"""Prepares recordings and prompts for [`XSERForEmotionDescription`].
 
     Args:
@@ -108,13 +98,14 @@ class XSERProcessor(VoiceInputsMixin, ProcessorMixin):
         self.usual_pitch, self.usual_level = usual_pitch, usual_level
         self.calibration = calibration
         self.schema = LabelSchema(self.emotions, self.descriptors, self.emphasis)
-        super().__init__(feature_extractor, tokenizer, chat_template=chat_template or _chat_template(tokenizer))
+        super().__init__(feature_extractor, tokenizer, chat_template=chat_template or chat_template_of(tokenizer))
         if feature_extractor.sampling_rate != SAMPLE_RATE:
             raise ValueError(
                 f"feature_extractor.sampling_rate is {feature_extractor.sampling_rate}, not {SAMPLE_RATE}"
             )
         if self.num_frames(int(min_audio_seconds * SAMPLE_RATE)) < 1:
             raise ValueError(f"min_audio_seconds is {min_audio_seconds}, shorter than a frame of the audio tower")
+        self._check_streams()
         self._prepare_tokenizer()
 
     @classmethod
@@ -197,164 +188,6 @@ class XSERProcessor(VoiceInputsMixin, ProcessorMixin):
             return wave
         return (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
 
-    # Prompts
-
-    def prompt_text(
-        self, task: str, num_frames: int, slots: list[str] | None = None, aux_frames: Mapping[str, int] | None = None
-    ) -> str:
-        """The prompt as text, placeholders expanded for `num_frames`; `slots` are all of the schema's by default.
-
-        Args:
-            aux_frames: name → frames of each auxiliary stream, for a description.
-        """
-        text = self._render(task, slots)
-        for token, count in self.num_placeholders(task, num_frames, aux_frames).items():
-            text = text.replace(token, token * count)
-        return text
-
-    def num_placeholders(
-        self, task: str, num_frames: int, aux_frames: Mapping[str, int] | None = None
-    ) -> dict[str, int]:
-        """Placeholder → how many of it: `ceil(frames / frame_stack)`, and one more for a stream with a summary."""
-        counts = {self.content_token: -(-num_frames // self.frame_stack)}
-        if self._hears_descriptors(task):
-            summary = int(self.summary_tokens)
-            counts[self.descriptor_token] = counts[self.content_token] + summary
-            for name, options in self.aux_streams.items():
-                frames = (aux_frames or {}).get(name, 0)
-                counts[AUX_TOKEN.format(name=name)] = -(-frames // options["frame_stack"]) + summary
-        return counts
-
-    def prompt_ids(self, task: str, num_frames: list[int], slots: list[str] | None = None) -> BatchFeature:
-        """`input_ids` and `attention_mask` (B, L) of the prompts for clips of `num_frames`, padded on the left."""
-        ids, mask = _pad_left([self._prompt_ids(task, n, slots) for n in num_frames], self.tokenizer.pad_token_id)
-        return BatchFeature({"input_ids": ids, "attention_mask": mask}, tensor_type="pt")
-
-    def _prompt_ids(
-        self, task: str, num_frames: int, slots: list[str] | None = None, aux_frames: Mapping[str, int] | None = None
-    ) -> np.ndarray:
-        """The ids of `prompt_text`, (L,) int64; each kind of prompt is rendered and tokenised once only."""
-        counts = {
-            self.tokenizer.convert_tokens_to_ids(token): count
-            for token, count in self.num_placeholders(task, num_frames, aux_frames).items()
-        }
-        key = (task, None if slots is None else tuple(slots))
-        if key not in self._prompts:
-            ids = np.array(self._tokenize([self._render(task, slots)])[0], dtype=np.int64)
-            for index in (self.content_token_id, self.descriptor_token_id, *self.aux_token_ids.values()):
-                wanted = int(index in counts)
-                if np.count_nonzero(ids == index) != wanted:
-                    token = self.tokenizer.convert_ids_to_tokens(index)
-                    raise ValueError(f"the chat template must write {token} {wanted} times in a prompt of task {task}")
-            self._prompts[key] = ids
-        ids = self._prompts[key]
-        return np.repeat(ids, [counts.get(index, 1) for index in ids.tolist()])
-
-    def _hears_descriptors(self, task: str) -> bool:
-        return task == "describe" and self.disentangled
-
-    def _render(self, task: str, slots: list[str] | None) -> str:
-        """The prompt with each placeholder once."""
-        streams = "".join(self.num_placeholders(task, num_frames=1))
-        if task == "asr":
-            content = ASR_REQUEST.format(streams=streams)
-        elif task == "describe":
-            slots = self.schema.slots if slots is None else self.schema.check_slots(slots)
-            content = DESCRIBE_REQUEST.format(streams=streams, slots=", ".join(slots))
-        else:
-            raise ValueError(f"task is {task!r}; it must be 'asr' or 'describe'")
-        return self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}],
-            chat_template=self.chat_template,
-            tokenize=False,
-            add_generation_prompt=True,
-            **TEMPLATE_VARIABLES,
-        )
-
-    # Answers
-
-    @staticmethod
-    def pieces(description: EmotionDescription) -> list[str]:
-        """What `description.to_text()` is tokenised in; joined, they are that text.
-
-        A slot is its name (`pitch:`, from the second on with the separator before it: ` | volume:`) and its value
-        (` high`); stressed words are a piece each (` "never"`, `, "again"`).
-        """
-        pieces = []
-        for slot in description.slots:
-            pieces.append(_slot_piece(slot, first=not pieces))
-            if slot == EMPHASIS:
-                words = [quote(word) for word in description.emphasis] or [NO_EMPHASIS]
-                pieces += [f" {words[0]}", *(f", {word}" for word in words[1:])]
-            else:
-                pieces.append(f" {description.value_text(slot)}")
-        return pieces
-
-    def piece_ids(self, text: str) -> list[int]:
-        """The ids of one piece as the continuation of others, without special tokens; kept for the next time."""
-        if text not in self._pieces:
-            self._pieces[text] = self._continuations([text])[0]
-        return self._pieces[text]
-
-    def slot_ids(self, slot: str, first: bool) -> list[int]:
-        """The ids of a slot's name, with the separator before it unless it is an answer's first."""
-        return self.piece_ids(_slot_piece(slot, first))
-
-    def answer_ids(self, answer: EmotionDescription | str) -> list[int]:
-        """The ids of an answer without the eos token: a description piece by piece, a transcript as one."""
-        if isinstance(answer, str):
-            return self._continuations([answer])[0]
-        return [index for piece in self.pieces(answer) for index in self.piece_ids(piece)]
-
-    def decode_answer(self, ids) -> str:
-        """Inverse of `answer_ids`: the text of generated ids, without special tokens and spaces at its ends."""
-        ids = [index for index in map(int, ids) if index not in self._special_ids]
-        return self._decode(self._anchor_ids + ids).removeprefix(self._anchor_text).strip()
-
-    def _tokenize(self, texts: list[str]) -> list[list[int]]:
-        return self.tokenizer(texts, add_special_tokens=False, padding=False, return_attention_mask=False)["input_ids"]
-
-    def _decode(self, ids: list[int]) -> str:
-        return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-
-    def _continuations(self, texts: list[str]) -> list[list[int]]:
-        """Tokenise each text as the continuation of the anchor."""
-        start = len(self._anchor_ids)
-        rows = self._tokenize([self._anchor + text for text in texts])
-        for text, row in zip(texts, rows, strict=True):
-            if row[:start] != self._anchor_ids:
-                raise ValueError(f"{text!r} cannot be tokenised as a continuation by {type(self.tokenizer).__name__}")
-            special = self._special_ids.intersection(row[start:])
-            if special:
-                raise ValueError(f"{text!r} holds the special tokens {self.tokenizer.convert_ids_to_tokens(special)}")
-        return [row[start:] for row in rows]
-
-    def _find_anchor(self) -> str:
-        """A text after which every piece of the schema is tokenised so that it is decoded to itself.
-
-        Byte-level BPE needs none. SentencePiece's kin write a space before a text's first word and drop it in
-        decoding: after a special token (or, for some, only after other text) they leave a piece as it is.
-        """
-        schema = self.schema
-        pieces = [_slot_piece(slot, first) for slot in schema.slots for first in (True, False)]
-        pieces += [f" {label}" for labels in (*schema.descriptors.values(), schema.emotions) for label in labels]
-        pieces += [f" {NO_EMPHASIS}", ' "a"', ', "a"'] if schema.emphasis else []
-        failed = pieces
-        for anchor in ("", self.content_token, "\n", ":"):
-            ids = self._tokenize([anchor])[0]
-            rows = self._tokenize([anchor + piece for piece in pieces])
-            start, prefix = len(ids), self._decode(ids)
-            failed = [
-                piece
-                for piece, row in zip(pieces, rows, strict=True)
-                if row[:start] != ids or self._decode(row) != prefix + piece
-            ]
-            if not failed and self._decode(ids + [i for row in rows for i in row[start:]]) == prefix + "".join(pieces):
-                return anchor
-        raise ValueError(
-            f"{type(self.tokenizer).__name__} cannot write {failed}: its vocabulary must cover the labels"
-        )
-
     # Batches
 
     def __call__(
@@ -412,17 +245,17 @@ class XSERProcessor(VoiceInputsMixin, ProcessorMixin):
         pad = self.tokenizer.pad_token_id
         data = {}
         if targets is None:
-            data["input_ids"], data["attention_mask"] = _pad_left(prompts, pad)
+            data["input_ids"], data["attention_mask"] = pad_left(prompts, pad)
         else:
             answers = self._answers(task, targets)
             rows = [np.concatenate(pair) for pair in zip(prompts, answers, strict=True)]
             labels = [np.concatenate([np.full_like(p, IGNORED), a]) for p, a in zip(prompts, answers, strict=True)]
-            data["input_ids"], data["attention_mask"] = _pad_left(rows, pad)
-            data["labels"], _ = _pad_left(labels, IGNORED)
+            data["input_ids"], data["attention_mask"] = pad_left(rows, pad)
+            data["labels"], _ = pad_left(labels, IGNORED)
             if task == "asr":
                 is_token = self.ctc_unit == "token"
                 units = [a[:-1] for a in answers] if is_token else [np.array([*t.encode()], np.int64) for t in targets]
-                data["ctc_labels"], _ = _pad_right(units, IGNORED)
+                data["ctc_labels"], _ = pad_right(units, IGNORED)
             else:
                 if self.descriptors:
                     levels = [self._level_indices(target) for target in targets]
@@ -430,16 +263,16 @@ class XSERProcessor(VoiceInputsMixin, ProcessorMixin):
                 emotions = [IGNORED if t.emotion is None else self.emotions.index(t.emotion) for t in targets]
                 data["emotion_labels"] = np.array(emotions, dtype=np.int64)
         if return_prompts:
-            data["prompt_input_ids"], data["prompt_attention_mask"] = _pad_left(prompts, pad)
+            data["prompt_input_ids"], data["prompt_attention_mask"] = pad_left(prompts, pad)
         if heard is None:
             values = [self.normalize(wave) for wave in waves]
-            data["input_values"], data["input_values_mask"] = _pad_right(values, 0.0, np.float32)
+            data["input_values"], data["input_values_mask"] = pad_right(values, 0.0, np.float32)
         else:
-            data["tower_states"], data["tower_mask"] = _pad_right([states for states, _ in heard], 0.0, np.float32)
+            data["tower_states"], data["tower_mask"] = pad_right([states for states, _ in heard], 0.0, np.float32)
         measured = [loudness_dbfs(wave) for wave in waves] if heard is None else [loudness for _, loudness in heard]
         data |= self._voice(profiles, measured)
         for name, each in streams.items():
-            data[f"aux_{name}"], data[f"aux_{name}_mask"] = _pad_right(each, 0.0, np.float32)
+            data[f"aux_{name}"], data[f"aux_{name}_mask"] = pad_right(each, 0.0, np.float32)
         if noise_seed is not None:
             data["noise_seed"] = np.array(noise_seed, dtype=np.int64).reshape(len(waves))
         return BatchFeature(data, tensor_type=return_tensors)
@@ -502,43 +335,6 @@ class XSERProcessor(VoiceInputsMixin, ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         return ["input_ids", "attention_mask", "input_values", "input_values_mask", "loudness"]
-
-
-def _chat_template(tokenizer) -> str:
-    """The tokenizer's chat template; where it has none, a plain one that starts as the tokenizer starts its texts."""
-    template = tokenizer.chat_template
-    if isinstance(template, dict):
-        if "default" not in template:
-            raise ValueError(f"the tokenizer has chat templates {sorted(template)} but no default: pass chat_template")
-        return template["default"]
-    if template:
-        return template
-    starts_with_bos = tokenizer.bos_token_id is not None and tokenizer("a").input_ids[0] == tokenizer.bos_token_id
-    return ("{{ bos_token }}" if starts_with_bos else "") + CHAT_TEMPLATE
-
-
-def _slot_piece(slot: str, first: bool) -> str:
-    return f"{'' if first else SLOT_SEPARATOR}{slot}:"
-
-
-def _pad_left(rows: list[np.ndarray], value: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pad and stack; (B, L) and the mask of what is real, both int64."""
-    padded = np.full((len(rows), max(map(len, rows))), value, dtype=np.int64)
-    mask = np.zeros_like(padded)
-    for b, row in enumerate(rows):
-        padded[b, padded.shape[1] - len(row) :] = row
-        mask[b, padded.shape[1] - len(row) :] = 1
-    return padded, mask
-
-
-def _pad_right(rows: list[np.ndarray], value: float, dtype=np.int64) -> tuple[np.ndarray, np.ndarray]:
-    """Pad and stack; (B, S, …) of `dtype` and the mask (B, S) of what is real, int64."""
-    padded = np.full((len(rows), max(map(len, rows)), *rows[0].shape[1:]), value, dtype=dtype)
-    mask = np.zeros(padded.shape[:2], dtype=np.int64)
-    for b, row in enumerate(rows):
-        padded[b, : len(row)] = row
-        mask[b, : len(row)] = 1
-    return padded, mask
 
 
 XSERProcessor.register_for_auto_class("AutoProcessor")

@@ -51,6 +51,8 @@ class Verifier:
         if reference is None or type(reference).__name__ == Reference.__name__:
             return reference
         if type(reference).__name__ == SpeakerProfile.__name__:
+            if reference.usual is None:
+                raise ValueError("the reference tells nothing that levels could be judged by: no voice was measured")
             return reference.usual
         recordings = [reference] if is_recording(reference) else list(reference)
         return self.calibration.reference_of(measure(load_audio(recording)) for recording in recordings)

@@ -20,11 +20,11 @@ from xser.audio_xser import load_audio
 from xser.corpora import load_corpus
 from xser.evaluation.evaluator import evaluate_model
 from xser.evaluation.picture import draw_explanation
-from xser.evaluation.report import figure_rows, text_table
+from xser.evaluation.report import figure_rows, read_json, text_table
 
 ROOT = Path(__file__).parent.parent
 REAL_VOICES = ROOT / "checkpoints" / "xser-nemo"  # for the recordings of users
-STRANGER = ROOT / "docs" / "results" / "xser-nemo{}.json"  # what it reaches with a voice it has never heard
+RESULTS = ROOT / "docs" / "results"
 NUM_TEST, NUM_UNSEEN = 1000, 300
 SHOWN = ("emotion, UA", "UA, best possible", "accuracy", "WER")
 
@@ -55,8 +55,8 @@ def explain(model, processor, source, title: str, out: Path, truth: dict | None 
 
 def about_strangers() -> str:
     """What the answer of the model of real voices is worth for a voice that it has never heard."""
-    files = [Path(str(STRANGER).format(ending)) for ending in ("", "-reference")]
-    without, with_reference = (json.loads(file.read_text(encoding="utf-8"))["ua"] for file in files)
+    names = (REAL_VOICES.name, f"{REAL_VOICES.name}-reference")
+    without, with_reference = (read_json(RESULTS / f"{name}.json")["ua"] for name in names)
     return (
         f"({REAL_VOICES.name} learned from six actors who spoke Polish. Of one it had never heard it knew\n"
         f"{without:.0%} of the emotions, {with_reference:.0%} where it knew what is usual for the voice; guessing\n"

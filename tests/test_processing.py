@@ -358,7 +358,10 @@ def test_saved_processor_is_loaded_with_every_field(tmp_path, any_processor):
     saved = json.loads((tmp_path / "processor_config.json").read_text())
     assert saved["auto_map"] == {"AutoProcessor": "processing_xser.XSERProcessor"}
     shipped = {path.name for path in tmp_path.glob("*.py")}
-    measured = {
+    parts = {
+        "answers_xser.py",
+        "padding_xser.py",
+        "prompts_xser.py",
         "prosody_xser.py",
         "pitch_xser.py",
         "voice_quality_xser.py",
@@ -366,7 +369,7 @@ def test_saved_processor_is_loaded_with_every_field(tmp_path, any_processor):
         "voice_frames_xser.py",
         "voice_inputs_xser.py",
     }
-    assert shipped == {"processing_xser.py", "audio_xser.py", "grammar_xser.py", *measured}
+    assert shipped == {"processing_xser.py", "audio_xser.py", "grammar_xser.py", *parts}
 
 
 def test_tokenizer_without_placeholders_or_eos_is_refused():

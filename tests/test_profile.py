@@ -14,9 +14,10 @@ from xser import profile_xser
 from xser.audio_xser import SAMPLE_RATE, AudioError
 from xser.calibration_xser import Calibration, Reference
 from xser.modeling_xser import XSERForEmotionDescription
-from xser.profile_xser import FAR_PITCH, FAR_STATES, RecordingStates, SpeakerProfile, make_profile, mean_states
+from xser.pipeline_xser import XSERPipeline
+from xser.profile_xser import FAR_PITCH, FAR_STATES, RecordingStates, SpeakerProfile, make_profile
 from xser.prosody_xser import measure
-from xser.voice_frames_xser import prosody_frames, usual_of
+from xser.voice_frames_xser import NUM_FEATURES, prosody_frames, usual_of
 
 LAYERS, WIDTH = 3, 4
 
@@ -96,15 +97,57 @@ def test_speakers_count_alike_in_what_is_usual_for_everyone():
     assert (everyone.pitch, everyone.level, everyone.num_recordings) == (85.0, -30.0, 12)
 
 
-def test_means_of_states_count_real_frames_alone():
-    hidden_states = [torch.randn(2, 6, WIDTH) for _ in range(LAYERS)]
-    mask = torch.arange(6) < torch.tensor([[6], [4]])
-    mean, square = mean_states(hidden_states, mask)
-    assert mean.shape == square.shape == (2, LAYERS, WIDTH)
-    for row, length in enumerate((6, 4)):
-        alone = torch.stack([states[row, :length] for states in hidden_states])
-        np.testing.assert_allclose(mean[row], alone.mean(1), atol=1e-6)
-        np.testing.assert_allclose(square[row], (alone**2).mean(1), atol=1e-6)
+def test_a_recording_is_taken_by_the_means_of_its_states_and_of_their_squares():
+    states = np.random.default_rng(0).normal(1, 2, (6, LAYERS, WIDTH)).astype(np.float16)
+    frames = np.zeros((25, NUM_FEATURES), np.float32)
+    frames[:10] = (1, 84, 0.9, -20, 1)
+    taken = RecordingStates.of(states, frames, 1.5)
+    exact = states.astype(np.float64)
+    np.testing.assert_allclose(taken.mean, exact.mean(0), atol=1e-6)
+    np.testing.assert_allclose(taken.square, (exact**2).mean(0), atol=1e-5)
+    assert (taken.pitch, taken.level, taken.seconds) == (84.0, pytest.approx(-20.0), 1.5)
+
+
+def test_all_states_of_a_recording_are_those_of_every_layer_without_padding(pair, paths):
+    model, processor = pair
+    inputs = processor(paths[:2], task="asr")
+    lengths = [processor.num_frames(int(count)) for count in inputs["input_values_mask"].sum(-1)]
+    expected, _ = model.model.encode_audio(inputs["input_values"], inputs["input_values_mask"])
+    for row, length in enumerate(lengths):
+        found = model.model.all_states(
+            inputs["input_values"][row : row + 1], inputs["input_values_mask"][row : row + 1]
+        )
+        assert found.shape[:2] == (length, len(expected))
+        for layer, states in enumerate(expected):
+            torch.testing.assert_close(found[:, layer], states[row, :length], atol=1e-5, rtol=1e-4)
+
+
+def test_a_profile_of_another_tower_is_refused(pair, paths):
+    model, processor = pair
+    profile = model.profile(paths, processor)
+    other = replace(profile, mean=profile.mean[1:], deviation=profile.deviation[1:])
+    with pytest.raises(
+        ValueError, match=r"the reference holds \(layers, width\) .*: make the profile with this model"
+    ):
+        model.explain(paths[:1], processor, reference=other)
+
+
+def test_a_reference_of_a_pipeline_is_measured_once(pair, paths, monkeypatch):
+    model, processor = pair
+    made = []
+    profile = model.profile
+    monkeypatch.setattr(model, "profile", lambda *arguments: made.append(1) or profile(*arguments))
+    explain = XSERPipeline(model=model, processor=processor, reference=iter(paths))
+    answers = [explain(str(paths[0])) for _ in range(2)]
+    assert answers[0] == answers[1] and answers[0]["speaker_reference"]["recordings"] == len(paths)
+    assert made == [1]
+
+
+def test_a_reference_that_judges_nothing_is_refused_by_verify(pair, paths):
+    model, processor = pair
+    profile = replace(model.profile(paths, processor), usual=None)
+    with pytest.raises(ValueError, match="tells nothing that levels could be judged by"):
+        XSERPipeline(model=model, processor=processor)(str(paths[0]), reference=profile, verify=True)
 
 
 # ---------------------------------------------------------------- its file

@@ -540,6 +540,11 @@ def test_streams_that_cannot_be_are_refused_by_name(options, named):
         XSERConfig(**options)
 
 
+def test_measured_prosody_of_another_size_is_refused_before_anything_is_heard(tiny_backbone_folders):
+    with pytest.raises(ValueError, match=r"aux_streams\['prosody'\]\['size'\] is 1; measured prosody has 5"):
+        XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), aux_streams={"prosody": {}})
+
+
 def test_a_stream_cannot_be_called_as_the_mask_of_another():
     with pytest.raises(ValueError, match="face_mask"):
         XSERConfig(aux_streams={"face": {"size": 7}, "face_mask": {"size": 7}})

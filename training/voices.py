@@ -21,7 +21,7 @@ from xser.modeling_xser import XSERForEmotionDescription
 from xser.processing_xser import XSERProcessor
 from xser.profile_xser import MIN_RECORDINGS, RecordingStates, SpeakerProfile
 from xser.prosody_xser import measure
-from xser.voice_frames_xser import FRAME_SECONDS, PITCH, PROSODY, VOICED, prosody_frames, usual_of
+from xser.voice_frames_xser import FRAME_SECONDS, PITCH, PROSODY, VOICED, prosody_frames
 
 HEARING = Lock()  # a tower with group norm is told the lengths of what it hears: one recording at a time
 BEYOND = 0.3  # of the way from one speaker to another, that a swapped voice may lie outside of it
@@ -79,7 +79,8 @@ class Voices:
         for speed in dict.fromkeys((1.0, *speeds)) if needs_states else ():  # what is usual is so at their own speed
             states = self.hear_states(model, processor, rows, speed)
             for identity, each in zip(rows["id"], states, strict=True):
-                self.states[identity, speed] = self._recording_states(each, identity, speed)
+                frames = self.frames_of(identity, speed)
+                self.states[identity, speed] = RecordingStates.of(each, frames, len(frames) * FRAME_SECONDS)
                 if keep_states and speed in speeds:
                     self.heard[identity, speed] = each
         return self
@@ -90,11 +91,6 @@ class Voices:
             known = stamp(audio)
             if self.stamps.setdefault(identity, known) != known:
                 raise ValueError(f"id {identity!r} stands for two recordings: give every one an id of its own")
-
-    def _recording_states(self, states: np.ndarray, identity: str, speed: float) -> RecordingStates:
-        frames = self.frames_of(identity, speed)
-        mean, square = states.mean(0, dtype=np.float32), np.square(states, dtype=np.float32).mean(0)
-        return RecordingStates(mean, square, *usual_of(frames), len(frames) * FRAME_SECONDS)
 
     @staticmethod
     def hear_states(model, processor, rows: Dataset, speed: float) -> list[np.ndarray]:
@@ -202,8 +198,7 @@ def _states(model, processor, speed: float, audio: dict) -> np.ndarray:
     wave = at_speed(processor.load(audio), speed)
     inputs = processor([(wave, SAMPLE_RATE)], task="asr").to(model.device)
     with HEARING:
-        hidden_states, mask = model.model.encode_audio(inputs["input_values"], inputs["input_values_mask"])
-    return torch.stack(hidden_states, 2)[0, : int(mask.sum())].flatten(1).float().cpu().numpy()
+        return model.model.all_states(inputs["input_values"], inputs["input_values_mask"]).flatten(1).numpy()
 
 
 def _digest_of(tower: torch.nn.Module) -> str:

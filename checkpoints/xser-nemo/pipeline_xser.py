@@ -43,6 +43,8 @@ class XSERPipeline(Pipeline):
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
             raise TypeError(f"unknown options {unknown}: there are batch_size, slots, {', '.join(OPTIONS)}")
+        if "reference" in options:  # here, so that one given to the pipeline is measured once and not at every call
+            options["reference"] = self._profile(options["reference"])
         if slots is not None:
             options["slots"] = self.processor.schema.check_slots(list(slots))
         return {}, options, {}
@@ -80,7 +82,7 @@ class XSERPipeline(Pipeline):
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number, at least 1")
         options = {**self._forward_params, **self._sanitize_parameters(**options)[1], "batch_size": batch_size}
-        reference = self._profile(options.get("reference"))
+        reference = options.get("reference")
         options["verifier"] = self._verifier(options.pop("verify", None), reference, options.pop("gender", None))
         is_heard = self.model.config.speaker_reference and type(reference).__name__ == SpeakerProfile.__name__
         options["reference"] = reference if is_heard else None

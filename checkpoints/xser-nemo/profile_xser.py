@@ -26,7 +26,7 @@ from .voice_frames_xser import prosody_frames, usual_of
 
 MIN_RECORDINGS = 3
 MIN_DEVIATION = 1e-3
-FAR_STATES = 0.56  # of nEMO's own speakers 1% lie farther from five of their recordings; of others 35% do
+FAR_STATES = 0.56  # deviations; how rare that is: benchmarks/reference_warning.py
 FAR_PITCH = 14.0  # semitones: more than moods move a voice by
 FORMAT = "xser-speaker-profile"
 
@@ -40,6 +40,12 @@ class RecordingStates:
     pitch: float | None  # median F0, semitones re 1 Hz
     level: float | None  # RMS over speech, dBFS
     seconds: float
+
+    @classmethod
+    def of(cls, states: np.ndarray, frames: np.ndarray, seconds: float) -> "RecordingStates":
+        """From all layers' states, (T, L+1, H), and measured prosody, `voice_frames_xser.prosody_frames`."""
+        mean, square = states.mean(0, dtype=np.float32), np.square(states, dtype=np.float32).mean(0)
+        return cls(mean, square, *usual_of(frames), seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,15 +170,6 @@ class SpeakerProfile:
             raise ValueError(f"{path} is no speaker profile: {error}") from error
 
 
-def mean_states(hidden_states: Sequence[torch.Tensor], frame_mask: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """(L+1) x (B, T, H), (B, T) -> means over time of the states, and of their squares, (B, L+1, H) each."""
-    real = frame_mask.unsqueeze(-1).float()
-    count = real.sum(1)
-    means = torch.stack([(states.float() * real).sum(1) / count for states in hidden_states], 1)
-    squares = torch.stack([(states.float() ** 2 * real).sum(1) / count for states in hidden_states], 1)
-    return means.cpu().numpy(), squares.cpu().numpy()
-
-
 @torch.no_grad()
 def make_profile(model, processor, recordings: Iterable) -> SpeakerProfile:
     """The profile of a speaker from a few recordings, without any label.
@@ -195,9 +192,8 @@ def make_profile(model, processor, recordings: Iterable) -> SpeakerProfile:
     try:
         for wave, prosody in zip(waves, prosodies, strict=True):
             inputs = processor([(wave, SAMPLE_RATE)], task="asr").to(model.device)
-            heard = model.model.encode_audio(inputs["input_values"], inputs["input_values_mask"])
-            [mean], [square] = mean_states(*heard)
-            states.append(RecordingStates(mean, square, *usual_of(prosody_frames(prosody)), prosody.duration))
+            heard = model.model.all_states(inputs["input_values"], inputs["input_values_mask"])
+            states.append(RecordingStates.of(heard.numpy(), prosody_frames(prosody), prosody.duration))
     finally:
         model.train(training)
     calibration = Calibration.default()
@@ -226,4 +222,4 @@ def _reference_wave(processor, recording) -> np.ndarray:
     return wave
 
 
-__all__ = ["RecordingStates", "SpeakerProfile", "make_profile", "mean_states"]
+__all__ = ["RecordingStates", "SpeakerProfile", "make_profile"]

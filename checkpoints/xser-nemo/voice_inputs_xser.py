@@ -6,11 +6,17 @@ Shapes: B batch, T frames and D size of a stream's features, L layers of the tow
 import numpy as np
 
 from .prosody_xser import measure
-from .voice_frames_xser import PROSODY, USUAL_LEVEL, USUAL_PITCH, prosody_frames, relative_frames
+from .voice_frames_xser import NUM_FEATURES, PROSODY, USUAL_LEVEL, USUAL_PITCH, prosody_frames, relative_frames
 
 
 class VoiceInputsMixin:
     """Profiles and auxiliary features of `XSERProcessor`, whose fields say what the model was made with."""
+
+    def _check_streams(self) -> None:
+        """`ValueError` where the stream that is measured has another size than what is measured."""
+        size = self.aux_streams.get(PROSODY, {}).get("size", NUM_FEATURES)
+        if size != NUM_FEATURES:
+            raise ValueError(f"aux_streams[{PROSODY!r}]['size'] is {size}; measured prosody has {NUM_FEATURES}")
 
     def _profiles(self, reference, batch_size: int) -> list:
         """A profile or `None` for each recording."""

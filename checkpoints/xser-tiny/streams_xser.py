@@ -155,6 +155,11 @@ class XSERSpeechStream(XSERStream):
     def _relative(self, hidden_states: tuple[torch.Tensor, ...], reference: torch.Tensor | None) -> list[torch.Tensor]:
         usual = torch.stack([self.usual_mean, self.usual_deviation]).unsqueeze(0)  # (1, 2, L+1, H)
         if reference is not None:
+            if reference.shape[1:] != usual.shape[1:]:
+                raise ValueError(
+                    f"the reference holds (layers, width) {tuple(reference.shape[2:])}, this model's tower has "
+                    f"{tuple(usual.shape[2:])}: make the profile with this model"
+                )
             usual = torch.where(reference.isnan(), usual.float(), reference.float())
         means, deviations = usual.to(hidden_states[0].dtype).unbind(1)  # (B or 1, L+1, H)
         return [

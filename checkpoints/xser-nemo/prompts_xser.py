@@ -1,0 +1,121 @@
+"""Prompts: what is asked for, with a placeholder for every `frame_stack` frames of each stream that is heard.
+
+Shapes: B batch, L tokens.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from transformers import BatchFeature
+
+from .padding_xser import pad_left
+
+CONTENT_TOKEN = "<|content|>"
+DESCRIPTOR_TOKEN = "<|descriptors|>"
+AUX_TOKEN = "<|{name}|>"  # of each auxiliary stream
+ASR_REQUEST = "{streams}\nTranscribe the speech."
+DESCRIBE_REQUEST = "{streams}\nDescribe the voice: {slots}."
+CHAT_TEMPLATE = (  # for tokenizers that bring none
+    "{% for message in messages %}{{ message['role'] + ':\\n' + message['content'] + '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant:\\n' }}{% endif %}"
+)
+# Variables of well-known chat templates that would otherwise change with the day (Llama) or open a monologue (Qwen).
+TEMPLATE_VARIABLES = {"date_string": "26 Jul 2024", "enable_thinking": False}
+
+
+class PromptsMixin:
+    """Prompts of `XSERProcessor`, as text and as ids."""
+
+    def prompt_text(
+        self, task: str, num_frames: int, slots: list[str] | None = None, aux_frames: Mapping[str, int] | None = None
+    ) -> str:
+        """The prompt as text, placeholders expanded for `num_frames`; `slots` are all of the schema's by default.
+
+        Args:
+            aux_frames: name → frames of each auxiliary stream, for a description.
+        """
+        text = self._render(task, slots)
+        for token, count in self.num_placeholders(task, num_frames, aux_frames).items():
+            text = text.replace(token, token * count)
+        return text
+
+    def num_placeholders(
+        self, task: str, num_frames: int, aux_frames: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        """Placeholder → how many of it: `ceil(frames / frame_stack)`, and one more for a stream with a summary."""
+        counts = {self.content_token: -(-num_frames // self.frame_stack)}
+        if self._hears_descriptors(task):
+            summary = int(self.summary_tokens)
+            counts[self.descriptor_token] = counts[self.content_token] + summary
+            for name, options in self.aux_streams.items():
+                frames = (aux_frames or {}).get(name, 0)
+                counts[AUX_TOKEN.format(name=name)] = -(-frames // options["frame_stack"]) + summary
+        return counts
+
+    def prompt_ids(self, task: str, num_frames: list[int], slots: list[str] | None = None) -> BatchFeature:
+        """`input_ids` and `attention_mask` (B, L) of the prompts for clips of `num_frames`, padded on the left."""
+        ids, mask = pad_left([self._prompt_ids(task, n, slots) for n in num_frames], self.tokenizer.pad_token_id)
+        return BatchFeature({"input_ids": ids, "attention_mask": mask}, tensor_type="pt")
+
+    def _prompt_ids(
+        self, task: str, num_frames: int, slots: list[str] | None = None, aux_frames: Mapping[str, int] | None = None
+    ) -> np.ndarray:
+        """The ids of `prompt_text`, (L,) int64; each kind of prompt is rendered and tokenised once only."""
+        counts = {
+            self.tokenizer.convert_tokens_to_ids(token): count
+            for token, count in self.num_placeholders(task, num_frames, aux_frames).items()
+        }
+        key = (task, None if slots is None else tuple(slots))
+        if key not in self._prompts:
+            ids = np.array(self._tokenize([self._render(task, slots)])[0], dtype=np.int64)
+            for index in (self.content_token_id, self.descriptor_token_id, *self.aux_token_ids.values()):
+                wanted = int(index in counts)
+                if np.count_nonzero(ids == index) != wanted:
+                    token = self.tokenizer.convert_ids_to_tokens(index)
+                    raise ValueError(f"the chat template must write {token} {wanted} times in a prompt of task {task}")
+            self._prompts[key] = ids
+        ids = self._prompts[key]
+        return np.repeat(ids, [counts.get(index, 1) for index in ids.tolist()])
+
+    def _hears_descriptors(self, task: str) -> bool:
+        return task == "describe" and self.disentangled
+
+    def _render(self, task: str, slots: list[str] | None) -> str:
+        """The prompt with each placeholder once."""
+        streams = "".join(self.num_placeholders(task, num_frames=1))
+        if task == "asr":
+            content = ASR_REQUEST.format(streams=streams)
+        elif task == "describe":
+            slots = self.schema.slots if slots is None else self.schema.check_slots(slots)
+            content = DESCRIBE_REQUEST.format(streams=streams, slots=", ".join(slots))
+        else:
+            raise ValueError(f"task is {task!r}; it must be 'asr' or 'describe'")
+        return self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}],
+            chat_template=self.chat_template,
+            tokenize=False,
+            add_generation_prompt=True,
+            **TEMPLATE_VARIABLES,
+        )
+
+
+def chat_template_of(tokenizer) -> str:
+    """The tokenizer's chat template; where it has none, a plain one that starts as the tokenizer starts its texts."""
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        if "default" not in template:
+            raise ValueError(f"the tokenizer has chat templates {sorted(template)} but no default: pass chat_template")
+        return template["default"]
+    if template:
+        return template
+    starts_with_bos = tokenizer.bos_token_id is not None and tokenizer("a").input_ids[0] == tokenizer.bos_token_id
+    return ("{{ bos_token }}" if starts_with_bos else "") + CHAT_TEMPLATE
+
+
+__all__ = [
+    "AUX_TOKEN",
+    "CONTENT_TOKEN",
+    "DESCRIPTOR_TOKEN",
+    "PromptsMixin",
+    "chat_template_of",
+]
