@@ -59,7 +59,10 @@ class XSERConfig(PreTrainedConfig):
             by the processor; any other is handed to it.
         summary_tokens (`bool`): a token of the whole utterance after those of the descriptor stream, and of every
             auxiliary one.
-        emotion_weight (`float`): weight of a classification of the emotion on these summaries; 0 for no such head.
+        emotion_weight (`float`): weight of a classification of the emotion on each of these summaries by itself; 0
+            for no such head.
+        emotion_votes (`bool`): these classifications have a say in the answer: its emotion's scores are the
+            geometric mean of the language model's and of theirs.
         summary_dropout (`float`): of that head.
         speaker_reference (`bool`): the descriptor stream hears each layer relative to what is usual for the speaker,
             where a reference is given, and to what is usual in the training data elsewhere.
@@ -99,6 +102,7 @@ class XSERConfig(PreTrainedConfig):
     aux_streams: dict | None = None
     summary_tokens: bool = False
     emotion_weight: float | int = 0.0
+    emotion_votes: bool = False
     summary_dropout: float | int = 0.0
     speaker_reference: bool = False
     content_token_id: int | None = None
@@ -194,6 +198,8 @@ class XSERConfig(PreTrainedConfig):
         _require(0 <= self.summary_dropout < 1, "summary_dropout", self.summary_dropout, "in [0, 1)")
         if self.emotion_weight > 0:
             _require(self.summary_tokens, "emotion_weight", self.emotion_weight, "0 where summary_tokens is false")
+        if self.emotion_votes:
+            _require(self.emotion_weight > 0, "emotion_votes", True, "false where emotion_weight is 0: nothing votes")
         if not self.disentangled:
             for name in ("aux_streams", "summary_tokens", "speaker_reference"):
                 value = getattr(self, name)

@@ -35,6 +35,9 @@ class EvalArguments:
     corpus: str = field(default="espeak", metadata={"help": "name of a corpus, or a folder"})
     split: str = field(default="test", metadata={"help": "which part of it; 'all' for everything"})
     test_fold: str | None = field(default=None, metadata={"help": "which fold is test, whatever the splits are now"})
+    new_texts: float | None = field(
+        default=None, metadata={"help": "with test_fold: only sentences that training with the same share left out"}
+    )
     limit: int | None = field(default=None, metadata={"help": "evaluate so many rows, drawn under a fixed seed"})
     speakers: list[str] = field(default_factory=list, metadata={"help": "evaluate these speakers alone"})
     predictions: str | None = field(default=None, metadata={"help": "JSONL file to write every answer to"})
@@ -48,14 +51,16 @@ class EvalArguments:
     device: str = field(default="cpu", metadata={"help": "such as cpu, cuda or mps"})
 
 
-def load_rows(corpus: str, split: str, test_fold: str | None) -> Dataset:
+def load_rows(corpus: str, split: str, test_fold: str | None, new_texts: float | None = None) -> Dataset:
     """The rows of a split, "all" for everything; with `test_fold`, of the splits that its folds make.
 
     Raises:
-        ValueError: no such split or fold, or no folds.
+        ValueError: no such split or fold, no folds, or `new_texts` without one.
     """
+    if new_texts is not None and test_fold is None:
+        raise ValueError(f"--new_texts is {new_texts}, but there is no --test_fold: sentences are held out of folds")
     if test_fold is not None:
-        parts = by_fold(load_corpus(corpus), test_fold)
+        parts = by_fold(load_corpus(corpus), test_fold, new_texts=new_texts)
         if split not in parts:
             raise ValueError(f"--split is {split!r}; with --test_fold {test_fold} there are {list(parts)}")
         return parts[split]
@@ -79,7 +84,7 @@ def main(arguments: EvalArguments) -> dict:
     processor = XSERProcessor.from_pretrained(arguments.model)
     model = XSERForEmotionDescription.from_pretrained(arguments.model, dtype=DTYPES[arguments.dtype])
     model = model.to(arguments.device).eval()
-    dataset = load_rows(arguments.corpus, arguments.split, arguments.test_fold)
+    dataset = load_rows(arguments.corpus, arguments.split, arguments.test_fold, arguments.new_texts)
     if arguments.speakers:
         dataset = of_speakers(dataset, arguments.speakers)
     results, predictions = evaluate_model(
@@ -92,7 +97,18 @@ def main(arguments: EvalArguments) -> dict:
         reference=arguments.reference,
     )
     about = {"command": command_line()}
-    asked = ("model", "corpus", "split", "test_fold", "speakers", "limit", "condition", "reference", "dtype")
+    asked = (
+        "model",
+        "corpus",
+        "split",
+        "test_fold",
+        "new_texts",
+        "speakers",
+        "limit",
+        "condition",
+        "reference",
+        "dtype",
+    )
     about |= {name: told(getattr(arguments, name)) for name in asked}
     write_json(Path(arguments.output), {**about, **results})
     if arguments.predictions:

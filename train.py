@@ -18,6 +18,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from datasets import Dataset
 from transformers import AutoTokenizer, set_seed
@@ -38,6 +39,7 @@ from xser.training.data import load_task_data
 from xser.training.run import given_arguments, start_process, write_record
 from xser.training.trainer import XSERTrainer
 from xser.training.voices import Voices
+from xser.voice_measures_xser import MEASURES, usual_measures
 
 logger = logging.getLogger("xser.train")
 CALIBRATION = "calibration.json"  # of `annotate`, in the corpus's folder
@@ -130,6 +132,9 @@ def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrai
         for task, rows in train.items():
             if task == "describe" or arguments.keep_states:
                 voices.hear(model, processor, rows, arguments.speeds, arguments.keep_states)
+    if voices.measures and not processor.speaker_reference:
+        rows = [row for (_, speed), row in voices.measures.items() if speed == 1]
+        processor.usual_measures = usual_measures(np.stack(rows)).tolist()
     if processor.speaker_reference and "describe" in train:
         stream = model.model.descriptors
         is_known = bool(stream.usual_mean.any())  # by the checkpoint that this goes on from
@@ -138,6 +143,7 @@ def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrai
             return voices
         usual = voices.everyone()
         processor.usual_pitch, processor.usual_level = usual.pitch, usual.level
+        processor.usual_measures = usual.measures.tolist() if MEASURES in processor.aux_streams else None
         stream.usual_mean.copy_(torch.from_numpy(usual.mean))
         stream.usual_deviation.copy_(torch.from_numpy(usual.deviation))
     return voices

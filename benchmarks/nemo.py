@@ -1,16 +1,24 @@
 """Real voices, each speaker in turn a stranger: XSER and the classic system on the same folds of nEMO.
 
     python benchmarks/nemo.py --data data/nemo-prepared --config configs/xser-nemo.yaml --output runs/nemo-folds \
-        --results docs/results/nemo-folds.json [--key value … for train.py]
+        --results docs/results/nemo-folds.json --opinions docs/results/nemo-opinions.json [--key value … for train.py]
 
 `--data` is nEMO as `python -m xser.corpora prepare` and `python -m xser.descriptors annotate` leave it: its folds are
 its speakers. XSER is trained once a fold, on all the other speakers and for as long as the config says: nothing is
 chosen by anybody. It is tested twice, without and with a reference (all the stranger's recordings, no labels), as
 the classic system is (functionals of eGeMAPS under a support vector machine, as they are and standardised for each
 speaker). What is done already is not done again.
+
+`--new_texts 0.33` leaves that share of the sentences out of training, and tests on them alone: new speakers and new
+sentences. It needs folders and results of its own.
+
+The second table says what the language model and every stream would have answered by themselves, of whose opinions the
+answer is the mean.
 """
 
 import argparse
+import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +35,7 @@ from xser.evaluation.report import command_line, text_table
 from xser.evaluation.scoring import score
 from xser.evaluation.significance import TESTS, compare
 
+RESAMPLES_OF_NONE = 2  # the fewest that there can be, where no interval is told
 ROOT = Path(__file__).resolve().parent.parent
 NONE, ALL = "none", "all of the speaker's, without labels"
 SYSTEMS = {  # name → (reference, the classic system it is held against)
@@ -51,9 +60,9 @@ def run(command: list[str], log: Path) -> None:
         subprocess.run([sys.executable, *command], check=True, stdout=file, stderr=subprocess.STDOUT)
 
 
-def test_fold(data: str, fold: str, folder: Path, config: str, options: list[str]) -> None:
+def test_fold(data: str, fold: str, folder: Path, config: str, new_texts: float | None, options: list[str]) -> None:
     """Train on the other speakers, and answer for this one without and with a reference."""
-    splitting = f"{{test_fold: {fold}, validation_fold: none}}"
+    splitting = f"{{test_fold: {fold}, validation_fold: none, new_texts: {json.dumps(new_texts)}}}"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "run" / "results.json").is_file():
         command = [
@@ -74,12 +83,13 @@ def test_fold(data: str, fold: str, folder: Path, config: str, options: list[str
             continue
         command = [str(ROOT / "eval.py"), "--model", str(folder / "run" / "final"), "--corpus", data]
         command += ["--test_fold", fold, "--output", str(folder / f"{name}.json"), "--predictions", str(answers)]
+        command += [] if new_texts is None else ["--new_texts", str(new_texts)]
         run(command + (["--reference", "all"] if reference == ALL else []), folder / "eval.log")
 
 
-def test_baselines(data: str, fold: str, folder: Path) -> None:
+def test_baselines(data: str, fold: str, folder: Path, new_texts: float | None) -> None:
     """The classic systems on the same rows."""
-    parts = by_fold(load_corpus(data), fold, "none")
+    parts = by_fold(load_corpus(data), fold, "none", new_texts)
     for name, system in BASELINES.items():
         answers = folder / f"{name}.jsonl"
         if answers.is_file():
@@ -100,7 +110,7 @@ def table(predictions: dict[str, dict[str, list[dict]]], resamples: int) -> list
     together = {name: [each for fold in folds.values() for each in fold] for name, folds in predictions.items()}
     rows = []
     for name, (reference, against) in SYSTEMS.items():
-        by_fold_ua = [score(fold, resamples=0)["ua"] for fold in predictions[name].values()]
+        by_fold_ua = [score(fold, resamples=RESAMPLES_OF_NONE)["ua"] for fold in predictions[name].values()]
         whole = score(together[name], resamples=resamples)
         low, high = whole["ua_interval"]
         compared = ["–"] * (2 + len(TESTS))
@@ -119,31 +129,74 @@ def table(predictions: dict[str, dict[str, list[dict]]], resamples: int) -> list
     return rows
 
 
+def opinions_table(predictions: dict[str, dict[str, list[dict]]]) -> list[tuple[str, ...]]:
+    """A row for each opinion and each way of hearing: UA, as the mean of the folds, and in each."""
+    rows = []
+    for name, (reference, against) in SYSTEMS.items():
+        if against is None:
+            continue
+        opinions = {fold: list(map(opinions_of, answers)) for fold, answers in predictions[name].items()}
+        for holder in next(iter(opinions.values()))[0]:
+            uas = []
+            for fold, answers in predictions[name].items():
+                said = [
+                    {**answer, "emotion": max(each[holder], key=each[holder].get), "scores": each[holder]}
+                    for answer, each in zip(answers, opinions[fold], strict=True)
+                ]
+                uas.append(score(said, resamples=RESAMPLES_OF_NONE)["ua"])
+            rows.append((reference, holder, f"{np.mean(uas):.3f}", *(f"{ua:.3f}" for ua in uas)))
+    return rows
+
+
+def opinions_of(answer: dict) -> dict[str, dict[str, float]]:
+    """Of each stream, of the language model, and their mean, which is the answer's."""
+    votes, pooled = answer["votes"], answer["scores"]
+    logs = {
+        emotion: (len(votes) + 1) * math.log(share) - sum(math.log(vote[emotion]) for vote in votes.values())
+        for emotion, share in pooled.items()
+    }
+    top = max(logs.values())
+    shares = {emotion: math.exp(log - top) for emotion, log in logs.items()}
+    alone = {emotion: share / sum(shares.values()) for emotion, share in shares.items()}
+    return {**votes, "language model": alone, "all of them": pooled}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="nEMO, prepared and annotated")
     parser.add_argument("--config", default="configs/xser-nemo.yaml", help="of train.py")
     parser.add_argument("--output", type=Path, required=True, help="folder of the run")
     parser.add_argument("--folds", nargs="+", help="only these speakers")
+    parser.add_argument(
+        "--new_texts", type=float, help="share of the sentences that is tested, and never heard before"
+    )
     parser.add_argument("--results", type=Path, help="JSON file to write the table to")
+    parser.add_argument("--opinions", type=Path, help="JSON file to write the table of opinions to")
     parser.add_argument("--resamples", type=int, default=RESAMPLES)
     arguments, options = parser.parse_known_args()
     corpus = load_corpus(arguments.data)
     folds = arguments.folds or sorted({fold for part in corpus.values() for fold in part["fold"]})
     for number, fold in enumerate(folds, start=1):
         print(f"[{number} of {len(folds)}] {fold}", flush=True)
-        test_fold(arguments.data, fold, arguments.output / fold, arguments.config, options)
-        test_baselines(arguments.data, fold, arguments.output / fold)
+        test_fold(arguments.data, fold, arguments.output / fold, arguments.config, arguments.new_texts, options)
+        test_baselines(arguments.data, fold, arguments.output / fold, arguments.new_texts)
     predictions = {
         name: {fold: read_predictions(arguments.output / fold / f"{name}.jsonl") for fold in folds} for name in SYSTEMS
     }
     rows = table(predictions, arguments.resamples)
     n = sum(len(fold) for fold in predictions["XSER"].values())
-    title = f"nEMO, each of {len(folds)} speakers left out in turn: {n} utterances, six emotions (chance 0.167)"
+    what = "each" if arguments.new_texts is None else f"{arguments.new_texts:.0%} of the sentences and each"
+    title = f"nEMO, {what} of {len(folds)} speakers left out in turn: {n} utterances, six emotions (chance 0.167)"
     print(title, text_table(rows, COLUMNS), sep="\n")
     if arguments.results:
         content = {"title": title, "command": command_line(), "columns": COLUMNS, "rows": rows}
         write_json(arguments.results, content)
+    if arguments.opinions:
+        title = f"nEMO, strangers: UA of what each part of XSER would have answered alone, {n} utterances"
+        columns = ("reference", "whose opinion", "UA, mean of folds", *folds)
+        rows = opinions_table(predictions)
+        print(title, text_table(rows, columns), sep="\n")
+        write_json(arguments.opinions, {"title": title, "command": command_line(), "columns": columns, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -84,23 +84,48 @@ def shared_speakers(speakers: list[str | None], splits: list[str]) -> dict[str, 
 
 
 def by_fold(
-    dataset: datasets.Dataset | datasets.DatasetDict, test_fold: str | None = None, validation_fold: str | None = None
+    dataset: datasets.Dataset | datasets.DatasetDict,
+    test_fold: str | None = None,
+    validation_fold: str | None = None,
+    new_texts: float | None = None,
 ) -> datasets.DatasetDict:
     """Split by the column `fold`, whatever the splits are now: for leave-one-fold-out without preparing anew.
 
     Args:
         dataset: rows of the one schema, each with a fold.
         test_fold, validation_fold: see `Splitting`.
+        new_texts: share of the sentences that are the test's alone, in an order that depends on their words alone. The
+            other splits keep no recording of them, and the test no other: strangers who say what was never heard.
 
     Raises:
-        ValueError: rows without a fold, or a fold that does not exist. Speakers in more than one split are named in a
-            warning.
+        ValueError: rows without a fold, or a fold that does not exist; with `new_texts`, rows without a text, or a
+            split that is left without rows. Speakers in more than one split are named in a warning.
     """
     if isinstance(dataset, datasets.DatasetDict):
         dataset = datasets.concatenate_datasets(list(dataset.values()))
     splits, _ = Splitting(test_fold, validation_fold).by_fold(dataset["fold"][:])
+    if new_texts is not None:
+        kept = _of_new_texts(dataset["text"][:], splits, new_texts)
+        dataset, splits = dataset.select(kept), [splits[row] for row in kept]
     _warn_of_shared(dataset["speaker"], splits)
     return _divide(dataset, splits)
+
+
+def _of_new_texts(texts: list[str | None], splits: list[str], share: float) -> list[int]:
+    """Rows of the test whose texts are held out, and rows of the other splits whose texts are not."""
+    if not 0 < share < 1:
+        raise ValueError(f"new_texts is {share}: give a share of the sentences between 0 and 1")
+    unknown = sum(text is None for text in texts)
+    if unknown:
+        raise ValueError(f"{unknown} of {len(texts)} rows have no text: new_texts cannot hold sentences out")
+    held = _share(share, sorted(set(texts)))
+    kept = [
+        row for row, (text, split) in enumerate(zip(texts, splits, strict=True)) if (text in held) == (split == "test")
+    ]
+    lost = sorted(set(splits) - {splits[row] for row in kept})
+    if lost:
+        raise ValueError(f"new_texts {share} leaves nothing of {lost}: the sentences of its folds are all on one side")
+    return kept
 
 
 def _warn_of_shared(speakers: list[str | None], splits: list[str]) -> None:
@@ -228,12 +253,13 @@ def _checked(name: str, wanted: list[str] | None, speakers: list[str]) -> set[st
     return set(wanted or [])
 
 
-def _share(fraction: float, speakers: list[str]) -> set[str]:
+def _share(fraction: float, names: list[str]) -> set[str]:
+    """Names, in the order of their hashes, until they stand at a share of the places or more."""
     held: set[str] = set()
-    for speaker in sorted(set(speakers), key=lambda name: hashlib.sha256(name.encode()).digest()):
-        if sum(name in held for name in speakers) >= fraction * len(speakers):
+    for name in sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).digest()):
+        if sum(each in held for each in names) >= fraction * len(names):
             break
-        held.add(speaker)
+        held.add(name)
     return held
 
 

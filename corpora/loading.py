@@ -13,7 +13,7 @@ from xser.corpora.folds import by_fold
 from xser.corpora.shards import PARQUET_NAME, check_features, copy_to_arrow, sort_shards
 
 NAMES = ("espeak",)
-_FOLDS = ("test_fold", "validation_fold")
+_FOLDS = ("test_fold", "validation_fold", "new_texts")
 
 
 def load_corpus(
@@ -33,8 +33,8 @@ def load_corpus(
             sorted by speaker or emotion).
         cache_dir: where what is built is kept; else $XSER_CACHE, else ~/.cache/xser.
         options: those of `load_espeak` (seed, sizes) or `load_audiofolder` (emotion_map, test_speakers,
-            validation_speakers, validation_fraction); for a prepared folder whose rows have folds, `test_fold` and
-            `validation_fold`, which split it anew (see `folds.Splitting`).
+            validation_speakers, validation_fraction); for a prepared folder whose rows have folds, `test_fold`,
+            `validation_fold` and `new_texts`, which split it anew (see `folds.by_fold`).
 
     Returns:
         `Dataset` if a split was given or there are none, else `DatasetDict`.

@@ -15,8 +15,9 @@ from conftest import make_wave
 from datasets import DatasetDict
 
 import xser
-from xser.corpora import make_row
+from xser.corpora import load_corpus, make_row
 from xser.corpora.cache import write_dataset
+from xser.corpora.folds import by_fold
 from xser.eval import load_rows
 from xser.evaluation.evaluator import evaluate_model, score
 from xser.evaluation.predictions import write_predictions
@@ -226,6 +227,42 @@ def test_a_fold_is_evaluated_whatever_the_splits_are(tmp_path, dataset):
         ValueError, match=r"--split is 'all'; with --test_fold 1 there are \['train', 'validation', 't"
     ):
         load_rows(folder, "all", "1")
+
+
+def test_new_sentences_are_nowhere_in_training(tmp_path, dataset):
+    folder = str(tmp_path / "data")
+    texts = [f"sentence {index % 6}" for index in range(24)]  # each of four speakers says all of them
+    values = [
+        row | {"fold": f"f{index // 6}", "text": text, "split": "train"}
+        for index, (row, text) in enumerate(zip(rows(24), texts, strict=True))
+    ]
+    dataset(values).save_to_disk(folder)
+    parts = load_corpus(folder, test_fold="f1", validation_fold="f2", new_texts=0.3)
+    held = set(parts["test"]["text"])
+    assert len(held) == 2 and set(parts["test"]["fold"]) == {"f1"} and len(parts["test"]) == 2
+    assert set(parts["train"]["text"]) == set(parts["validation"]["text"]) == set(texts) - held
+    assert len(parts["train"]) == 8 and len(parts["validation"]) == 4
+    again = load_corpus(folder, test_fold="f3", new_texts=0.3)
+    assert set(again["test"]["text"]) == held  # the same sentences in every fold
+    assert load_rows(folder, "test", "f1", 0.3)["id"] == parts["test"]["id"]
+
+
+def test_new_sentences_need_folds_and_texts_and_a_share(tmp_path, dataset):
+    values = [row | {"fold": str(index), "text": f"said in {index} alone"} for index, row in enumerate(rows(3))]
+    with pytest.raises(ValueError, match=r"--new_texts is 0\.3, but there is no --test_fold"):
+        load_rows(str(tmp_path), "test", None, 0.3)
+    for share in (0.0, 1.0):
+        with pytest.raises(ValueError, match=f"new_texts is {share}: give a share"):
+            by_fold(dataset(values), "1", "none", share)
+    refused = []
+    for fold in "012":  # one of the three texts is held out
+        try:
+            by_fold(dataset(values), fold, "none", 0.3)
+        except ValueError as error:
+            refused.append(str(error))
+    assert len(refused) == 2 and all("new_texts 0.3 leaves nothing of ['test']" in error for error in refused)
+    with pytest.raises(ValueError, match="1 of 3 rows have no text"):
+        by_fold(dataset([values[0] | {"text": None}, *values[1:]]), "1", "none", 0.3)
 
 
 def test_the_command_of_a_module_is_told_as_it_is_typed(monkeypatch):

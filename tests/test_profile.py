@@ -20,12 +20,13 @@ from xser.prosody_xser import measure
 from xser.voice_frames_xser import NUM_FEATURES, prosody_frames, usual_of
 
 LAYERS, WIDTH = 3, 4
+MEASURED = np.arange(5.0)
 
 
 def recording(seed: int, frames: int, pitch: float | None = 90.0, level: float | None = -20.0):
     """(T, L+1, H) states, and what a profile takes from them."""
     states = np.random.default_rng(seed).normal(seed, 1 + seed, (frames, LAYERS, WIDTH))
-    return states, RecordingStates(states.mean(0), (states**2).mean(0), pitch, level, frames / 50)
+    return states, RecordingStates(states.mean(0), (states**2).mean(0), pitch, level, MEASURED + seed, frames / 50)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,8 @@ def paths(tmp_path):
 
 def assert_equal(left: SpeakerProfile, right: SpeakerProfile):
     assert left.mean.dtype == right.mean.dtype == np.float32
-    assert np.array_equal(left.mean, right.mean) and np.array_equal(left.deviation, right.deviation)
+    for name in ("mean", "deviation", "measures"):
+        assert np.array_equal(getattr(left, name), getattr(right, name), equal_nan=True)
     for name in ("pitch", "level", "num_recordings", "seconds", "usual"):
         assert getattr(left, name) == getattr(right, name), name
 
@@ -78,7 +80,7 @@ def test_recordings_whose_pitch_or_level_is_not_known_do_not_count_there():
 
 
 def test_a_state_that_never_changes_has_a_small_deviation_and_not_zero():
-    still = RecordingStates(np.ones((LAYERS, WIDTH)), np.ones((LAYERS, WIDTH)), None, None, 1.0)
+    still = RecordingStates(np.ones((LAYERS, WIDTH)), np.ones((LAYERS, WIDTH)), None, None, MEASURED, 1.0)
     assert (SpeakerProfile.of([still] * 3).deviation == np.float32(1e-3)).all()
 
 
@@ -95,13 +97,15 @@ def test_speakers_count_alike_in_what_is_usual_for_everyone():
     np.testing.assert_allclose(everyone.mean, (few.mean + many.mean) / 2, rtol=1e-6)
     np.testing.assert_allclose(everyone.deviation, (few.deviation + many.deviation) / 2, rtol=1e-6)
     assert (everyone.pitch, everyone.level, everyone.num_recordings) == (85.0, -30.0, 12)
+    np.testing.assert_allclose(everyone.measures, (few.measures + many.measures) / 2)
+    np.testing.assert_allclose(few.measures, [MEASURED + 1, np.full(5, np.std([0, 1, 2]))], rtol=1e-6)
 
 
 def test_a_recording_is_taken_by_the_means_of_its_states_and_of_their_squares():
     states = np.random.default_rng(0).normal(1, 2, (6, LAYERS, WIDTH)).astype(np.float16)
     frames = np.zeros((25, NUM_FEATURES), np.float32)
     frames[:10] = (1, 84, 0.9, -20, 1)
-    taken = RecordingStates.of(states, frames, 1.5)
+    taken = RecordingStates.of(states, frames, MEASURED, 1.5)
     exact = states.astype(np.float64)
     np.testing.assert_allclose(taken.mean, exact.mean(0), atol=1e-6)
     np.testing.assert_allclose(taken.square, (exact**2).mean(0), atol=1e-5)

@@ -10,6 +10,7 @@ from torch import nn
 
 from xser import EmotionDescription, XSERConfig, XSERForEmotionDescription, XSERProcessor
 from xser.audio_xser import SAMPLE_RATE, loudness_dbfs
+from xser.losses_xser import EMOTION_SMOOTHING
 from xser.prosody_xser import measure
 from xser.streams_xser import SUMMARY_HEADS, XSERSummary
 from xser.voice_frames_xser import USUAL_LEVEL, prosody_frames
@@ -71,8 +72,11 @@ def test_a_description_has_every_term_of_the_loss_and_their_documented_sum(pair,
     streams = model.hear(**audio)
     face, prosody = streams["face"].bottleneck.kl, streams["prosody"].bottleneck.kl
     torch.testing.assert_close(output.aux_kl, face + prosody)
-    summaries = [streams[name].summary for name in ("descriptors", "prosody", "face")]
-    expected = nn.functional.cross_entropy(model.emotion_head(summaries), batch["emotion_labels"])
+    said = model.emotion_head(streams)
+    assert list(said) == ["descriptors", "prosody", "face"]
+    targets = nn.functional.one_hot(batch["emotion_labels"], len(model.config.emotions)).float()
+    smooth = (1 - EMOTION_SMOOTHING) * targets + EMOTION_SMOOTHING / len(model.config.emotions)
+    expected = sum(-(smooth * logits.log_softmax(-1)).sum(-1).mean() for logits in said.values())
     torch.testing.assert_close(output.emotion_loss, expected)
     torch.testing.assert_close(
         output.loss,
@@ -94,7 +98,7 @@ def test_a_transcription_hears_no_stream_of_the_voice(pair, waves):
     assert output.aux_kl is output.emotion_loss is output.descriptor_kl is None
     heard = {".".join(n.split(".")[:2]) for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert {name for name in heard if name.startswith("model.")} == {"model.content"}
-    assert "emotion_head.classifier" not in heard
+    assert "emotion_head.classifiers" not in heard
 
 
 def test_a_description_teaches_all_of_the_streams_and_heads_but_content(pair, waves):
@@ -305,6 +309,43 @@ def test_scores_of_a_clip_are_the_same_alone_and_padded_in_a_batch(shared, waves
         assert has_reference == [given[row] is not None] * 2
 
 
+# ---------------------------------------------------------------- votes
+
+
+def test_the_emotion_of_an_answer_is_the_mean_opinion_of_language_model_and_streams(tiny_backbone_folders, waves):
+    model, processor = build(tiny_backbone_folders, emotion_votes=True)
+    options = {"aux": {"face": FACES[:3]}, "slots": ["tone", "emotion"], "transcript": False}
+    pooled = model.explain(waves[:3], processor, **options)
+    model.config.emotion_votes = False
+    alone = model.explain(waves[:3], processor, **options)
+    for with_votes, without in zip(pooled, alone, strict=True):
+        assert "votes" not in without
+        opinions = [without["scores"], *with_votes["votes"].values()]
+        assert list(with_votes["votes"]) == ["descriptors", "prosody", "face"]
+        means = {e: np.exp(np.mean([np.log(each[e]) for each in opinions])) for e in model.config.emotions}
+        expected = {emotion: mean / sum(means.values()) for emotion, mean in means.items()}
+        assert with_votes["scores"] == pytest.approx(expected, abs=1e-5)
+        assert with_votes["emotion"] == max(expected, key=expected.get)
+        assert with_votes["descriptors"] == without["descriptors"]
+        assert all(sum(opinion.values()) == pytest.approx(1) for opinion in opinions)
+
+
+def test_what_streams_say_of_a_clip_does_not_depend_on_the_batch(tiny_backbone_folders, waves):
+    model, processor = build(tiny_backbone_folders, emotion_votes=True)
+    options = {"slots": ["emotion"], "transcript": False}
+    together = model.explain(waves, processor, aux={"face": FACES}, **options)
+    for row in (0, 3, 6):
+        [alone] = model.explain(waves[row : row + 1], processor, aux={"face": FACES[row : row + 1]}, **options)
+        for name, opinion in alone["votes"].items():
+            assert together[row]["votes"][name] == pytest.approx(opinion, abs=1e-4)
+
+
+def test_nobody_votes_where_no_emotion_is_asked_for(tiny_backbone_folders, waves):
+    model, processor = build(tiny_backbone_folders, emotion_votes=True)
+    [answer] = model.explain(waves[:1], processor, aux={"face": FACES[:1]}, slots=["tone"], transcript=False)
+    assert "votes" not in answer and answer["scores"] is None
+
+
 # ---------------------------------------------------------------- reference
 
 
@@ -313,10 +354,6 @@ def usual_set_to(model, processor, profile, level):
     stream.usual_mean.copy_(torch.from_numpy(profile.mean))
     stream.usual_deviation.copy_(torch.from_numpy(profile.deviation))
     processor.usual_pitch, processor.usual_level = profile.pitch, level
-    with torch.no_grad():  # nor does it matter to be told so
-        stream.known.weight.zero_()
-        for each in model.model.aux.values():
-            each.known.weight.zero_()
 
 
 def test_streams_are_told_whether_a_reference_is_of_the_speaker(shared, waves):
@@ -350,10 +387,10 @@ def test_a_reference_changes_what_is_heard(shared, waves):
     assert not torch.allclose(with_it["aux_prosody"], without["aux_prosody"], atol=1e-4)
 
 
-def test_a_reference_that_is_what_is_usual_changes_nothing(pair, waves):
+def test_a_reference_that_is_what_is_usual_and_nobodys_changes_nothing(pair, waves):
     model, processor = pair
-    profile = replace(model.profile(waves[5:8], processor), level=USUAL_LEVEL)
-    usual_set_to(model, processor, profile, USUAL_LEVEL)
+    profile = replace(model.profile(waves[5:8], processor), is_speaker=False)
+    usual_set_to(model, processor, profile, -35.0)
     batches = [describe(processor, waves[:3], reference=reference) for reference in (profile, None)]
     for name in set(batches[0]) - {"reference", "knows_speaker"}:
         assert torch.equal(batches[0][name], batches[1][name]), name
@@ -364,16 +401,29 @@ def test_a_reference_that_is_what_is_usual_changes_nothing(pair, waves):
         assert with_it.pop("speaker_reference")["recordings"] == 3 and with_it == without
 
 
-def test_loudness_is_relative_to_the_level_of_the_reference_and_to_the_usual_one_without(pair, waves):
+def test_loudness_is_relative_to_the_level_of_the_reference(pair, waves):
     model, processor = pair
     profile = replace(model.profile(waves[5:8], processor), level=-35.0)
-    usual_set_to(model, processor, profile, -35.0)
-    with_it, without = (describe(processor, waves[:2], reference=reference) for reference in (profile, None))
     measured = torch.tensor([loudness_dbfs(wave) for wave, _ in waves[:2]])
-    torch.testing.assert_close(with_it["loudness"], measured + 35.0 + USUAL_LEVEL)
-    assert torch.equal(logits(model, without), logits(model, with_it))
-    processor.usual_level = None
-    torch.testing.assert_close(describe(processor, waves[:2])["loudness"], measured)
+    batch = describe(processor, waves[:2], reference=profile)
+    torch.testing.assert_close(batch["loudness"], measured + 35.0 + USUAL_LEVEL)
+
+
+def test_of_a_voice_that_nobody_knows_the_gain_tells_nothing(shared, waves):
+    model, processor, _ = shared
+    louder = [(wave * 2.5, rate) for wave, rate in waves[:3]]
+    given, gained = (describe(processor, each) for each in (waves[:3], louder))
+    assert (given["loudness"] == USUAL_LEVEL).all()
+    torch.testing.assert_close(logits(model, given), logits(model, gained), rtol=0, atol=1e-3)
+
+
+def test_a_model_that_hears_no_reference_hears_the_gain(tiny_backbone_folders, waves):
+    model, processor = build(tiny_backbone_folders, speaker_reference=False)
+    given, gained = (describe(processor, [(wave * gain, rate) for wave, rate in waves[:1]]) for gain in (1.0, 2.5))
+    torch.testing.assert_close(gained["loudness"] - given["loudness"], torch.tensor([20 * np.log10(2.5)]).float())
+    assert not torch.allclose(logits(model, given), logits(model, gained), atol=1e-3)
+    change = (gained["aux_prosody"] - given["aux_prosody"])[0, :, 3]
+    torch.testing.assert_close(change, torch.full_like(change, 2 * np.log10(2.5)), rtol=0, atol=1e-3)
 
 
 def test_a_voice_that_is_louder_throughout_sounds_the_same_relative_to_itself(pair, waves):
@@ -528,6 +578,7 @@ def test_a_checkpoint_keeps_answers_to_the_bit_and_what_is_usual(pair, waves, tm
         ({"descriptor_bottleneck": {"context_layers": -1}}, r"descriptor_bottleneck\['context_layers'\] is -1"),
         ({"emotion_weight": 1.0}, "emotion_weight is 1.0; it must be 0 where summary_tokens is false"),
         ({"summary_tokens": True, "emotion_weight": -1.0}, "emotion_weight is -1.0; it must be 0 or more"),
+        ({"emotion_votes": True}, "emotion_votes is True; it must be false where emotion_weight is 0"),
         ({"summary_tokens": True, "summary_dropout": 1.0}, r"summary_dropout is 1.0; it must be in \[0, 1\)"),
         ({"disentangled": False, "speaker_reference": True}, "speaker_reference is True; .* disentangled is false"),
         ({"disentangled": False, "summary_tokens": True}, "summary_tokens is True; .* disentangled is false"),
@@ -538,11 +589,6 @@ def test_a_checkpoint_keeps_answers_to_the_bit_and_what_is_usual(pair, waves, tm
 def test_streams_that_cannot_be_are_refused_by_name(options, named):
     with pytest.raises(ValueError, match=f"XSERConfig.{named}"):
         XSERConfig(**options)
-
-
-def test_measured_prosody_of_another_size_is_refused_before_anything_is_heard(tiny_backbone_folders):
-    with pytest.raises(ValueError, match=r"aux_streams\['prosody'\]\['size'\] is 1; measured prosody has 5"):
-        XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), aux_streams={"prosody": {}})
 
 
 def test_a_stream_cannot_be_called_as_the_mask_of_another():

@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from xser.prosody_xser import measure
 from xser.train import main
 from xser.training.arguments import parse_config
 from xser.training.collator import XSERCollator
-from xser.training.voices import BEYOND, GAIN, MIN_SHARE, MOST_RECORDINGS, Voices
+from xser.training.voices import BEYOND, MIN_SHARE, MOST_RECORDINGS, UNKNOWN_MEASURES, Voices
 from xser.voice_frames_xser import (
     LEVEL,
     LEVEL_SPAN,
@@ -37,15 +38,19 @@ from xser.voice_frames_xser import (
     relative_frames,
     usual_of,
 )
+from xser.voice_measures_xser import NUM_MEASURES, usual_measures, voice_measures
 
 ROOT = Path(__file__).parents[1]
-PROSODY = {"prosody": {"size": NUM_FEATURES, "latent_size": 3, "hidden_size": 8}}
+STREAMS = {
+    "prosody": {"size": NUM_FEATURES, "latent_size": 3, "hidden_size": 8},
+    "measures": {"size": NUM_MEASURES, "latent_size": 3, "hidden_size": 8, "frame_stack": 1},
+}
 NUM = 9
 
 
 def build(folders, **options):
     torch.manual_seed(0)
-    options = {"speaker_reference": True, "aux_streams": PROSODY, **options}
+    options = {"speaker_reference": True, "aux_streams": STREAMS, **options}
     return XSERForEmotionDescription.from_backbones(*map(str, folders), **SMALL, **options)
 
 
@@ -295,7 +300,14 @@ def test_a_profile_of_a_data_set_is_that_of_its_recordings(pair, voices, rows):
     found = voices.profile([f"r{index}" for index in range(5)])
     np.testing.assert_allclose(found.states, expected.states, atol=5e-3)
     assert (found.pitch, found.level) == (expected.pitch, expected.level)
+    np.testing.assert_allclose(found.measures, expected.measures, rtol=1e-5)
     assert found.num_recordings == 5 and found.seconds == pytest.approx(expected.seconds, abs=0.2)
+
+
+def test_measures_are_those_of_the_speed_that_is_heard(voices, rows):
+    wave = at_speed(load_audio(rows["audio"][4]), 1.25)
+    np.testing.assert_array_equal(voices.measures["r4", 1.25], voice_measures(measure(wave)))
+    assert voices.measures["r4", 1.0][0] < voices.measures["r4", 1.25][0] - 1  # semitones
 
 
 def numbered(count: int) -> Voices:
@@ -303,7 +315,7 @@ def numbered(count: int) -> Voices:
     taken = Voices()
     for index in range(count):
         mean = np.full((1, 1), 2.0**index)
-        taken.states[f"r{index}", 1.0] = RecordingStates(mean, mean**2, None, None, 1.0)
+        taken.states[f"r{index}", 1.0] = RecordingStates(mean, mean**2, None, None, UNKNOWN_MEASURES, 1.0)
         taken.of_speaker["a"].append(f"r{index}")
     return taken
 
@@ -327,7 +339,9 @@ def test_a_drawn_profile_never_holds_the_recording_itself_and_comes_in_all_sizes
 def test_a_drawn_profile_is_of_thirty_recordings_at_most():
     taken = Voices()
     for index in range(60):
-        taken.states[f"r{index}", 1.0] = RecordingStates(np.ones((1, 1)), np.ones((1, 1)), None, None, 1.0)
+        taken.states[f"r{index}", 1.0] = RecordingStates(
+            np.ones((1, 1)), np.ones((1, 1)), None, None, UNKNOWN_MEASURES, 1.0
+        )
         taken.of_speaker["a"].append(f"r{index}")
     sizes = {taken.draw("r0", "a", 1.0, np.random.default_rng(seed)).num_recordings for seed in range(300)}
     assert min(sizes) == 3 and max(sizes) == MOST_RECORDINGS == 30
@@ -385,7 +399,13 @@ def test_a_swapped_voice_is_another_between_two_speakers_and_keeps_what_was_said
         spread = own.deviation / swapped.deviation * everyone.deviation
         line = share * first.deviation + (1 - share) * second.deviation
         np.testing.assert_allclose(spread, np.maximum(line, MIN_SHARE * everyone.deviation), rtol=1e-3)
-        assert abs(swapped.level - own.level) <= GAIN
+        # measured voices likewise
+        with np.errstate(invalid="ignore"):
+            other = (own.measures[0] - swapped.measures[0]) / swapped.measures[1] * everyone.measures[1]
+        line = share * first.measures + (1 - share) * second.measures
+        moves = np.isfinite(other) & (everyone.measures[1] > 0.01)
+        assert moves.sum() > 20
+        np.testing.assert_allclose((other + everyone.measures[0])[moves], line[0][moves], rtol=1e-3, atol=2e-3)
         usual = own.pitch - swapped.pitch + everyone.pitch
         assert usual == pytest.approx(second.pitch + share * (first.pitch - second.pitch), abs=1e-2)
     assert voices.swap("r8", None, 1.0, np.random.default_rng(0)) is None
@@ -416,7 +436,7 @@ def task_rows(rows, task="describe"):
 @pytest.mark.parametrize("task", ["asr", "describe"])
 def test_a_batch_of_states_is_that_of_the_recordings(pair, rows, voices, task):
     model, processor = pair
-    without_states = Voices(voices.states, voices.frames, {}, {}, voices.of_speaker)
+    without_states = replace(voices, heard={}, loudness={})
     options = {"reference_probability": 1.0, "speeds": (1.0, 1.25)}
     heard = XSERCollator(processor, voices=voices, **options)(task_rows(rows, task))[task]
     played = XSERCollator(processor, voices=without_states, **options)(task_rows(rows, task))[task]
@@ -558,6 +578,15 @@ def test_what_is_usual_is_of_the_speakers_who_are_trained_on(finished, overrides
     np.testing.assert_allclose(stream.usual_deviation.numpy(), expected.deviation, atol=5e-3)
     assert processor.usual_pitch == pytest.approx(expected.pitch, abs=1e-3)
     assert processor.usual_level == pytest.approx(expected.level, abs=1e-3)
+    np.testing.assert_allclose(processor.usual_measures, expected.measures, rtol=1e-3, atol=1e-4)
+
+
+def test_without_references_what_is_usual_of_measures_is_so_over_all_recordings(write, overrides, tmp_path):
+    main([write(speaker_reference=False, reference_probability=0, final_evaluation=False, max_steps=1)])
+    processor = XSERProcessor.from_pretrained(tmp_path / "run" / "final")
+    paths = [Path(overrides["data"]) / f"{index}.wav" for index in range(24) if index % 3]  # s0 is held out
+    rows = np.stack([voice_measures(measure(load_audio(path))) for path in paths])
+    np.testing.assert_allclose(processor.usual_measures, usual_measures(rows), rtol=1e-4, atol=1e-5)
 
 
 def test_a_run_that_is_resumed_goes_on_as_if_it_had_not_stopped(write, tmp_path):

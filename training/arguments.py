@@ -59,7 +59,10 @@ class ModelArguments:
         default=None, metadata=help_text("a token of the whole utterance for each stream of the voice")
     )
     emotion_weight: float | None = field(
-        default=None, metadata=help_text("weight of classifying the emotion on these summaries")
+        default=None, metadata=help_text("weight of classifying the emotion on each of these summaries")
+    )
+    emotion_votes: bool | None = field(
+        default=None, metadata=help_text("these classifications have a say in the answer's emotion")
     )
     summary_dropout: float | None = field(default=None, metadata=help_text("of that classification"))
     speaker_reference: bool | None = field(

@@ -10,6 +10,7 @@ from xser.grammar_xser import EmotionDescription
 from xser.profile_xser import SpeakerProfile
 from xser.training.voices import Voices
 from xser.voice_frames_xser import PROSODY
+from xser.voice_measures_xser import MEASURES
 
 TASKS = ("asr", "describe")
 RELATIVE_SLOTS = ("pitch", "volume", "speed")  # whose levels are relative to the speaker
@@ -93,8 +94,12 @@ class XSERCollator:
             for name in self.processor.aux_streams
             if all(name in row for row in rows)
         }
-        if self.voices is not None and PROSODY in self.processor.aux_streams and rows[0]["task"] == "describe":
-            aux[PROSODY] = [self.voices.frames_of(row["id"], speed) for row, speed in zip(rows, speeds, strict=True)]
+        if self.voices is not None and rows[0]["task"] == "describe":
+            keys = [(row["id"], speed) for row, speed in zip(rows, speeds, strict=True)]
+            if PROSODY in self.processor.aux_streams:
+                aux[PROSODY] = [self.voices.frames_of(*key) for key in keys]
+            if MEASURES in self.processor.aux_streams:
+                aux[MEASURES] = [self.voices.measures[key][None] for key in keys]
         profiles = [self.profile(*each) for each in zip(rows, speeds, draws, strict=True)]
         batch = self.processor(
             recordings,

@@ -19,16 +19,17 @@ from xser.audio_xser import SAMPLE_RATE, at_speed, load_audio, loudness_dbfs
 from xser.corpora.kept import computed_once, stamp
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.processing_xser import XSERProcessor
-from xser.profile_xser import MIN_RECORDINGS, RecordingStates, SpeakerProfile
+from xser.profile_xser import MIN_DEVIATION, MIN_RECORDINGS, RecordingStates, SpeakerProfile
 from xser.prosody_xser import measure
 from xser.voice_frames_xser import FRAME_SECONDS, PITCH, PROSODY, VOICED, prosody_frames
+from xser.voice_measures_xser import MEASURES, NUM_MEASURES, voice_measures
 
+UNKNOWN_MEASURES = np.full(NUM_MEASURES, np.nan, np.float32)  # where no stream hears them
 HEARING = Lock()  # a tower with group norm is told the lengths of what it hears: one recording at a time
 BEYOND = 0.3  # of the way from one speaker to another, that a swapped voice may lie outside of it
 MIN_SHARE = 0.3  # of everyone's deviation, that a swapped voice has at least
-GAIN = 6.0  # dB, that it may be louder or quieter
 MOST_RECORDINGS = 30  # of a profile that is drawn
-KIND = "prosody-1"  # of what is kept; another number where `prosody_frames` changes
+FRAMES_KIND, MEASURES_KIND = "prosody-1", "measures-2"  # of what is kept; other numbers where it changes
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Voices:
     Attributes:
         states: (id, speed) → what profiles take from it; empty where the model hears no reference.
         frames: id → (T, 5) of `prosody_frames`.
+        measures: (id, speed) → (M,) of `voice_measures`.
         heard: (id, speed) → (T, L+1, H) float16 states of the tower, where training reads them instead of audio.
         loudness: id → dBFS, of these.
         of_speaker: speaker → ids.
@@ -46,6 +48,7 @@ class Voices:
 
     states: dict[tuple[str, float], RecordingStates] = field(default_factory=dict)
     frames: dict[str, np.ndarray] = field(default_factory=dict)
+    measures: dict[tuple[str, float], np.ndarray] = field(default_factory=dict)
     heard: dict[tuple[str, float], np.ndarray] = field(default_factory=dict)
     loudness: dict[str, float] = field(default_factory=dict)
     of_speaker: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -65,10 +68,10 @@ class Voices:
             keep_states: fill in `heard` and `loudness`, too.
         """
         needs_states = processor.speaker_reference or keep_states
-        if not needs_states and PROSODY not in processor.aux_streams:
+        if not needs_states and not {PROSODY, MEASURES} & set(processor.aux_streams):
             return self
         self._refuse_other_recordings(rows)
-        frames = computed_once(KIND, rows, _measured_frames, "measuring voices")
+        frames = computed_once(FRAMES_KIND, rows, _measured_frames, "measuring voices")
         self.frames |= dict(zip(rows["id"], frames, strict=True))
         if keep_states:
             loudness = computed_once("loudness-1", rows, _loudness, "measuring loudness")
@@ -76,11 +79,17 @@ class Voices:
         for identity, speaker in zip(rows["id"], rows["speaker"], strict=True):
             if speaker is not None and identity not in self.of_speaker[speaker]:
                 self.of_speaker[speaker].append(identity)
-        for speed in dict.fromkeys((1.0, *speeds)) if needs_states else ():  # what is usual is so at their own speed
+        at_speeds = list(dict.fromkeys((1.0, *speeds)))  # what is usual is so at their own speed
+        for speed in at_speeds if MEASURES in processor.aux_streams else ():
+            kind, function = f"{MEASURES_KIND}-{speed:g}", partial(_measures, speed)
+            measures = computed_once(kind, rows, function, f"measuring at speed {speed:g}")
+            self.measures |= {(identity, speed): each[0] for identity, each in zip(rows["id"], measures, strict=True)}
+        for speed in at_speeds if needs_states else ():
             states = self.hear_states(model, processor, rows, speed)
             for identity, each in zip(rows["id"], states, strict=True):
                 frames = self.frames_of(identity, speed)
-                self.states[identity, speed] = RecordingStates.of(each, frames, len(frames) * FRAME_SECONDS)
+                measures = self.measures.get((identity, speed), UNKNOWN_MEASURES)
+                self.states[identity, speed] = RecordingStates.of(each, frames, measures, len(frames) * FRAME_SECONDS)
                 if keep_states and speed in speeds:
                     self.heard[identity, speed] = each
         return self
@@ -131,7 +140,7 @@ class Voices:
     ) -> SpeakerProfile | None:
         """What makes a recording sound, relative to everyone, as if another voice had spoken it; `None` as in `draw`.
 
-        The other voice lies on the line through two speakers, a little beyond them at most, and is as loud as anybody.
+        The other voice lies on the line through two speakers, a little beyond them at most.
         With m and d the mean and deviation of its own speaker (o), the other (c) and everyone (e), a state becomes
         ((x - m_o) d_c / d_o + m_c - m_e) / d_e. So a model that is given no reference meets more voices than there are
         speakers: their differences are those of the profiles, the emotion stays.
@@ -145,17 +154,20 @@ class Voices:
         mean = share * one.mean + (1 - share) * two.mean
         deviation = np.maximum(share * one.deviation + (1 - share) * two.deviation, MIN_SHARE * everyone.deviation)
         scale = own.deviation / deviation
+        measures = share * one.measures + (1 - share) * two.measures
+        least = np.maximum(MIN_SHARE * everyone.measures[1], MIN_DEVIATION)
+        measures_scale = own.measures[1] / np.maximum(measures[1], least)
+        measures_mean = own.measures[0] - (measures[0] - everyone.measures[0]) * measures_scale
         pitches = (own.pitch, one.pitch, two.pitch, everyone.pitch)
         pitch = own.pitch
         if None not in pitches:
             pitch = own.pitch - (share * one.pitch + (1 - share) * two.pitch - everyone.pitch)
-        level = None if own.level is None else own.level + rng.uniform(-GAIN, GAIN)
         return replace(
             own,
             mean=own.mean - (mean - everyone.mean) * scale,
             deviation=everyone.deviation * scale,
             pitch=pitch,
-            level=level,
+            measures=np.stack([measures_mean, everyone.measures[1] * measures_scale]),
             is_speaker=False,
         )
 
@@ -186,6 +198,10 @@ class Voices:
 
 def _loudness(audio: dict) -> np.ndarray:
     return np.array([[loudness_dbfs(load_audio(audio))]])
+
+
+def _measures(speed: float, audio: dict) -> np.ndarray:
+    return voice_measures(measure(at_speed(load_audio(audio), speed)))[None]
 
 
 def _measured_frames(audio: dict) -> np.ndarray:

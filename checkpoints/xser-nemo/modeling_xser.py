@@ -410,8 +410,8 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             options = self.config.aux_streams
             loss = loss + sum(options[name]["beta"] * stream.bottleneck.kl for name, stream in aux.items())
         if self.emotion_head is not None and emotion_labels is not None and DESCRIPTORS in streams:
-            summaries = [stream.summary for stream in (streams[DESCRIPTORS], *aux.values())]
-            losses["emotion_loss"] = emotion_loss(self.emotion_head(summaries), emotion_labels)
+            logits = self.emotion_head(streams).values()
+            losses["emotion_loss"] = emotion_loss(list(logits), emotion_labels)
             loss = loss + self.config.emotion_weight * losses["emotion_loss"]
         return {"loss": loss, **losses}
 
@@ -452,6 +452,12 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             generation_config=generation_config or self.generation_config,
             **kwargs,
         )
+
+    def votes(self, streams: Mapping[str, StreamOutput]) -> dict[str, torch.Tensor]:
+        """Stream → (B, emotions) log-probabilities of the streams that have a say in the answer's emotion."""
+        if not self.config.emotion_votes or DESCRIPTORS not in streams:
+            return {}
+        return {name: logits.float().log_softmax(-1) for name, logits in self.emotion_head(streams).items()}
 
     def profile(self, recordings, processor) -> SpeakerProfile:
         """What is usual for a speaker, from three or more unlabelled recordings; see `profile_xser`."""

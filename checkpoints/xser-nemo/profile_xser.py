@@ -23,12 +23,14 @@ from .audio_xser import SAMPLE_RATE, audio_name, is_recording, sampling_rate_of
 from .calibration_xser import Calibration, Reference
 from .prosody_xser import measure
 from .voice_frames_xser import prosody_frames, usual_of
+from .voice_measures_xser import usual_measures, voice_measures
 
 MIN_RECORDINGS = 3
 MIN_DEVIATION = 1e-3
 FAR_STATES = 0.56  # deviations; how rare that is: benchmarks/reference_warning.py
 FAR_PITCH = 14.0  # semitones: more than moods move a voice by
 FORMAT = "xser-speaker-profile"
+ARRAYS = ("mean", "deviation", "measures")
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,14 @@ class RecordingStates:
     square: np.ndarray  # (L+1, H) mean of their squares
     pitch: float | None  # median F0, semitones re 1 Hz
     level: float | None  # RMS over speech, dBFS
+    measures: np.ndarray  # (M,) of `voice_measures`
     seconds: float
 
     @classmethod
-    def of(cls, states: np.ndarray, frames: np.ndarray, seconds: float) -> "RecordingStates":
-        """From all layers' states, (T, L+1, H), and measured prosody, `voice_frames_xser.prosody_frames`."""
+    def of(cls, states: np.ndarray, frames: np.ndarray, measures: np.ndarray, seconds: float) -> "RecordingStates":
+        """From all layers' states, (T, L+1, H), and what was measured, `prosody_frames` and `voice_measures`."""
         mean, square = states.mean(0, dtype=np.float32), np.square(states, dtype=np.float32).mean(0)
-        return cls(mean, square, *usual_of(frames), seconds)
+        return cls(mean, square, *usual_of(frames), measures, seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,7 @@ class SpeakerProfile:
     Attributes:
         mean, deviation: (L+1, H) float32, of each layer's states over all frames.
         pitch, level: medians over recordings of F0 in semitones re 1 Hz and RMS over speech in dBFS, if measured.
+        measures: (2, M) float32 mean and deviation over recordings of `voice_measures`, NaN where not measured.
         num_recordings, seconds: what it was made of.
         usual: what is usual in the quantities that levels are made of, for `verify`, if enough was measured.
         is_speaker: off where it stands for another voice than the recording's (training alone makes such).
@@ -64,6 +68,7 @@ class SpeakerProfile:
     deviation: np.ndarray
     pitch: float | None
     level: float | None
+    measures: np.ndarray
     num_recordings: int
     seconds: float
     usual: Reference | None = None
@@ -90,6 +95,7 @@ class SpeakerProfile:
             deviation.astype(np.float32),
             median(pitches) if pitches else None,
             median(levels) if levels else None,
+            usual_measures(np.stack([recording.measures for recording in recordings])),
             len(recordings),
             sum(recording.seconds for recording in recordings),
             usual,
@@ -105,6 +111,7 @@ class SpeakerProfile:
             np.mean([speaker.deviation for speaker in speakers], 0),
             fmean(pitches) if pitches else None,
             fmean(levels) if levels else None,
+            usual_measures(np.stack([speaker.measures.ravel() for speaker in speakers]))[0].reshape(2, -1),
             sum(speaker.num_recordings for speaker in speakers),
             sum(speaker.seconds for speaker in speakers),
         )
@@ -136,14 +143,11 @@ class SpeakerProfile:
     def save(self, path: str | os.PathLike) -> None:
         """Write a .safetensors file, beside and then in place."""
         path = Path(path)
-        about = {key: value for key, value in asdict(self).items() if key not in ("mean", "deviation")}
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        about = {key: value for key, value in asdict(self).items() if key not in ARRAYS}
         beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
-            save_file(
-                {"mean": self.mean, "deviation": self.deviation},
-                beside,
-                {"format": FORMAT, "about": json.dumps(about)},
-            )
+            save_file(arrays, beside, {"format": FORMAT, "about": json.dumps(about)})
             os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)
@@ -165,7 +169,7 @@ class SpeakerProfile:
                     raise ValueError(f"{path} is no speaker profile: save one by SpeakerProfile.save")
                 about = json.loads(metadata["about"])
                 about["usual"] = Reference(**about["usual"]) if about["usual"] else None
-                return cls(file.get_tensor("mean"), file.get_tensor("deviation"), **about)
+                return cls(**{name: file.get_tensor(name) for name in ARRAYS}, **about)
         except SafetensorError as error:
             raise ValueError(f"{path} is no speaker profile: {error}") from error
 
@@ -193,7 +197,8 @@ def make_profile(model, processor, recordings: Iterable) -> SpeakerProfile:
         for wave, prosody in zip(waves, prosodies, strict=True):
             inputs = processor([(wave, SAMPLE_RATE)], task="asr").to(model.device)
             heard = model.model.all_states(inputs["input_values"], inputs["input_values_mask"])
-            states.append(RecordingStates.of(heard.numpy(), prosody_frames(prosody), prosody.duration))
+            measured = prosody_frames(prosody), voice_measures(prosody)
+            states.append(RecordingStates.of(heard.numpy(), *measured, prosody.duration))
     finally:
         model.train(training)
     calibration = Calibration.default()

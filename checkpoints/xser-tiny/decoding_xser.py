@@ -46,7 +46,12 @@ class Decoding:
         return cls(cache, attention_mask.bool(), attention_mask.long().sum(-1), logits[:, -1].float().log_softmax(-1))
 
     def read(
-        self, language_model, literal: Sequence[int], branches: Sequence[Sequence[Sequence[int]]], ends: Sequence[int]
+        self,
+        language_model,
+        literal: Sequence[int],
+        branches: Sequence[Sequence[Sequence[int]]],
+        ends: Sequence[int],
+        votes: Sequence[torch.Tensor] = (),
     ) -> torch.Tensor:
         """Read a slot's name and all its candidate values, keep the likeliest, and return the scores.
 
@@ -54,6 +59,8 @@ class Decoding:
             literal: tokens that come before the value, the same for every row; may be empty.
             branches: for each row, its candidates' tokens; an empty candidate is the end itself.
             ends: tokens of which one must follow a value; their likelihoods add up.
+            votes: (B, candidates) log-probabilities of others who have a say. With them the scores are a logarithmic
+                opinion pool (Genest and Zidek 1986): the mean of all log-probabilities, the language model's too.
 
         Returns:
             (B, most candidates) log-likelihoods, -inf where a row has fewer.
@@ -99,6 +106,8 @@ class Decoding:
             after = log_probs.gather(1, (last + 1).unsqueeze(-1).expand(-1, -1, log_probs.shape[-1]))
             scores = scores + after[..., list(ends)].logsumexp(-1)
         scores = scores.masked_fill(~exists.to(device), -torch.inf)
+        if votes:
+            scores = torch.stack([scores.log_softmax(-1), *votes]).mean(0)
 
         best = scores.argmax(-1, keepdim=True)  # (B, 1)
         kept = (candidate == -1) | (candidate == best)
@@ -130,13 +139,19 @@ class Decoding:
 
 
 def decode_description(
-    decoding: Decoding, language_model, processor, slots: Sequence[str], words: Sequence[Sequence[str]]
+    decoding: Decoding,
+    language_model,
+    processor,
+    slots: Sequence[str],
+    words: Sequence[Sequence[str]],
+    votes: Mapping[str, torch.Tensor] | None = None,
 ) -> list[tuple[EmotionDescription, dict[str, dict[str, float]]]]:
     """Fill the slots one after the other.
 
     Args:
         slots: those the prompt asked for, in the order of the answer.
         words: for each row, the words that may be emphasised.
+        votes: stream → (B, emotions) log-probabilities that have a say in the emotion.
 
     Returns:
         For each row the description, and for each slot with levels its distribution over them.
@@ -156,7 +171,8 @@ def decode_description(
             continue
         labels = schema.emotions if slot == EMOTION else schema.descriptors[slot]
         branches = [[processor.piece_ids(f" {label}") for label in labels]] * num_rows
-        scores = decoding.read(language_model, literal, branches, ends).softmax(-1).tolist()
+        heard = tuple((votes or {}).values()) if slot == EMOTION else ()
+        scores = decoding.read(language_model, literal, branches, ends, heard).softmax(-1).tolist()
         for row, distribution in enumerate(scores):
             distributions[row][slot] = dict(zip(labels, distribution, strict=True))
             best = max(distributions[row][slot], key=distributions[row][slot].get)
@@ -222,7 +238,8 @@ def explain(
         For each recording `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores` (a distribution over the
         model's emotions), `descriptors` (slot → level), `emphasis` (words), `transcript`, `explanation` (a sentence).
         Where the status is not `ok`, or a slot was not asked for, the value is `None`. With a verifier also
-        `verification`, as `Verifier.verify` gives it. Where there is a reference also `speaker_reference`: of how many
+        `verification`, as `Verifier.verify` gives it. With `emotion_votes` also `votes`, a distribution over the
+        emotions by each stream alone. Where there is a reference also `speaker_reference`: of how many
         `recordings` and `seconds` it is, and a `warning` if it is plainly of another person.
 
     Raises:
@@ -276,10 +293,12 @@ def _explain_batch(model, processor, batch, slots, transcript, voice) -> list[di
         texts = _transcribe(model, processor, batch, inputs, streams)
     decoding = Decoding.start(model.language_model, model.embed_prompt(input_ids, streams), attention_mask)
     words = [[word for word in (text or "").split() if word.isprintable()] for text in texts]
-    results = decode_description(decoding, model.language_model, processor, slots, words)
+    votes = model.votes(streams) if EMOTION in slots else {}
+    results = decode_description(decoding, model.language_model, processor, slots, words, votes)
     answers = []
     references = _check_references(batch, voice["reference"], streams)
-    for text, (description, distributions), reference in zip(texts, results, references, strict=True):
+    voted = _tell_votes(votes, processor.schema.emotions, len(batch))
+    for text, (description, distributions), reference, votes in zip(texts, results, references, voted, strict=True):
         scores = distributions.get(EMOTION)
         answers.append(
             {
@@ -289,10 +308,22 @@ def _explain_batch(model, processor, batch, slots, transcript, voice) -> list[di
                 "emphasis": None if description.emphasis is None else list(description.emphasis),
                 "transcript": text if transcript else None,
                 "explanation": description.to_sentence(scores),
+                **votes,
                 **reference,
             }
         )
     return answers
+
+
+def _tell_votes(votes: Mapping[str, torch.Tensor], emotions: Sequence[str], num_rows: int) -> list[dict]:
+    """What each stream says of each recording's emotion; nothing where none has a say."""
+    if not votes:
+        return [{}] * num_rows
+    said = {name: log_probs.exp().tolist() for name, log_probs in votes.items()}
+    return [
+        {"votes": {name: dict(zip(emotions, each[row], strict=True)) for name, each in said.items()}}
+        for row in range(num_rows)
+    ]
 
 
 def _check_references(batch, profiles, streams) -> list[dict]:

@@ -4,12 +4,15 @@ on how utterances are grouped into batches, steps or processes.
 Shapes: B batch, P tokens, T frames, U CTC units, V vocabulary, K descriptors.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
 from .bottleneck_xser import masked_mean
 
 IGNORE_INDEX = -100
+EMOTION_SMOOTHING = 0.1  # of labels: a head that is sure of the few speakers it knows is wrong about strangers
 BLANK = 0  # of CTC; unit u is class u + 1
 
 
@@ -66,13 +69,23 @@ def level_loss(logits: list[torch.Tensor], level_labels: torch.Tensor) -> torch.
     return masked_mean(torch.stack(nats, 1), level_labels != IGNORE_INDEX)
 
 
-def emotion_loss(logits: torch.Tensor, emotion_labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the emotion in nats; an utterance whose emotion is not known counts as zero.
+def emotion_loss(logits: Sequence[torch.Tensor], emotion_labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the emotion in nats under smoothed labels, summed over the streams that say it.
+
+    An utterance whose emotion is not known counts as zero.
 
     Args:
-        logits: (B, emotions).
+        logits: of each stream, (B, emotions).
         emotion_labels: (B,) indices, -100 where it is not known.
     """
-    return nn.functional.cross_entropy(
-        logits.float(), emotion_labels, ignore_index=IGNORE_INDEX, reduction="none"
-    ).mean()
+    nats = [
+        nn.functional.cross_entropy(
+            each.float(),
+            emotion_labels,
+            ignore_index=IGNORE_INDEX,
+            reduction="none",
+            label_smoothing=EMOTION_SMOOTHING,
+        )
+        for each in logits
+    ]
+    return torch.stack(nats).sum(0).mean()

@@ -46,6 +46,8 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         aux_streams (`dict`), summary_tokens, speaker_reference: as in [`XSERConfig`].
         usual_pitch, usual_level (`float`, *optional*): F0 in semitones re 1 Hz, and dBFS, of the training data's
             speakers, which measured prosody is relative to where no reference is given.
+        usual_measures (`list`, *optional*): mean and deviation of each of `voice_measures_xser.NAMES` for these
+            speakers.
         calibration (`dict`, *optional*): where the levels of the training data begin and end, as
             `Calibration.to_dict` gives it; what the pipeline's `verify` judges by.
         chat_template (`str`, *optional*): the tokenizer's own by default, or a plain one where it has none.
@@ -76,6 +78,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         speaker_reference=False,
         usual_pitch=None,
         usual_level=None,
+        usual_measures=None,
         calibration=None,
         chat_template=None,
     ):
@@ -96,6 +99,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         self.summary_tokens = summary_tokens
         self.speaker_reference = speaker_reference
         self.usual_pitch, self.usual_level = usual_pitch, usual_level
+        self.usual_measures = usual_measures
         self.calibration = calibration
         self.schema = LabelSchema(self.emotions, self.descriptors, self.emphasis)
         super().__init__(feature_extractor, tokenizer, chat_template=chat_template or chat_template_of(tokenizer))
@@ -217,9 +221,10 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
             reference: a `SpeakerProfile` for all recordings, or one or `None` for each; only where the model was made
                 with `speaker_reference`.
             aux: name → features of each recording, (T, D), for the auxiliary streams of a description. `prosody` is
-                measured where it is not given; if it is, as `voice_frames_xser.prosody_frames` gives it.
+                measured where it is not given; if it is, as `voice_frames_xser.prosody_frames` gives it. So is
+                `measures`, as one row of `voice_measures_xser.voice_measures`.
             heard: what the frozen tower made of each recording before, in place of `audio`: (T, L+1, H) and the
-                loudness in dBFS. `prosody` must be given then.
+                loudness in dBFS. `prosody` and `measures` must be given then.
 
         Returns:
             `input_ids`, `attention_mask` (B, L), padded on the left; `input_values` (B, S) float32, padded by zeros

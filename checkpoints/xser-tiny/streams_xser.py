@@ -7,7 +7,7 @@ Shapes: B batch, T frames, L layers of the tower (L+1 with its input), H tower w
 stream, D width of the language model or of an auxiliary stream's features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -218,24 +218,31 @@ class XSERLevelHead(nn.Module):
 
 
 class XSEREmotionHead(nn.Module):
-    """The emotion from the summaries of all streams of the voice (our addition, to teach them; no answer uses it)."""
+    """The emotion from the summary of each stream of the voice, by itself (our addition).
+
+    It teaches every stream to tell emotions without the others. Together they would learn whatever tells the speakers
+    of the training data best, and strangers worst.
+    """
 
     def __init__(self, config: XSERConfig):
         super().__init__()
-        streams = [config.descriptor_bottleneck, *config.aux_streams.values()]
-        size = (SUMMARY_HEADS + 2) * sum(stream["latent_size"] for stream in streams)
-        self.classifier = nn.Sequential(
-            nn.Dropout(config.summary_dropout),
-            nn.Linear(size, 64),
-            nn.GELU(),
-            nn.Dropout(config.summary_dropout),
-            nn.Linear(64, len(config.emotions)),
+        streams = {"descriptors": config.descriptor_bottleneck, **config.aux_streams}
+        self.classifiers = nn.ModuleDict(
+            {
+                name: nn.Sequential(
+                    nn.Dropout(config.summary_dropout),
+                    nn.Linear((SUMMARY_HEADS + 2) * options["latent_size"], 64),
+                    nn.GELU(),
+                    nn.Dropout(config.summary_dropout),
+                    nn.Linear(64, len(config.emotions)),
+                )
+                for name, options in streams.items()
+            }
         )
 
-    def forward(
-        self, summaries: list[torch.Tensor]
-    ) -> torch.Tensor:  # each (B, (SUMMARY_HEADS + 2) Z) -> (B, emotions)
-        return self.classifier(torch.cat(summaries, -1))
+    def forward(self, streams: Mapping[str, StreamOutput]) -> dict[str, torch.Tensor]:
+        """Stream → (B, emotions) logits."""
+        return {name: classifier(streams[name].summary) for name, classifier in self.classifiers.items()}
 
 
 __all__ = [

@@ -1,0 +1,124 @@
+"""A recording's measured voice as one row: what it holds, what is usual, and how it is told relative to that."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import make_wave
+
+from xser import XSERConfig, XSERForEmotionDescription
+from xser.prosody_xser import measure
+from xser.voice_inputs_xser import MEASURED
+from xser.voice_measures_xser import (
+    FARTHEST,
+    LEVEL,
+    MEASURES,
+    NAMES,
+    NUM_MEASURES,
+    SHRINKAGE,
+    relative_measures,
+    usual_measures,
+    voice_measures,
+)
+
+STREAM = {MEASURES: {"size": NUM_MEASURES, "latent_size": 3, "hidden_size": 8, "frame_stack": 1}}
+
+
+@pytest.fixture(scope="module")
+def prosody():
+    return measure(make_wave(1.2, seed=3))
+
+
+def values(prosody) -> dict[str, float]:
+    return dict(zip(NAMES, voice_measures(prosody).tolist(), strict=True))
+
+
+def test_a_row_holds_statistics_of_the_curves_and_the_quantities_of_the_descriptors(prosody):
+    found = values(prosody)
+    pitch, level = 12 * np.log2(prosody.f0[~np.isnan(prosody.f0)]), prosody.level[prosody.speech]
+    for name, curve in (("pitch", pitch), ("level", level)):
+        assert found[f"{name}_mean"] == pytest.approx(curve.mean(), abs=1e-4)
+        assert found[f"{name}_deviation"] == pytest.approx(curve.std(), abs=1e-4)
+        assert found[f"{name}_p20"] == pytest.approx(np.percentile(curve, 20) - curve.mean(), abs=1e-4)
+        assert found[f"{name}_step"] == pytest.approx(np.abs(np.diff(curve)).mean(), abs=1e-4)
+        assert found[f"{name}_end"] == pytest.approx(np.array_split(curve, 3)[2].mean() - curve.mean(), abs=1e-4)
+    assert found["voiced_share"] == pytest.approx(len(pitch) / len(prosody.f0))
+    assert found["log_seconds"] == pytest.approx(np.log(1.2), abs=1e-3)
+    assert found["hnr_db"] == pytest.approx(prosody.hnr_db)
+    assert [found[f"contour_{point}"] for point in range(5)] == pytest.approx(prosody.contour, abs=1e-4)
+
+
+def test_what_cannot_be_told_is_not_a_number(prosody):
+    found = values(replace(prosody, rate=None, contour=None))
+    assert np.isnan(found["rate"]) and np.isnan(found["contour_0"]) and not np.isnan(found["pitch_mean"])
+    assert np.isnan(voice_measures(measure(np.zeros(0, np.float32)))).sum() >= NUM_MEASURES - 1
+    silent = values(measure(np.zeros(16_000, np.float32)))
+    assert np.isnan(silent["pitch_mean"]) and np.isnan(silent["level_mean"]) and silent["voiced_share"] == 0
+
+
+def test_what_is_usual_counts_what_is_known():
+    rows = np.array([[1.0, np.nan, 2.0], [3.0, 5.0, 2.0], [8.0, np.nan, 2.0]])
+    usual = usual_measures(np.concatenate([rows, np.full((3, 1), np.nan)], 1))
+    np.testing.assert_allclose(usual[0], [4.0, 5.0, 2.0, np.nan])
+    np.testing.assert_allclose(usual[1], [rows[:, 0].std(), 0.0, 0.0, np.nan], rtol=1e-6)
+
+
+def test_a_row_is_told_in_deviations_and_few_recordings_lean_on_the_usual_ones():
+    usual, own, row = np.zeros((2, NUM_MEASURES)), np.full((2, NUM_MEASURES), np.nan), np.zeros(NUM_MEASURES)
+    usual[:, :2], own[:, 0], row[:2] = [[10.0, 0.0], [2.0, 1.0]], [14.0, 0.0], [12.0, 0.5]
+    np.testing.assert_allclose(relative_measures(row, usual, None, 0)[:3], [1.0, 0.5, 0.0])
+    shrunk = 2 * np.sqrt(SHRINKAGE / (3 + SHRINKAGE))
+    np.testing.assert_allclose(relative_measures(row, usual, own, 3)[:2], [-2 / shrunk, 0.5], rtol=1e-6)
+    own[1, 0] = 0.5
+    np.testing.assert_allclose(relative_measures(row, usual, own, 10**9)[:2], [-4.0, 0.5], rtol=1e-4)
+
+
+def test_the_level_of_a_voice_that_nobody_knows_is_usual():
+    usual, row = np.stack([np.zeros(NUM_MEASURES), np.ones(NUM_MEASURES)]), np.full(NUM_MEASURES, 2.0)
+    known, unknown = (relative_measures(row, usual, usual, 9, knows_speaker) for knows_speaker in (True, False))
+    assert (known == 2).all()
+    assert [NAMES[index] for index in np.flatnonzero(unknown != 2)] == ["level_mean"] and unknown[LEVEL] == 0
+
+
+def test_what_cannot_be_told_is_usual_and_nothing_is_farther_than_six_deviations():
+    usual, row = np.zeros((2, NUM_MEASURES)), np.zeros(NUM_MEASURES)
+    usual[:, :4], row[:4] = [[0.0, 0.0, np.nan, 0.0], [1.0, 1.0, np.nan, 0.0]], [np.nan, 100.0, 3.0, 3.0]
+    found = relative_measures(row, usual, None, 0)
+    assert found[:4].tolist() == [0.0, FARTHEST, 0.0, 0.0]
+
+
+def test_the_processor_measures_the_stream_relative_to_the_reference(tiny_backbone_folders, waves):
+    model, processor = XSERForEmotionDescription.from_backbones(
+        *map(str, tiny_backbone_folders), emphasis=False, speaker_reference=True, aux_streams=STREAM
+    )
+    profile = model.profile(waves[3:8], processor)
+    rows = np.stack([voice_measures(measure(wave)) for wave, _ in waves[3:8]])
+    np.testing.assert_allclose(profile.measures, usual_measures(rows), rtol=1e-5)
+    processor.usual_measures = usual_measures(rows * 1.1).tolist()
+    row = voice_measures(measure(waves[0][0]))
+    batch = processor(waves[:2], reference=[None, profile])
+    usual = np.array(processor.usual_measures)
+    assert batch["aux_measures"].shape == (2, 1, NUM_MEASURES) and batch["aux_measures_mask"].all()
+    np.testing.assert_allclose(batch["aux_measures"][0, 0], relative_measures(row, usual, None, 0, False), atol=1e-6)
+    other = relative_measures(voice_measures(measure(waves[1][0])), usual, profile.measures, 5)
+    np.testing.assert_allclose(batch["aux_measures"][1, 0], other, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(NUM_MEASURES,), (1, 3), (0, NUM_MEASURES)])
+def test_measures_of_another_shape_are_refused(tiny_backbone_folders, waves, shape):
+    _, processor = XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), aux_streams=STREAM)
+    with pytest.raises(ValueError, match=rf"aux\['measures'\] holds features of shape {re.escape(str(shape))}"):
+        processor(waves[:1], aux={"measures": [np.zeros(shape)]})
+
+
+@pytest.mark.parametrize("name", list(MEASURED))
+def test_a_stream_that_is_measured_has_the_size_of_what_is_measured(tiny_backbone_folders, name):
+    message = rf"aux_streams\['{name}'\]\['size'\] is 3; what is measured for it has {MEASURED[name]}"
+    with pytest.raises(ValueError, match=message):
+        XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), aux_streams={name: {"size": 3}})
+
+
+def test_a_config_keeps_the_stream(tmp_path):
+    XSERConfig(aux_streams=STREAM).save_pretrained(tmp_path)
+    assert XSERConfig.from_pretrained(tmp_path).aux_streams[MEASURES]["size"] == NUM_MEASURES
