@@ -14,7 +14,7 @@ import torch
 from transformers import DynamicCache
 
 from .audio_xser import SAMPLE_RATE
-from .grammar_xser import EMOTION, EMPHASIS, NO_EMPHASIS, SLOT_SEPARATOR, EmotionDescription, quote
+from .grammar_xser import EMOTION, EMPHASIS, NO_EMPHASIS, EmotionDescription, quote
 from .prosody_xser import measure
 from .verification_xser import Verifier
 
@@ -162,10 +162,10 @@ def decode_description(
     emotions: list[str | None] = [None] * num_rows
     distributions: list[dict[str, dict[str, float]]] = [{} for _ in range(num_rows)]
     for index, slot in enumerate(slots):
-        literal = processor.piece_ids(f"{SLOT_SEPARATOR if index else ''}{slot}:")
+        literal = processor.slot_ids(slot, first=index == 0)
         ends = [processor.tokenizer.eos_token_id]
         if index + 1 < len(slots):
-            ends = processor.piece_ids(f"{SLOT_SEPARATOR}{slots[index + 1]}:")[:1]
+            ends = processor.slot_ids(slots[index + 1], first=False)[:1]
         if slot == EMPHASIS:
             emphasis = _decode_emphasis(decoding, language_model, processor, literal, ends, words)
             continue

@@ -142,7 +142,7 @@ def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrai
             logger.warning("no speaker has three recordings: what is usual stays that of the checkpoint")
             return voices
         usual = voices.everyone()
-        processor.usual_pitch, processor.usual_level = usual.pitch, usual.level
+        processor.usual_pitch = usual.pitch
         processor.usual_measures = usual.measures.tolist() if MEASURES in processor.aux_streams else None
         stream.usual_mean.copy_(torch.from_numpy(usual.mean))
         stream.usual_deviation.copy_(torch.from_numpy(usual.deviation))

@@ -30,12 +30,12 @@ from xser.corpora.cache import write_json
 from xser.corpora.folds import by_fold
 from xser.evaluation.baselines import predict
 from xser.evaluation.intervals import RESAMPLES
-from xser.evaluation.predictions import read_predictions, reference_of, write_predictions
+from xser.evaluation.predictions import NO_ANSWER, read_predictions, reference_of, write_predictions
 from xser.evaluation.report import command_line, text_table
 from xser.evaluation.scoring import score
 from xser.evaluation.significance import TESTS, compare
+from xser.training.metrics import metric
 
-RESAMPLES_OF_NONE = 2  # the fewest that there can be, where no interval is told
 ROOT = Path(__file__).resolve().parent.parent
 NONE, ALL = "none", "all of the speaker's, without labels"
 SYSTEMS = {  # name → (reference, the classic system it is held against)
@@ -110,7 +110,9 @@ def table(predictions: dict[str, dict[str, list[dict]]], resamples: int) -> list
     together = {name: [each for fold in folds.values() for each in fold] for name, folds in predictions.items()}
     rows = []
     for name, (reference, against) in SYSTEMS.items():
-        by_fold_ua = [score(fold, resamples=RESAMPLES_OF_NONE)["ua"] for fold in predictions[name].values()]
+        by_fold_ua = [
+            ua_of(fold, [each["emotion"] or NO_ANSWER for each in fold]) for fold in predictions[name].values()
+        ]
         whole = score(together[name], resamples=resamples)
         low, high = whole["ua_interval"]
         compared = ["–"] * (2 + len(TESTS))
@@ -137,15 +139,18 @@ def opinions_table(predictions: dict[str, dict[str, list[dict]]]) -> list[tuple[
             continue
         opinions = {fold: list(map(opinions_of, answers)) for fold, answers in predictions[name].items()}
         for holder in next(iter(opinions.values()))[0]:
-            uas = []
-            for fold, answers in predictions[name].items():
-                said = [
-                    {**answer, "emotion": max(each[holder], key=each[holder].get), "scores": each[holder]}
-                    for answer, each in zip(answers, opinions[fold], strict=True)
-                ]
-                uas.append(score(said, resamples=RESAMPLES_OF_NONE)["ua"])
+            uas = [
+                ua_of(answers, [max(each[holder], key=each[holder].get) for each in opinions[fold]])
+                for fold, answers in predictions[name].items()
+            ]
             rows.append((reference, holder, f"{np.mean(uas):.3f}", *(f"{ua:.3f}" for ua in uas)))
     return rows
+
+
+def ua_of(answers: list[dict], emotions: list[str]) -> float:
+    """UA of `emotions` against the references of the answers."""
+    truth = [answer["reference"]["emotion"] for answer in answers]
+    return metric("unweighted_accuracy").compute(predictions=emotions, references=truth)["unweighted_accuracy"]
 
 
 def opinions_of(answer: dict) -> dict[str, dict[str, float]]:

@@ -349,11 +349,11 @@ def test_nobody_votes_where_no_emotion_is_asked_for(tiny_backbone_folders, waves
 # ---------------------------------------------------------------- reference
 
 
-def usual_set_to(model, processor, profile, level):
+def usual_set_to(model, processor, profile):
     stream = model.model.descriptors
     stream.usual_mean.copy_(torch.from_numpy(profile.mean))
     stream.usual_deviation.copy_(torch.from_numpy(profile.deviation))
-    processor.usual_pitch, processor.usual_level = profile.pitch, level
+    processor.usual_pitch = profile.pitch
 
 
 def test_streams_are_told_whether_a_reference_is_of_the_speaker(shared, waves):
@@ -390,7 +390,7 @@ def test_a_reference_changes_what_is_heard(shared, waves):
 def test_a_reference_that_is_what_is_usual_and_nobodys_changes_nothing(pair, waves):
     model, processor = pair
     profile = replace(model.profile(waves[5:8], processor), is_speaker=False)
-    usual_set_to(model, processor, profile, -35.0)
+    usual_set_to(model, processor, profile)
     batches = [describe(processor, waves[:3], reference=reference) for reference in (profile, None)]
     for name in set(batches[0]) - {"reference", "knows_speaker"}:
         assert torch.equal(batches[0][name], batches[1][name]), name
@@ -535,7 +535,7 @@ def test_states_that_were_heard_before_want_their_prosody(shared, waves):
 def test_a_checkpoint_keeps_answers_to_the_bit_and_what_is_usual(pair, waves, tmp_path, thin):
     model, processor = pair
     profile = model.profile(waves[5:8], processor)
-    usual_set_to(model, processor, replace(profile, mean=profile.mean + 0.25, pitch=83.5), -31.5)
+    usual_set_to(model, processor, replace(profile, mean=profile.mean + 0.25, pitch=83.5))
     model.save_pretrained(tmp_path, thin=thin)
     processor.save_pretrained(tmp_path)
     loaded, reader = XSERForEmotionDescription.from_pretrained(tmp_path), XSERProcessor.from_pretrained(tmp_path)
@@ -544,7 +544,7 @@ def test_a_checkpoint_keeps_answers_to_the_bit_and_what_is_usual(pair, waves, tm
         kept.usual_deviation, stream.usual_deviation
     )
     assert not kept.usual_mean.equal(torch.zeros_like(kept.usual_mean))
-    assert (reader.usual_pitch, reader.usual_level) == (83.5, -31.5)
+    assert reader.usual_pitch == 83.5
     assert reader.aux_streams == processor.aux_streams and loaded.config.aux_streams == model.config.aux_streams
     for reference in (None, profile):
         batches = [describe(each, waves[:2], reference=reference) for each in (processor, reader)]

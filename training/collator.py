@@ -79,10 +79,10 @@ class XSERCollator:
         """
         draws = [np.random.default_rng([row["noise_seed"], 1]) for row in rows]
         speeds = [float(rng.choice(self.speeds)) for rng in draws]
+        keys = [(row["id"], speed) for row, speed in zip(rows, speeds, strict=True)]
         recordings, heard = None, None
         if self.voices is not None and self.voices.heard:
             loudness = self.voices.loudness
-            keys = [(row["id"], speed) for row, speed in zip(rows, speeds, strict=True)]
             heard = [(self.voices.heard[key], loudness[key[0]]) for key in keys]
         else:
             recordings = [
@@ -95,7 +95,6 @@ class XSERCollator:
             if all(name in row for row in rows)
         }
         if self.voices is not None and rows[0]["task"] == "describe":
-            keys = [(row["id"], speed) for row, speed in zip(rows, speeds, strict=True)]
             if PROSODY in self.processor.aux_streams:
                 aux[PROSODY] = [self.voices.frames_of(*key) for key in keys]
             if MEASURES in self.processor.aux_streams:

@@ -44,8 +44,8 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         content_token, descriptor_token (`str`): the placeholders.
         min_audio_seconds, max_audio_seconds, silence_dbfs (`float`): as in [`XSERConfig`].
         aux_streams (`dict`), summary_tokens, speaker_reference: as in [`XSERConfig`].
-        usual_pitch, usual_level (`float`, *optional*): F0 in semitones re 1 Hz, and dBFS, of the training data's
-            speakers, which measured prosody is relative to where no reference is given.
+        usual_pitch (`float`, *optional*): F0 in semitones re 1 Hz of the training data's speakers, which measured
+            prosody is relative to where no reference is given.
         usual_measures (`list`, *optional*): mean and deviation of each of `voice_measures_xser.NAMES` for these
             speakers.
         calibration (`dict`, *optional*): where the levels of the training data begin and end, as
@@ -77,7 +77,6 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         summary_tokens=False,
         speaker_reference=False,
         usual_pitch=None,
-        usual_level=None,
         usual_measures=None,
         calibration=None,
         chat_template=None,
@@ -98,7 +97,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         self.aux_streams = {name: dict(options) for name, options in (aux_streams or {}).items()}
         self.summary_tokens = summary_tokens
         self.speaker_reference = speaker_reference
-        self.usual_pitch, self.usual_level = usual_pitch, usual_level
+        self.usual_pitch = usual_pitch
         self.usual_measures = usual_measures
         self.calibration = calibration
         self.schema = LabelSchema(self.emotions, self.descriptors, self.emphasis)

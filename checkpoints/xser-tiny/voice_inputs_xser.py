@@ -34,13 +34,14 @@ class VoiceInputsMixin:
     def _usual(self, profile) -> tuple[float, float | None]:
         """Pitch and level of the profile; without one, pitch of the training data, else of nobody in particular.
 
-        The level of a voice that nobody knows is that of a microphone: `None` where the model hears references.
+        The level of a voice that nobody knows is that of a microphone: `None` where the model hears references. One
+        that hears none is told every level as it is.
         """
         pitch = next(
             value for value in (profile and profile.pitch, self.usual_pitch, USUAL_PITCH) if value is not None
         )
         if not self.speaker_reference:
-            return pitch, USUAL_LEVEL if self.usual_level is None else self.usual_level
+            return pitch, USUAL_LEVEL
         return pitch, profile.level if _knows_speaker(profile) else None
 
     def _aux_features(self, aux, waves: list[np.ndarray], profiles: list) -> dict[str, list[np.ndarray]]:
