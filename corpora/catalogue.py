@@ -20,6 +20,7 @@ MODULES = {  # name on the command line → module of this package, whose CORPUS
     "hub": "hub",
     "audiofolder": "audiofolder",
     "espeak": "espeak",
+    "espeak-languages": "espeak_languages",
 }
 SHARED_BY_DESIGN = {  # corpora whose official splits share speakers
     "meld": "the leading characters of the series speak in all three parts, and published figures are on these parts",

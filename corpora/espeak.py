@@ -5,22 +5,18 @@ an utterance is drawn, spoken, and stored. It depends on (seed, split, index) al
 same whatever its size.
 """
 
-import io
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 
 import datasets
 import numpy as np
-import soundfile
-import torch
-import torchaudio
 from tqdm.auto import tqdm
 
 from xser.corpora import espeak_sentences, espeak_synthesis, espeak_table, espeak_voices
 from xser.corpora.cache import cache_root, digest, open_dataset, write_dataset
+from xser.corpora.espeak_recording import SpokenAudio, recorded
 from xser.corpora.espeak_sentences import draw_sentence
 from xser.corpora.espeak_table import EMOTIONS, LEVELS, PROSODY, bayes_emotion, ceiling, probabilities
 from xser.corpora.espeak_voices import SEEN, UNSEEN, Voice
@@ -32,7 +28,6 @@ from xser.corpora.source import Corpus, Found
 __all__ = ["CORPUS", "DEFAULT_SIZES", "bayes_emotion", "ceiling", "find", "load_espeak"]
 
 VERSION = 1  # of what this module makes of a drawn utterance: raise it with every change that can be heard
-SAMPLE_RATE = 16_000
 DEFAULT_SIZES = {"train": 24_000, "validation": 600, "test": 1_500, "test_unseen": 600, "adapt": 600}
 # split → part of the sentences, voices
 SPLITS = {
@@ -119,32 +114,10 @@ def render(utterance: Utterance) -> np.ndarray:
         pitch=_pitch_parameter(pitch),
         pitch_range=PITCH_RANGE,
     )
-    speech = _resampler()(torch.from_numpy(_trim(raw))).numpy()
     dbfs = RMS_DBFS + voice.loudness + VOLUME[levels["volume"]] + utterance.volume
-    speech *= _amplitude(dbfs) / math.sqrt(np.mean(np.square(speech, dtype=np.float64)))
-    wave = np.pad(speech, [round(seconds * SAMPLE_RATE) for seconds in utterance.edges])
-    noise = np.random.default_rng(utterance.noise_seed).standard_normal(len(wave), dtype=np.float32)
-    wave += _amplitude(NOISE_DBFS) * noise
+    wave = recorded(raw, dbfs, NOISE_DBFS, utterance.edges, utterance.noise_seed)
     assert np.abs(wave).max() < 1, f"{utterance.id} clips: RMS_DBFS is too high for {voice.name}"
     return wave
-
-
-class SpokenAudio(dict):
-    """`{"bytes": …, "path": …}` of an utterance, spoken whenever its bytes are asked for, so never held.
-
-    The path is that of no file: it stands for all that the sound depends on.
-    """
-
-    def __init__(self, utterance: Utterance, recipe: str):
-        super().__init__(path=f"{recipe}/{utterance.id}.flac")
-        self._utterance = utterance
-
-    def __missing__(self, key: str) -> bytes:
-        if key != "bytes":
-            raise KeyError(key)
-        flac = io.BytesIO()
-        soundfile.write(flac, render(self._utterance), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-        return flac.getvalue()
 
 
 def find(source: None = None, seed: int = 0, sizes: dict[str, int] | None = None, split: str | None = None) -> Found:
@@ -216,7 +189,7 @@ def _rows(seed: int, split: str, size: int) -> Iterator[dict]:
         emphasis = [] if utterance.emphasis is None else [words[utterance.emphasis]]
         yield make_row(
             id=utterance.id,
-            audio=SpokenAudio(utterance, recipe),
+            audio=SpokenAudio(f"{recipe}/{utterance.id}.flac", partial(render, utterance)),
             text=utterance.text,
             emotion=utterance.emotion,
             descriptors={**{cue: utterance.levels[cue] for cue in PROSODY}, "emphasis": emphasis},
@@ -250,21 +223,6 @@ def _prosody(word: str, attributes: str) -> str:
 def _pitch_parameter(factor: float) -> int:
     """eSpeak NG's pitch parameter for a factor on the voice's pitch."""
     return round(float(np.interp(factor, _PITCH_FACTORS, _PITCH_PARAMETERS)))
-
-
-def _amplitude(dbfs: float) -> float:
-    return 10 ** (dbfs / 20)
-
-
-def _trim(wave: np.ndarray) -> np.ndarray:
-    """Without the silence at both ends, whose length depends on the voice."""
-    sound = np.flatnonzero(np.abs(wave) > 0.01 * np.abs(wave).max())
-    return wave[sound[0] : sound[-1] + 1]
-
-
-@cache
-def _resampler() -> torchaudio.transforms.Resample:
-    return torchaudio.transforms.Resample(espeak_synthesis.SAMPLE_RATE, SAMPLE_RATE)
 
 
 CORPUS = Corpus(

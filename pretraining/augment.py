@@ -9,6 +9,7 @@ alone is not changed: that needs a vocoder, which leaves traces of its own.
 """
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ LOW_CUT, HIGH_CUT = (50.0, 400.0), (3_000.0, 7_500.0)  # Hz, drawn on a log scal
 BAND_ORDER = 4  # of Butterworth's magnitude, without its phase: nothing moves in time
 ROOM_SECONDS = (0.15, 0.6)  # in which echoes fall by 60 dB
 DIRECT_TO_REVERBERANT_DB = (0.0, 15.0)
+LN_10 = math.log(10)  # powers of ten by exp, which numpy computes many at once
 
 
 class Augmenter:
@@ -86,8 +88,8 @@ def _filter(wave: np.ndarray, rng: np.random.Generator, in_room: bool, in_band: 
 def _echoes(rng: np.random.Generator) -> np.ndarray:
     """(R,) the direct sound and noise under an exponential: Polack's model of late reverberation."""
     seconds, ratio = rng.uniform(*ROOM_SECONDS), rng.uniform(*DIRECT_TO_REVERBERANT_DB)
-    decay = np.arange(round(seconds * SAMPLE_RATE), dtype=np.float32) * np.float32(-3 / (seconds * SAMPLE_RATE))
-    echoes = rng.standard_normal(len(decay), dtype=np.float32) * np.float32(10) ** decay
+    fall = np.arange(round(seconds * SAMPLE_RATE), dtype=np.float32) * np.float32(-3 * LN_10 / (seconds * SAMPLE_RATE))
+    echoes = rng.standard_normal(len(fall), dtype=np.float32) * np.exp(fall)
     echoes *= np.float32(10 ** (-ratio / 20)) / np.sqrt(np.dot(echoes, echoes))
     echoes[0] = 1.0
     return echoes
@@ -96,9 +98,15 @@ def _echoes(rng: np.random.Generator) -> np.ndarray:
 def _band(bins: int, rng: np.random.Generator) -> torch.Tensor:
     """(bins,) magnitude of a high-pass and a low-pass."""
     low, high = (math.exp(rng.uniform(math.log(a), math.log(b))) for a, b in (LOW_CUT, HIGH_CUT))
-    hertz = torch.linspace(0, SAMPLE_RATE / 2, bins).clamp(min=1e-3)
-    order = 2 * BAND_ORDER
-    return torch.rsqrt((1 + (low / hertz).clamp(max=1e4) ** order) * (1 + (hertz / high) ** order))
+    below, above = _powers(bins)
+    return torch.rsqrt((1 + below * low ** (2 * BAND_ORDER)) * (1 + above * high ** (-2 * BAND_ORDER)))
+
+
+@cache
+def _powers(bins: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(bins,) each bin's hertz to the power of minus and of plus twice the order; float32 holds both."""
+    hertz = torch.linspace(0, SAMPLE_RATE / 2, bins).clamp(min=1.0)
+    return hertz ** (-2 * BAND_ORDER), hertz ** (2 * BAND_ORDER)
 
 
 def _transform_size(samples: int) -> int:
@@ -109,8 +117,8 @@ def _transform_size(samples: int) -> int:
 
 def _drift(samples: int, rng: np.random.Generator) -> np.ndarray:
     """(S,) gains, from one level to another, straight in dB."""
-    change = rng.uniform(-GAIN_DB, GAIN_DB) / 20
-    return np.float32(10) ** np.linspace(-change / 2, change / 2, samples, dtype=np.float32)
+    change = rng.uniform(-GAIN_DB, GAIN_DB) / 20 * LN_10
+    return np.exp(np.linspace(-change / 2, change / 2, samples, dtype=np.float32))
 
 
 def _rms(wave: np.ndarray) -> float:

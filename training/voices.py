@@ -67,12 +67,13 @@ class Voices:
         Args:
             keep_states: fill in `heard` and `loudness`, too.
         """
-        needs_states = processor.speaker_reference or keep_states
-        if not needs_states and not {PROSODY, MEASURES} & set(processor.aux_streams):
+        is_relative, streams = processor.speaker_reference, {PROSODY, MEASURES} & set(processor.aux_streams)
+        if not is_relative and not keep_states and not streams:
             return self
         self._refuse_other_recordings(rows)
-        frames = computed_once(FRAMES_KIND, rows, _measured_frames, "measuring voices")
-        self.frames |= dict(zip(rows["id"], frames, strict=True))
+        if is_relative or PROSODY in streams:
+            frames = computed_once(FRAMES_KIND, rows, _measured_frames, "measuring voices")
+            self.frames |= dict(zip(rows["id"], frames, strict=True))
         if keep_states:
             loudness = computed_once("loudness-1", rows, _loudness, "measuring loudness")
             self.loudness |= {identity: float(each[0, 0]) for identity, each in zip(rows["id"], loudness, strict=True)}
@@ -80,16 +81,19 @@ class Voices:
             if speaker is not None and identity not in self.of_speaker[speaker]:
                 self.of_speaker[speaker].append(identity)
         at_speeds = list(dict.fromkeys((1.0, *speeds)))  # what is usual is so at their own speed
-        for speed in at_speeds if MEASURES in processor.aux_streams else ():
+        for speed in at_speeds if MEASURES in streams else ():
             kind, function = f"{MEASURES_KIND}-{speed:g}", partial(_measures, speed)
             measures = computed_once(kind, rows, function, f"measuring at speed {speed:g}")
             self.measures |= {(identity, speed): each[0] for identity, each in zip(rows["id"], measures, strict=True)}
-        for speed in at_speeds if needs_states else ():
+        heard_at = at_speeds if is_relative else speeds if keep_states else ()
+        for speed in heard_at:
             states = self.hear_states(model, processor, rows, speed)
             for identity, each in zip(rows["id"], states, strict=True):
-                frames = self.frames_of(identity, speed)
-                measures = self.measures.get((identity, speed), UNKNOWN_MEASURES)
-                self.states[identity, speed] = RecordingStates.of(each, frames, measures, len(frames) * FRAME_SECONDS)
+                if is_relative:
+                    frames = self.frames_of(identity, speed)
+                    measures = self.measures.get((identity, speed), UNKNOWN_MEASURES)
+                    seconds = len(frames) * FRAME_SECONDS
+                    self.states[identity, speed] = RecordingStates.of(each, frames, measures, seconds)
                 if keep_states and speed in speeds:
                     self.heard[identity, speed] = each
         return self
