@@ -23,6 +23,7 @@ BOTTLENECK_DEFAULTS = {
     "variational": True,
     "context_layers": 0,
     "dropout": 0.0,
+    "smoothing": 1,
 }
 AUX_DEFAULTS = {**BOTTLENECK_DEFAULTS, "size": 1, "frame_stack": 4, "latent_size": 16, "hidden_size": 64}
 AUX_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -41,8 +42,8 @@ class XSERConfig(PreTrainedConfig):
             them from there.
         content_bottleneck, descriptor_bottleneck (`dict`): `latent_size` (Z), `hidden_size` of the encoder, `beta`
             (weight of the KL in nats a frame against the cross-entropy in nats a token), `variational` (off: `z`
-            is the mean, and there is no KL), `context_layers` (convolutions over five frames in the encoder) and
-            `dropout` (before it).
+            is the mean, and there is no KL), `context_layers` (convolutions over five frames in the encoder),
+            `dropout` (before it) and `smoothing` (frames that are averaged in it, an odd number; 1 for none).
         frame_stack (`int`): frames that make one token for the language model; 4 of HuBERT's 50 a second give 12.5.
         lora (`dict`, *optional*): `rank`, `alpha`, `dropout`, `target_modules`; `None` for no LoRA.
         emotions (`list[str]`), descriptors (`dict[str, list[str]]`), emphasis (`bool`): the label schema. An empty
@@ -230,6 +231,8 @@ def _check_bottleneck(name: str, options: dict) -> None:
     _require(options["beta"] >= 0, f"{name}['beta']", options["beta"], "0 or more")
     _require(options["context_layers"] >= 0, f"{name}['context_layers']", options["context_layers"], "0 or more")
     _require(0 <= options["dropout"] < 1, f"{name}['dropout']", options["dropout"], "in [0, 1)")
+    is_odd = options["smoothing"] >= 1 and options["smoothing"] % 2 == 1
+    _require(is_odd, f"{name}['smoothing']", options["smoothing"], "an odd number of frames, 1 for none")
 
 
 def _with_defaults(name: str, given: dict | None, defaults: dict) -> dict:

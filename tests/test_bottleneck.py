@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from xser.bottleneck_xser import GaussianLinear, LayerMix, VariationalBottleneck, keyed_normal, masked_mean
+from xser.bottleneck_xser import (
+    GaussianLinear,
+    LayerMix,
+    VariationalBottleneck,
+    keyed_normal,
+    masked_mean,
+    moving_average,
+)
 
 
 def test_layer_mix_is_the_softmax_weighted_sum():
@@ -30,9 +37,22 @@ def test_kl_is_the_closed_form_in_nats_a_frame():
     torch.testing.assert_close(output.kl, expected.to(output.kl.dtype))
 
 
-def test_padding_never_counts():
+def test_moving_average_is_over_the_real_frames_around_each():
+    values, mask = torch.randn(2, 7, 3), torch.tensor([[1] * 7, [1, 1, 1, 1, 0, 0, 0]]).bool()
+    smooth = moving_average(values, mask, 5)
+    for row, length in enumerate((7, 4)):
+        for frame in range(length):
+            around = values[row, max(frame - 2, 0) : min(frame + 3, length)]
+            torch.testing.assert_close(smooth[row, frame], around.mean(0))
+    torch.testing.assert_close(moving_average(values[:, :1], mask[:, :1], 9), values[:, :1])
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"context_layers": 2}, {"smoothing": 5}, {"context_layers": 1, "smoothing": 9}]
+)
+def test_padding_never_counts(options):
     torch.manual_seed(0)
-    block = VariationalBottleneck(6, 8, 3).train()
+    block = VariationalBottleneck(6, 8, 3, **options).train()
     short, seed = torch.randn(1, 4, 6), torch.tensor([7])
     alone = block(short, torch.ones(1, 4).bool(), seed)
     padded = torch.cat([short, torch.full((1, 3, 6), 1e3)], 1)
@@ -50,6 +70,19 @@ def test_z_is_the_mean_at_inference_and_noisy_in_training():
     output = block.train()(hidden_states, mask, torch.tensor([3]))
     noise = (output.z - output.mu) / (0.5 * output.logvar).exp()
     torch.testing.assert_close(noise, keyed_normal(torch.tensor([3]), 4, 3))
+
+
+def test_smoothing_lets_slow_changes_pass_and_fast_ones_not():
+    torch.manual_seed(0)
+    rough, smooth = (VariationalBottleneck(6, 8, 3, smoothing=span).eval() for span in (1, 9))
+    smooth.load_state_dict(rough.state_dict())
+    mask = torch.ones(1, 60).bool()
+    fast = torch.randn(1, 1, 6) * torch.tensor([1.0, -1.0]).repeat(30).view(1, 60, 1)
+    for block, moves in ((rough, True), (smooth, False)):
+        steps = block(fast, mask).mu.diff(dim=1)[:, 10:-10].abs().max()
+        assert (steps > 0.3 * rough(fast, mask).mu.diff(dim=1).abs().max()) == moves
+    constant = torch.randn(1, 1, 6).expand(1, 60, 6)
+    torch.testing.assert_close(smooth(constant, mask).mu, rough(constant, mask).mu)
 
 
 def test_noise_is_a_function_of_seed_frame_and_latent_alone():

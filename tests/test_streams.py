@@ -575,6 +575,8 @@ def test_a_checkpoint_keeps_answers_to_the_bit_and_what_is_usual(pair, waves, tm
         ({"aux_streams": {"face": {"dropout": 1.0}}}, r"aux_streams\['face'\]\['dropout'\] is 1.0"),
         ({"aux_streams": {"face": {"context_layers": -1}}}, r"aux_streams\['face'\]\['context_layers'\] is -1"),
         ({"descriptor_bottleneck": {"dropout": 1.0}}, r"descriptor_bottleneck\['dropout'\] is 1.0"),
+        ({"descriptor_bottleneck": {"smoothing": 4}}, r"descriptor_bottleneck\['smoothing'\] is 4.* odd"),
+        ({"content_bottleneck": {"smoothing": 0}}, r"content_bottleneck\['smoothing'\] is 0.* odd"),
         ({"descriptor_bottleneck": {"context_layers": -1}}, r"descriptor_bottleneck\['context_layers'\] is -1"),
         ({"emotion_weight": 1.0}, "emotion_weight is 1.0; it must be 0 where summary_tokens is false"),
         ({"summary_tokens": True, "emotion_weight": -1.0}, "emotion_weight is -1.0; it must be 0 or more"),
