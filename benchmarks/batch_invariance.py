@@ -17,7 +17,7 @@ from xser import XSERForEmotionDescription, XSERProcessor
 from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
 from xser.evaluation.report import command_line, text_table
-from xser.training.tiny_backbones import language_model_config, train_tokenizer
+from xser.training.tiny_language_model import language_model_config, train_tokenizer
 
 BATCH = 8
 COLUMNS = ("audio tower", "recordings", "largest difference in scores", "texts that differ")

@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from xser.modeling_xser import XSERForEmotionDescription
-from xser.training.tiny_backbones import train_tokenizer
+from xser.training.tiny_language_model import train_tokenizer
 
 SENTENCES = [
     "the dog is at the door",
