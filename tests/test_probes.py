@@ -11,6 +11,7 @@ from conftest import make_wave
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
+from xser import XSERForEmotionDescription
 from xser.corpora import make_row
 from xser.corpora.cache import write_dataset
 from xser.descriptors.align import AlignmentError, Word, align_by_letters
@@ -40,6 +41,7 @@ from xser.evaluation.probes.targets import (
     make_targets,
     place_of,
 )
+from xser.voice_measures_xser import NUM_MEASURES
 
 SPEAKERS = 12
 
@@ -332,6 +334,22 @@ def test_a_corpus_is_heard_alike_in_any_batch_and_its_information_is_that_of_the
     del inputs["attention_mask"]
     for name, stream in model.hear(**inputs).items():
         assert alone.nats[name].mean() == pytest.approx(stream.bottleneck.kl.item(), rel=1e-3)
+
+
+def test_auxiliary_streams_are_sources_of_their_own_rate(tiny_backbone_folders, dataset):
+    """One row of measurements a recording: the same at every word, and its information is that of one frame."""
+    streams = {"measures": {"size": NUM_MEASURES, "latent_size": 3, "hidden_size": 8, "frame_stack": 1}}
+    model, processor = XSERForEmotionDescription.from_backbones(
+        *map(str, tiny_backbone_folders), aux_streams=streams, summary_tokens=True
+    )
+    data = dataset(table(4, text="never again"))
+    heard = hear_corpus(model.eval(), processor, data, ["again", "never"], lambda row: halves)
+    assert heard.words["measures"].shape == (8, 3 * 3)
+    assert np.array_equal(heard.words["measures"][::2], heard.words["measures"][1::2])
+    seconds = [len(processor.load(row["audio"])) / 16_000 for row in data]
+    np.testing.assert_allclose(heard.rates["measures"], 1 / np.array(seconds))
+    adapter = heard.words["descriptors, adapter"]
+    assert np.isfinite(adapter).all() and len(adapter) == 8
 
 
 def test_what_cannot_be_heard_or_aligned_is_named_and_the_others_are_not_lost(tiny_pair, dataset):

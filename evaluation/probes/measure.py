@@ -135,14 +135,14 @@ def layer_mixes(model) -> dict[str, list[float]]:
 def _information(heard: Heard) -> dict[str, dict]:
     """KL to the prior of each stream, which bounds what it says of the sound from above (Alemi et al. 2017)."""
     groups, by_speaker = resampled_by(heard.rows)
-    bits = heard.frames_per_second / math.log(2)
     information = {}
     for name, nats in heard.nats.items():
-        columns = np.stack([nats * bits, np.ones(len(nats))], axis=1)
+        bits = nats * heard.rates[name] / math.log(2)
+        columns = np.stack([bits, np.ones(len(nats))], axis=1)
         interval = interval_of(columns, groups, by_speaker, scale="log")
         information[name] = {
             "nats_per_frame": float(nats.mean()),
-            "bits_per_second": float(nats.mean() * bits),
+            "bits_per_second": float(bits.mean()),
             "bits_per_second_interval": None if interval is None else asdict(interval),
             "n": len(nats),
         }

@@ -1,8 +1,8 @@
 """What the streams of a model hold while it hears a corpus: features for probes, and information in bits a second.
 
-Sources: the mean latents of each stream, what its adapter hands to the language model, and, to compare with, what
-the tower holds before any bottleneck: the mean of its layers, projected at random to as many numbers as the narrowest
-stream has (distances survive that, Johnson & Lindenstrauss 1984).
+Sources: the mean latents of each stream, auxiliary ones too, what its adapter hands to the language model, and, to
+compare with, what the tower holds before any bottleneck: the mean of its layers, projected at random to as many
+numbers as the narrowest of its streams has (distances survive that, Johnson & Lindenstrauss 1984).
 
 Shapes: n utterances, m words, T frames, F numbers a frame.
 """
@@ -21,9 +21,11 @@ from xser.audio_xser import SAMPLE_RATE
 from xser.corpora.espeak_synthesis import UnknownVoiceError
 from xser.descriptors.align import Aligner, AlignmentError, align
 from xser.evaluation.probes.targets import Token, place_of, words_of
-from xser.modeling_xser import CONTENT, DESCRIPTORS
+from xser.modeling_xser import AUX_INPUT, CONTENT, DESCRIPTORS
+from xser.streams_xser import StreamOutput
 
 TOWER = "tower"
+ADAPTER = ", adapter"  # after the name of a stream: what it hands to the language model
 STATISTICS = 4  # over time: mean, standard deviation, highest, lowest
 THIRDS = 3  # of a word
 _PROJECTION_SEED = 0
@@ -39,16 +41,16 @@ class Heard:
         words: of each source, (m, 3 F): the means over the thirds of each token.
         tokens: m words of the vocabulary.
         nats: of each stream that has a bottleneck, (n,) KL in nats a frame.
-        frames_per_second: of the tower.
+        rates: of the same, (n,) frames a second.
         left_out: rows that could not be heard, and why; not_aligned: whose words could not be found, and why.
     """
 
-    frames_per_second: float
     rows: list[dict] = field(default_factory=list)
     utterances: dict[str, np.ndarray] = field(default_factory=dict)
     words: dict[str, np.ndarray] = field(default_factory=dict)
     tokens: list[Token] = field(default_factory=list)
     nats: dict[str, np.ndarray] = field(default_factory=dict)
+    rates: dict[str, np.ndarray] = field(default_factory=dict)
     left_out: list[dict] = field(default_factory=list)
     not_aligned: list[dict] = field(default_factory=list)
 
@@ -101,8 +103,7 @@ def hear_corpus(
     Raises:
         ValueError: no recording could be heard.
     """
-    hop = math.prod(processor.conv_stride)
-    heard = Heard(SAMPLE_RATE / hop)
+    heard = Heard()
     hearing = _Hearing(model, processor)
     pooled, tokens = [], []
     with tqdm(total=len(dataset), desc="encoding", unit="utt") as bar:
@@ -124,7 +125,7 @@ def hear_corpus(
         words = [each[name] for _, _, thirds in tokens for each in thirds]
         heard.words[name] = np.array(words, dtype=np.float32)
     for name in pooled[0][3]:
-        heard.nats[name] = np.array([nats[name] for *_, nats in pooled])
+        heard.nats[name], heard.rates[name] = np.array([nats[name] for *_, nats in pooled]).T
     for place, (_, found, _) in enumerate(tokens):
         heard.tokens += [Token(place, word, at) for word, at, _ in found]
     return heard
@@ -145,7 +146,7 @@ class _Hearing:
         self.projection = torch.randn(width, min(latents), generator=generator) / math.sqrt(width)
 
     def listen(self, batch: list[tuple[int, dict]], left_out: list[dict]) -> Iterator[tuple]:
-        """Index, row without recording, wave, `Frames` of each source and nats of each stream, of what is heard."""
+        """Of what is heard: index, row without recording, wave, `Frames` of each source, `_encode`'s nats."""
         rows, waves = [], []
         for index, row in batch:
             try:
@@ -165,37 +166,56 @@ class _Hearing:
                 yield index, row, wave, sources, nats
 
     @torch.no_grad()
-    def _encode(self, waves: list[np.ndarray]) -> list[tuple[dict[str, Frames], dict[str, float]]]:
-        inputs = self.processor([(wave, SAMPLE_RATE) for wave in waves], task="asr").to(self.model.device)
+    def _encode(self, waves: list[np.ndarray]) -> list[tuple[dict[str, Frames], dict[str, tuple[float, float]]]]:
+        """Of each recording, `Frames` of each source, and of each stream nats a frame and frames a second."""
+        inputs = self.processor([(wave, SAMPLE_RATE) for wave in waves], task="describe").to(self.model.device)
         tower, mask = self.model.model.encode_audio(inputs["input_values"], inputs["input_values_mask"])
         mean_layer = torch.stack([layer.float().cpu() for layer in tower]).mean(0)
-        sources = {TOWER: (mean_layer @ self.projection, mask)}
-        nats = {}
-        for name, stream in self.streams.items():
-            output = stream(tower, mask, inputs["loudness"], None)
-            sources[name] = (output.bottleneck.mu, mask)
-            sources[f"{name}, adapter"] = (output.embeds, output.mask)
+        sources, nats = {TOWER: (mean_layer @ self.projection, mask)}, {}
+        outputs = {name: stream(tower, mask, inputs["loudness"], None) for name, stream in self.streams.items()}
+        for name, stream in self.model.model.aux.items():
+            features = inputs[f"{AUX_INPUT}{name}"], inputs[f"{AUX_INPUT}{name}_mask"]
+            outputs[name] = stream(*features, None, None)
+        for name, output in outputs.items():
+            sources[name] = (output.bottleneck.mu, output.frame_mask)
+            sources[f"{name}{ADAPTER}"] = (output.embeds, output.mask)
             if output.bottleneck.logvar is not None:
-                nats[name] = _nats(output.bottleneck.mu, output.bottleneck.logvar, mask)
+                nats[name] = _nats(output.bottleneck.mu, output.bottleneck.logvar, output.frame_mask)
         return [
             (
                 {
-                    name: self._frames(values[i].cpu()[of[i].cpu()], name)
+                    name: self._frames(values[i].cpu()[of[i].cpu()], name, len(wave) / SAMPLE_RATE)
                     for name, (values, of) in sorted(sources.items())
                 },
-                {name: float(values[i]) for name, values in nats.items()},
+                {name: (float(values[i]), self._rate(outputs[name], name, i, wave)) for name, values in nats.items()},
             )
-            for i in range(len(waves))
+            for i, wave in enumerate(waves)
         ]
 
-    def _frames(self, values: torch.Tensor, source: str) -> Frames:
-        stack = self.model.config.frame_stack if source.endswith("adapter") else 1
-        field_of_view, hop = 1, 1  # samples
-        for kernel, stride in zip(self.processor.conv_kernel, self.processor.conv_stride, strict=True):
-            field_of_view, hop = field_of_view + (kernel - 1) * hop, hop * stride
-        middle = (field_of_view - 1) / 2 + (stack - 1) / 2 * hop  # of what the first sees
-        centres = (middle + stack * hop * np.arange(len(values))) / SAMPLE_RATE
-        return Frames(values.float().numpy(), centres)
+    def _rate(self, output: StreamOutput, name: str, row: int, wave: np.ndarray) -> float:
+        """Frames a second: the tower's, or however many an auxiliary stream has of the recording."""
+        if name in self.streams:
+            return SAMPLE_RATE / math.prod(self.processor.conv_stride)
+        return int(output.frame_mask[row].sum()) / len(wave) * SAMPLE_RATE
+
+    def _frames(self, values: torch.Tensor, source: str, seconds: float) -> Frames:
+        name, _, _ = source.partition(ADAPTER)
+        count, has_summary = (
+            len(values),
+            source.endswith(ADAPTER) and name != CONTENT and self.processor.summary_tokens,
+        )
+        if has_summary:
+            count -= 1
+        if name in self.model.model.aux:  # of any rate: spread over the recording
+            centres = (np.arange(count) + 0.5) / count * seconds
+        else:
+            stack = self.model.config.frame_stack if source.endswith(ADAPTER) else 1
+            field_of_view, hop = 1, 1  # samples
+            for kernel, stride in zip(self.processor.conv_kernel, self.processor.conv_stride, strict=True):
+                field_of_view, hop = field_of_view + (kernel - 1) * hop, hop * stride
+            middle = (field_of_view - 1) / 2 + (stack - 1) / 2 * hop  # of what the first sees
+            centres = (middle + stack * hop * np.arange(count)) / SAMPLE_RATE
+        return Frames(values.float().numpy(), np.append(centres, [np.inf] * has_summary))  # a summary is at no time
 
 
 def _nats(mu: torch.Tensor, logvar: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,9 @@
 """The table of what probes read, and whether a stream is clean of what it is not meant to hold."""
 
 from xser.evaluation.probes.fit import MARGIN
+from xser.evaluation.probes.streams import TOWER
 from xser.evaluation.probes.targets import EMOTION, WORD_BY_WORD, WORDS_SAID
-from xser.modeling_xser import CONTENT, DESCRIPTORS
+from xser.modeling_xser import CONTENT
 
 COLUMNS = (
     "stream",
@@ -44,13 +45,13 @@ def clean_of_words(probes: list[dict]) -> dict[str, dict]:
         probes: of `probe_model`.
 
     Returns:
-        Of each source of the descriptor stream, `control` and `control_in_strata`: true, false, or `None` where there
-        was no such control. Empty where no word was read.
+        Of each source of a stream of the voice (descriptors and auxiliary ones), `control` and `control_in_strata`:
+        true, false, or `None` where there was no such control. Empty where no word was read.
     """
     verdicts = {}
     for source in dict.fromkeys(of["source"] for of in probes):
         read = [of for of in probes if of["source"] == source and _is_word(of["target"])]
-        if read and source.startswith(DESCRIPTORS):
+        if read and _is_of_the_voice(source):
             inner = [of["within_control_in_strata"] for of in read if of["within_control_in_strata"] is not None]
             outer = all(of["within_control"] for of in read)
             verdicts[source] = {"control": outer, "control_in_strata": all(inner) if inner else None}
@@ -76,6 +77,10 @@ def _reading_row(of: dict) -> tuple[str, ...]:
     )
 
 
+def _is_of_the_voice(source: str) -> bool:
+    return source != TOWER and not source.startswith(CONTENT)
+
+
 def _control_text(control: dict) -> str:
     return f"{control['mean']:.3f}{_interval_text(control, 3)}"
 
@@ -93,7 +98,7 @@ def _is_leak(source: str, target: str) -> bool:
 
     Emotion may be heard in either: it is told by words as well.
     """
-    if source.startswith(DESCRIPTORS):
+    if _is_of_the_voice(source):
         return _is_word(target)
     return source.startswith(CONTENT) and not _is_word(target) and target != EMOTION
 
