@@ -38,6 +38,7 @@ from xser.evaluation.probes.targets import (
     Token,
     class_target,
     frequent_words,
+    level_features,
     make_targets,
     place_of,
 )
@@ -241,6 +242,15 @@ def test_a_target_of_less_than_two_classes_is_a_gap(values, message):
 def test_a_target_that_cannot_be_split_is_a_gap():
     target, gaps = class_target("tone", ["flat", "rising"] * 30, table(speaker="one", text="the same"))
     assert target is None and "cannot be split" in gaps[0].reason
+
+
+def test_what_the_known_levels_tell_of_words_is_read_as_well():
+    rows = table(3)
+    for row, level in zip(rows, ("low", None, "high"), strict=True):
+        row["descriptors"] = {**row["descriptors"], "pitch": level}
+    levels = {"pitch": ["low", "high"], "volume": ["loud"]}
+    assert level_features(rows, levels).tolist() == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
+    assert level_features(rows, {}).shape == (3, 0)
 
 
 def test_the_words_asked_for_are_neither_rare_nor_in_every_sentence():

@@ -79,7 +79,7 @@ def test_only_given_options_reach_the_model_config(write):
         ("asr_corpus_options: {seed: 1}", "without asr_data"),
         ("task_weights: {describe: 1}, asr_data: espeak", "asr_data is 'espeak', but asr is not trained"),
         ("task_weights: {describe: 1}, ctc_weight: 0.3", "ctc_weight is 0.3, but asr"),
-        ("export_backbones: true", "export_backbones is true, but freeze"),
+        ("export_backbones: true", "export_backbones is true, but neither freeze_audio_tower nor"),
         ("predict_with_generate: false", "predict_with_generate is False; it must be True"),
     ],
 )

@@ -38,6 +38,7 @@ def overrides(tiny_backbone_folders, tmp_path_factory):
         "test_speakers": ["s0"],
         "max_steps": 4,
         "warmup_steps": 0,
+        "heads_first": 0,
         "per_device_train_batch_size": 4,
         "logging_steps": 1,
         "eval_limit": 4,
@@ -117,13 +118,19 @@ def test_every_system_runs(write, system):
     assert ("eval_describe_pitch_accuracy" in metrics) == (system not in ("baseline", "sys4"))
 
 
-def test_pretraining_exports_ordinary_backbones(write, tmp_path, overrides):
-    main([write("tiny-pretrain.yaml", final_evaluation=False)])
+@pytest.mark.parametrize("freeze_audio_tower", [True, False])
+def test_pretraining_exports_ordinary_backbones(write, tmp_path, overrides, freeze_audio_tower):
+    keeps = {"freeze_audio_tower": freeze_audio_tower, "keep_states": freeze_audio_tower}
+    main([write("tiny-pretrain.yaml", final_evaluation=False, audio_layers=None, **keeps)])
     backbones = tmp_path / "run" / "backbones"
-    tower, before = (AutoModel.from_pretrained(folder) for folder in (backbones / "audio", overrides["audio_model"]))
-    assert tower.state_dict().keys() == before.state_dict().keys()
-    assert not all(weight.equal(before.state_dict()[name]) for name, weight in tower.state_dict().items())
-    AutoModelForCausalLM.from_pretrained(backbones / "text")
+    pairs = {
+        name: [kind.from_pretrained(folder).state_dict() for folder in (backbones / name, overrides[f"{name}_model"])]
+        for name, kind in (("audio", AutoModel), ("text", AutoModelForCausalLM))
+    }
+    for name, (after, before) in pairs.items():
+        assert after.keys() == before.keys()
+        stays = name == "audio" and freeze_audio_tower
+        assert all(weight.equal(before[key]) for key, weight in after.items()) == stays, name
     folders = backbones / "text", overrides["text_model"]
     assert len({len(AutoTokenizer.from_pretrained(folder)) for folder in folders}) == 1  # no placeholders in it
     model, _ = XSERForEmotionDescription.from_backbones(str(backbones / "audio"), str(backbones / "text"))

@@ -275,12 +275,10 @@ def check_arguments(model: ModelArguments, data: DataArguments, training: XSERTr
             raise ValueError(f"asr_data is {data.asr_data!r}, but asr is not trained: {weights}")
         if model.ctc_weight:
             raise ValueError(f"ctc_weight is {model.ctc_weight}, but asr, which trains CTC, is not: {weights}")
-    if training.export_backbones and (
-        model.freeze_language_model is not False or model.freeze_audio_tower is not False
-    ):
+    if training.export_backbones and False not in (model.freeze_language_model, model.freeze_audio_tower):
         raise ValueError(
-            "export_backbones is true, but freeze_audio_tower and freeze_language_model are not both false: only "
-            "backbones that are trained whole are written"
+            "export_backbones is true, but neither freeze_audio_tower nor freeze_language_model is false: the "
+            "backbones would be written as they were read"
         )
 
 

@@ -21,11 +21,13 @@ from xser.evaluation.probes.table import clean_of_words
 from xser.evaluation.probes.targets import (
     EMOTION,
     EMPHASIS,
+    LABELS,
     SPEAKER,
     WORD_BY_WORD,
     WORDS_SAID,
     Target,
     frequent_words,
+    level_features,
     make_targets,
     resampled_by,
 )
@@ -75,9 +77,11 @@ def probe_model(
         workers: processes that fit probes; as many as there are cores if None.
 
     Returns:
-        JSON-able values: `n`; `probes`, one dict a reading; `gaps`, what could not be read and why; `information` of
-        each stream, in nats a frame and bits a second; `layer_mixes`; `clean_of_words`, of each source behind the
-        descriptor bottleneck, against both controls (None without word targets); `left_out`, `not_aligned`.
+        JSON-able values: `n`; `probes`, one dict a reading, of words said from the known levels of the descriptors as
+        well, which is what a stream tells of words that tells these levels and nothing else; `gaps`, what could not be
+        read and why; `information` of each stream, in nats a frame and bits a second; `layer_mixes`;
+        `clean_of_words`, of each source behind the bottleneck of a stream of the voice, against both controls (None
+        without word targets); `left_out`, `not_aligned`.
 
     Raises:
         ValueError: columns that the schema has are missing, an unknown target, probe option or word_times, or nothing
@@ -98,9 +102,9 @@ def probe_model(
     found, gaps = make_targets(names, heard.rows, vocabulary, heard.tokens)
     probes = []
     with open_processes(workers) as mapping:
-        readings = mapping(partial(Job.run, repeats=repeats), _jobs(found, heard))
-        total = len(found) * len(heard.utterances) * len(PROBES)
-        for job, reading in zip(_jobs(found, heard), tqdm(readings, "probing", total, unit="probe"), strict=True):
+        jobs = list(_jobs(found, heard, processor.descriptors))
+        readings = mapping(partial(Job.run, repeats=repeats), jobs)
+        for job, reading in zip(jobs, tqdm(readings, "probing", len(jobs), unit="probe"), strict=True):
             folding, classes = job.target.folding, job.target.classes
             about = {"source": job.source, "target": job.target.name, "probe": job.probe}
             probes.append({**about, "classes": classes, "folds_by": folding.disjoint_in, **reading.to_dict()})
@@ -149,8 +153,11 @@ def _information(heard: Heard) -> dict[str, dict]:
     return information
 
 
-def _jobs(targets: list[Target], heard: Heard) -> Iterator[Job]:
+def _jobs(targets: list[Target], heard: Heard, descriptors: dict[str, list[str]]) -> Iterator[Job]:
+    levels = level_features(heard.rows, descriptors)
     for target in targets:
+        for probe in PROBES if target.name == WORDS_SAID and levels.any() else ():
+            yield Job(LABELS, target, probe, levels[target.items])
         for source, statistics in heard.utterances.items():
             if target.name == WORD_BY_WORD:
                 features = heard.words[source]

@@ -2,7 +2,7 @@
 
 from xser.evaluation.probes.fit import MARGIN
 from xser.evaluation.probes.streams import TOWER
-from xser.evaluation.probes.targets import EMOTION, WORD_BY_WORD, WORDS_SAID
+from xser.evaluation.probes.targets import EMOTION, LABELS, WORD_BY_WORD, WORDS_SAID
 from xser.modeling_xser import CONTENT
 
 COLUMNS = (
@@ -78,7 +78,7 @@ def _reading_row(of: dict) -> tuple[str, ...]:
 
 
 def _is_of_the_voice(source: str) -> bool:
-    return source != TOWER and not source.startswith(CONTENT)
+    return source not in (TOWER, LABELS) and not source.startswith(CONTENT)
 
 
 def _control_text(control: dict) -> str:

@@ -18,6 +18,7 @@ from xser.evaluation.probes.fit import Labels
 from xser.evaluation.probes.folds import Folding, make_folds
 
 WORDS_SAID, WORD_BY_WORD = "words said", "word by word"
+LABELS = "known levels"  # a source beside the streams
 EMOTION, SPEAKER, EMPHASIS = "emotion", "speaker", "emphasis"
 LEAST_UTTERANCES = 15  # of a class or word: five a fold
 LEAST_IN_TRAINING = 5
@@ -197,6 +198,16 @@ def _word_by_word(rows: list[dict], tokens: list[Token]) -> tuple[Target | None,
         emotions = np.full(len(tokens), "")
     strata = [f"{emotion}, {token.place}" for emotion, token in zip(emotions, tokens, strict=True)]
     return class_target(WORD_BY_WORD, [token.word for token in tokens], of, strata=np.array(strata))
+
+
+def level_features(rows: list[dict], descriptors: dict[str, list[str]]) -> np.ndarray:
+    """(n, levels of all descriptors) 1 where a row is known to have the level."""
+    return np.array(
+        [
+            [float(_label_of(row, slot) == level) for slot, levels in descriptors.items() for level in levels]
+            for row in rows
+        ]
+    ).reshape(len(rows), -1)
 
 
 def _label_of(row: dict, name: str) -> str | None:
