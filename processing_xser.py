@@ -207,6 +207,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         reference=None,
         aux=None,
         heard=None,
+        known=None,
     ) -> BatchFeature:
         """Make a batch.
 
@@ -226,6 +227,8 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
                 `measures`, as one row of `voice_measures_xser.voice_measures`.
             heard: what the frozen tower made of each recording before, in place of `audio`: (T, L+1, H) and the
                 loudness in dBFS. `prosody` and `measures` must be given then.
+            known: `EmotionDescription` of all that is known of each recording, for the heads on the streams, whatever
+                its prompt asks for; the targets by default.
 
         Returns:
             `input_ids`, `attention_mask` (B, L), padded on the left; `input_values` (B, S) float32, padded by zeros
@@ -263,10 +266,11 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
                 units = [a[:-1] for a in answers] if is_token else [np.array([*t.encode()], np.int64) for t in targets]
                 data["ctc_labels"], _ = pad_right(units, IGNORED)
             else:
+                known = targets if known is None else known
                 if self.descriptors:
-                    levels = [self._level_indices(target) for target in targets]
+                    levels = [self._level_indices(each) for each in known]
                     data["level_labels"] = np.array(levels, dtype=np.int64)
-                emotions = [IGNORED if t.emotion is None else self.emotions.index(t.emotion) for t in targets]
+                emotions = [IGNORED if k.emotion is None else self.emotions.index(k.emotion) for k in known]
                 data["emotion_labels"] = np.array(emotions, dtype=np.int64)
         if return_prompts:
             data["prompt_input_ids"], data["prompt_attention_mask"] = pad_left(prompts, pad)

@@ -11,7 +11,7 @@ import xser
 
 ROOT = Path(xser.__file__).parent
 TRAINED = {  # name → what its card says of how it was trained
-    "xser-tiny": ("configs/tiny-pretrain.yaml", "configs/xser-tiny.yaml", "seed"),
+    "xser-tiny": ("pretrain_tower.py", "CC BY 4.0", "configs/tiny-pretrain.yaml", "configs/xser-tiny.yaml", "seed"),
     "xser-nemo": ("pretrain_tower.py", "configs/xser-nemo.yaml", "seed", "CC BY-NC-SA 4.0", "Iwona Christop"),
 }
 

@@ -1,5 +1,7 @@
 """Dropping slots is a function of the row's seed, keeps the emotion, and leaves evaluation alone."""
 
+import torch
+
 from xser import EmotionDescription
 from xser.training.collator import XSERCollator, drop_slots
 
@@ -41,3 +43,5 @@ def test_the_collator_drops_slots_from_prompt_and_answer_alike(tiny_pair, waves)
     assert short["input_ids"].shape[1] < full["input_ids"].shape[1]
     prompt = processor.tokenizer.decode(short["input_ids"][0])
     assert "pitch" not in prompt and "emotion: sad" in prompt
+    assert torch.equal(short["level_labels"], full["level_labels"])  # the heads learn what is known all the same
+    assert (full["level_labels"] >= 0).sum() == 3 and torch.equal(short["emotion_labels"], full["emotion_labels"])

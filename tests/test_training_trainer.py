@@ -208,7 +208,7 @@ def test_generation_never_sees_the_answer(make_trainer, corpus):
     processor = trainer.processing_class
     for task, inputs in zip(("asr", "describe"), seen, strict=True):
         rows = list(TaskRows(task, corpus.select(range(6))))
-        targets = [XSERCollator(processor).target(row) for row in rows]
+        targets = [XSERCollator(processor).known(row) for row in rows]
         assert set(inputs) == {
             "input_ids", "attention_mask", "input_values", "input_values_mask", "loudness", "generation_config"
         }  # fmt: skip

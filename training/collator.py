@@ -43,19 +43,16 @@ class XSERCollator:
     speeds: tuple[float, ...] = (1.0,)
     return_prompts: bool = False
 
-    def target(self, row: dict, knows_speaker: bool = True) -> object:
-        """What the model is to answer: the transcript, or the description of the row's known labels.
+    def known(self, row: dict, knows_speaker: bool = True) -> EmotionDescription:
+        """What a description can be learnt from: the row's labels.
 
         Levels that are relative to the speaker are not asked of a model that is not told who speaks: it could only
         learn them by learning the speakers by heart. An emotion is asked all the same.
         """
-        if row["task"] == "asr":
-            return row["text"]
         descriptors = row["descriptors"]
         if self.processor.speaker_reference and not knows_speaker and row["emotion"] is not None:
             descriptors = {slot: level for slot, level in descriptors.items() if slot not in RELATIVE_SLOTS}
-        description = self.processor.schema.describe(row["emotion"], descriptors)
-        return drop_slots(description, self.slot_dropout, self.slots_kept, row["noise_seed"])
+        return self.processor.schema.describe(row["emotion"], descriptors)
 
     def profile(self, row: dict, speed: float, rng: np.random.Generator) -> SpeakerProfile | None:
         """What is usual for the row's speaker, or for another voice, now and then; descriptions alone hear it."""
@@ -100,13 +97,23 @@ class XSERCollator:
             if MEASURES in self.processor.aux_streams:
                 aux[MEASURES] = [self.voices.measures[key][None] for key in keys]
         profiles = [self.profile(*each) for each in zip(rows, speeds, draws, strict=True)]
+        known = None
+        if rows[0]["task"] == "asr":
+            targets = [row["text"] for row in rows]
+        else:  # the heads on the streams learn all that is known, whatever the answer is asked for
+            known = [
+                self.known(row, self.voices is None or (profile is not None and profile.is_speaker))
+                for row, profile in zip(rows, profiles, strict=True)
+            ]
+            targets = [
+                drop_slots(each, self.slot_dropout, self.slots_kept, row["noise_seed"])
+                for each, row in zip(known, rows, strict=True)
+            ]
         batch = self.processor(
             recordings,
             task=rows[0]["task"],
-            targets=[
-                self.target(row, self.voices is None or (profile is not None and profile.is_speaker))
-                for row, profile in zip(rows, profiles, strict=True)
-            ],
+            targets=targets,
+            known=known,
             return_prompts=self.return_prompts,
             noise_seed=[row["noise_seed"] for row in rows],
             heard=heard,
