@@ -85,6 +85,14 @@ class LayerMix(nn.Module):
         return sum(weight * layer.to(weight.dtype) for weight, layer in zip(weights, hidden_states, strict=True))
 
 
+def moving_average(values: torch.Tensor, mask: torch.Tensor, span: int) -> torch.Tensor:
+    """Mean of the real frames among the `span` (odd) around each, (B, T, F) -> (B, T, F); zero where none is."""
+    real = mask.unsqueeze(1).to(values.dtype)  # (B, 1, T)
+    heard = torch.cat([values.transpose(1, 2) * real, real], 1)
+    sums = nn.functional.avg_pool1d(heard, span, stride=1, padding=span // 2)
+    return (sums[:, :-1] / sums[:, -1:].clamp(min=1 / (2 * span))).transpose(1, 2)
+
+
 class GaussianLinear(nn.Linear):
     """Last layer of the encoder: the means, then the log-variances, of Z latents."""
 
@@ -98,6 +106,8 @@ class VariationalBottleneck(nn.Module):
 
     With `variational=False` it is an ordinary perceptron to Z numbers, and its KL is zero. `context_layers`
     convolutions in its middle (our addition) let a frame know its neighbours; the paper's block sees one at a time.
+    `smoothing` frames are averaged after them (our addition): what then passes changes slowly, as a voice does and
+    words do not.
     """
 
     def __init__(
@@ -108,9 +118,10 @@ class VariationalBottleneck(nn.Module):
         variational: bool = True,
         context_layers: int = 0,
         dropout: float = 0.0,
+        smoothing: int = 1,
     ):
         super().__init__()
-        self.variational = variational
+        self.variational, self.smoothing = variational, smoothing
         self.dropout = nn.Dropout(dropout)
         self.encoder = nn.Sequential(
             nn.Linear(input_size, hidden_size),
@@ -135,6 +146,8 @@ class VariationalBottleneck(nn.Module):
         for convolution in self.context:
             heard = (hidden * mask.unsqueeze(-1)).transpose(1, 2)
             hidden = hidden + nn.functional.gelu(convolution(heard)).transpose(1, 2)
+        if self.smoothing > 1:
+            hidden = moving_average(hidden, mask, self.smoothing)
         parameters = self.encoder[2](hidden)
         if not self.variational:
             return BottleneckOutput(

@@ -23,6 +23,7 @@ BOTTLENECK_DEFAULTS = {
     "variational": True,
     "context_layers": 0,
     "dropout": 0.0,
+    "smoothing": 1,
 }
 AUX_DEFAULTS = {**BOTTLENECK_DEFAULTS, "size": 1, "frame_stack": 4, "latent_size": 16, "hidden_size": 64}
 AUX_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -41,8 +42,8 @@ class XSERConfig(PreTrainedConfig):
             them from there.
         content_bottleneck, descriptor_bottleneck (`dict`): `latent_size` (Z), `hidden_size` of the encoder, `beta`
             (weight of the KL in nats a frame against the cross-entropy in nats a token), `variational` (off: `z`
-            is the mean, and there is no KL), `context_layers` (convolutions over five frames in the encoder) and
-            `dropout` (before it).
+            is the mean, and there is no KL), `context_layers` (convolutions over five frames in the encoder),
+            `dropout` (before it) and `smoothing` (frames that are averaged in it, an odd number; 1 for none).
         frame_stack (`int`): frames that make one token for the language model; 4 of HuBERT's 50 a second give 12.5.
         lora (`dict`, *optional*): `rank`, `alpha`, `dropout`, `target_modules`; `None` for no LoRA.
         emotions (`list[str]`), descriptors (`dict[str, list[str]]`), emphasis (`bool`): the label schema. An empty
@@ -59,6 +60,8 @@ class XSERConfig(PreTrainedConfig):
             by the processor; any other is handed to it.
         summary_tokens (`bool`): a token of the whole utterance after those of the descriptor stream, and of every
             auxiliary one.
+        interleave_streams (`bool`): description prompts hold the tokens of content and descriptors in turn, each
+            beside what sounds at the same time, rather than one stream after the other.
         emotion_weight (`float`): weight of a classification of the emotion on each of these summaries by itself; 0
             for no such head.
         emotion_votes (`bool`): these classifications have a say in the answer: its emotion's scores are the
@@ -101,6 +104,7 @@ class XSERConfig(PreTrainedConfig):
     level_weight: float | int = 0.0
     aux_streams: dict | None = None
     summary_tokens: bool = False
+    interleave_streams: bool = False
     emotion_weight: float | int = 0.0
     emotion_votes: bool = False
     summary_dropout: float | int = 0.0
@@ -201,7 +205,7 @@ class XSERConfig(PreTrainedConfig):
         if self.emotion_votes:
             _require(self.emotion_weight > 0, "emotion_votes", True, "false where emotion_weight is 0: nothing votes")
         if not self.disentangled:
-            for name in ("aux_streams", "summary_tokens", "speaker_reference"):
+            for name in ("aux_streams", "summary_tokens", "interleave_streams", "speaker_reference"):
                 value = getattr(self, name)
                 _require(not value, name, value, "left out where disentangled is false: it needs a descriptor stream")
 
@@ -230,6 +234,8 @@ def _check_bottleneck(name: str, options: dict) -> None:
     _require(options["beta"] >= 0, f"{name}['beta']", options["beta"], "0 or more")
     _require(options["context_layers"] >= 0, f"{name}['context_layers']", options["context_layers"], "0 or more")
     _require(0 <= options["dropout"] < 1, f"{name}['dropout']", options["dropout"], "in [0, 1)")
+    is_odd = options["smoothing"] >= 1 and options["smoothing"] % 2 == 1
+    _require(is_odd, f"{name}['smoothing']", options["smoothing"], "an odd number of frames, 1 for none")
 
 
 def _with_defaults(name: str, given: dict | None, defaults: dict) -> dict:

@@ -89,7 +89,7 @@ class XSERStream(nn.Module):
 
     def __init__(self, input_size: int, bottleneck: dict, frame_stack: int, text_hidden_size: int, has_summary: bool):
         super().__init__()
-        encoder = ("hidden_size", "latent_size", "variational", "context_layers", "dropout")
+        encoder = ("hidden_size", "latent_size", "variational", "context_layers", "dropout", "smoothing")
         self.bottleneck = VariationalBottleneck(input_size, **{name: bottleneck[name] for name in encoder})
         self.adapter = XSERAdapter(bottleneck["latent_size"], frame_stack, text_hidden_size)
         self.summary = XSERSummary(bottleneck["latent_size"], text_hidden_size) if has_summary else None

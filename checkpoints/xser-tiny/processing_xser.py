@@ -43,7 +43,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         ctc_unit (`str`): `byte` or `token`, what `ctc_labels` are made of.
         content_token, descriptor_token (`str`): the placeholders.
         min_audio_seconds, max_audio_seconds, silence_dbfs (`float`): as in [`XSERConfig`].
-        aux_streams (`dict`), summary_tokens, speaker_reference: as in [`XSERConfig`].
+        aux_streams (`dict`), summary_tokens, interleave_streams, speaker_reference: as in [`XSERConfig`].
         usual_pitch (`float`, *optional*): F0 in semitones re 1 Hz of the training data's speakers, which measured
             prosody is relative to where no reference is given.
         usual_measures (`list`, *optional*): mean and deviation of each of `voice_measures_xser.NAMES` for these
@@ -75,6 +75,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         silence_dbfs=-60.0,
         aux_streams=None,
         summary_tokens=False,
+        interleave_streams=False,
         speaker_reference=False,
         usual_pitch=None,
         usual_measures=None,
@@ -96,6 +97,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         self.silence_dbfs = silence_dbfs
         self.aux_streams = {name: dict(options) for name, options in (aux_streams or {}).items()}
         self.summary_tokens = summary_tokens
+        self.interleave_streams = interleave_streams
         self.speaker_reference = speaker_reference
         self.usual_pitch = usual_pitch
         self.usual_measures = usual_measures
@@ -118,7 +120,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         tokens = [AddedToken(name, special=True, normalized=False) for name in names]
         tokenizer.add_tokens(tokens, special_tokens=True)
         shared = ("frame_stack", "emotions", "descriptors", "emphasis", "disentangled", "ctc_unit", "aux_streams")
-        shared += ("summary_tokens", "speaker_reference")
+        shared += ("summary_tokens", "interleave_streams", "speaker_reference")
         limits = ("min_audio_seconds", "max_audio_seconds", "silence_dbfs")
         processor = cls(
             feature_extractor,
@@ -205,6 +207,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         reference=None,
         aux=None,
         heard=None,
+        known=None,
     ) -> BatchFeature:
         """Make a batch.
 
@@ -224,6 +227,8 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
                 `measures`, as one row of `voice_measures_xser.voice_measures`.
             heard: what the frozen tower made of each recording before, in place of `audio`: (T, L+1, H) and the
                 loudness in dBFS. `prosody` and `measures` must be given then.
+            known: `EmotionDescription` of all that is known of each recording, for the heads on the streams, whatever
+                its prompt asks for; the targets by default.
 
         Returns:
             `input_ids`, `attention_mask` (B, L), padded on the left; `input_values` (B, S) float32, padded by zeros
@@ -261,10 +266,11 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
                 units = [a[:-1] for a in answers] if is_token else [np.array([*t.encode()], np.int64) for t in targets]
                 data["ctc_labels"], _ = pad_right(units, IGNORED)
             else:
+                known = targets if known is None else known
                 if self.descriptors:
-                    levels = [self._level_indices(target) for target in targets]
+                    levels = [self._level_indices(each) for each in known]
                     data["level_labels"] = np.array(levels, dtype=np.int64)
-                emotions = [IGNORED if t.emotion is None else self.emotions.index(t.emotion) for t in targets]
+                emotions = [IGNORED if k.emotion is None else self.emotions.index(k.emotion) for k in known]
                 data["emotion_labels"] = np.array(emotions, dtype=np.int64)
         if return_prompts:
             data["prompt_input_ids"], data["prompt_attention_mask"] = pad_left(prompts, pad)
