@@ -35,7 +35,7 @@ def test_a_row_without_emotion_keeps_its_slots():
 
 def test_the_collator_drops_slots_from_prompt_and_answer_alike(tiny_pair, waves):
     _, processor = tiny_pair
-    row = {"task": "describe", "audio": waves[0], "text": None, "emotion": "sad", "noise_seed": 0}
+    row = {"id": "a", "task": "describe", "audio": waves[0], "text": None, "emotion": "sad", "noise_seed": 0}
     row["descriptors"] = {"pitch": "high", "volume": "loud", "speed": "fast", "tone": None, "emphasis": []}
     seed = next(seed for seed in range(100) if not drop_slots(FULL, 1.0, 1 / 3, seed).levels)
     short = XSERCollator(processor, slot_dropout=1.0)([{**row, "noise_seed": seed}])["describe"]
