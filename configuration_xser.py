@@ -60,8 +60,6 @@ class XSERConfig(PreTrainedConfig):
             by the processor; any other is handed to it.
         summary_tokens (`bool`): a token of the whole utterance after those of the descriptor stream, and of every
             auxiliary one.
-        interleave_streams (`bool`): description prompts hold the tokens of content and descriptors in turn, each
-            beside what sounds at the same time, rather than one stream after the other.
         emotion_weight (`float`): weight of a classification of the emotion on each of these summaries by itself; 0
             for no such head.
         emotion_votes (`bool`): these classifications have a say in the answer: its emotion's scores are the
@@ -104,7 +102,6 @@ class XSERConfig(PreTrainedConfig):
     level_weight: float | int = 0.0
     aux_streams: dict | None = None
     summary_tokens: bool = False
-    interleave_streams: bool = False
     emotion_weight: float | int = 0.0
     emotion_votes: bool = False
     summary_dropout: float | int = 0.0
@@ -205,7 +202,7 @@ class XSERConfig(PreTrainedConfig):
         if self.emotion_votes:
             _require(self.emotion_weight > 0, "emotion_votes", True, "false where emotion_weight is 0: nothing votes")
         if not self.disentangled:
-            for name in ("aux_streams", "summary_tokens", "interleave_streams", "speaker_reference"):
+            for name in ("aux_streams", "summary_tokens", "speaker_reference"):
                 value = getattr(self, name)
                 _require(not value, name, value, "left out where disentangled is false: it needs a descriptor stream")
 

@@ -1,8 +1,5 @@
 """Prompts: what is asked for, with a placeholder for every `frame_stack` frames of each stream that is heard.
 
-Content and descriptors stand one after the other, or, with `interleave_streams`, side by side as they sound: then a
-word and how it was said are neighbours, and which word was stressed can be told.
-
 Shapes: B batch, L tokens.
 """
 
@@ -37,12 +34,8 @@ class PromptsMixin:
         Args:
             aux_frames: name → frames of each auxiliary stream, for a description.
         """
-        text, counts = self._render(task, slots), self.num_placeholders(task, num_frames, aux_frames)
-        if self.interleave_streams and self.descriptor_token in counts:
-            pair, pairs = self.content_token + self.descriptor_token, counts.pop(self.content_token)
-            summary = self.descriptor_token * (counts.pop(self.descriptor_token) - pairs)
-            text = text.replace(pair, pair * pairs + summary)
-        for token, count in counts.items():
+        text = self._render(task, slots)
+        for token, count in self.num_placeholders(task, num_frames, aux_frames).items():
             text = text.replace(token, token * count)
         return text
 
@@ -82,12 +75,7 @@ class PromptsMixin:
                     raise ValueError(f"the chat template must write {token} {wanted} times in a prompt of task {task}")
             self._prompts[key] = ids
         ids = self._prompts[key]
-        expanded = np.repeat(ids, [counts.get(index, 1) for index in ids.tolist()])
-        if self.interleave_streams and self._hears_descriptors(task):
-            pair, pairs = (self.content_token_id, self.descriptor_token_id), counts[self.content_token_id]
-            start = int((expanded == self.content_token_id).argmax())
-            expanded[start : start + 2 * pairs] = np.tile(pair, pairs)
-        return expanded
+        return np.repeat(ids, [counts.get(index, 1) for index in ids.tolist()])
 
     def _hears_descriptors(self, task: str) -> bool:
         return task == "describe" and self.disentangled

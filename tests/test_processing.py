@@ -152,17 +152,6 @@ def test_prompt_ids_are_those_of_the_prompt_text(any_processor, task):
     assert ids.count(any_processor.descriptor_token_id) == (13 if task == "describe" else 0)
 
 
-def test_streams_may_stand_side_by_side():
-    processor = make(interleave_streams=True)
-    text = processor.prompt_text("describe", 9)
-    assert "<|content|><|descriptors|>" * 3 + "\n" in text  # ceil(9 / 4)
-    ids = processor.prompt_ids("describe", [9])["input_ids"][0].tolist()
-    assert ids == processor.tokenizer(text, add_special_tokens=False).input_ids
-    assert processor.prompt_text("asr", 9).count("<|content|>") == 3
-    text = make(interleave_streams=True, summary_tokens=True).prompt_text("describe", 9)
-    assert "<|content|><|descriptors|>" * 3 + "<|descriptors|>\n" in text
-
-
 def test_prompt_names_the_slots_asked_for_in_the_order_of_the_answer(processor):
     everything = "Describe the voice: pitch, volume, speed, tone, emphasis, emotion."
     assert everything in processor.prompt_text("describe", 4)

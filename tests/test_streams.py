@@ -268,18 +268,6 @@ def test_the_text_of_a_prompt_and_its_ids_agree(shared, waves, task, slots):
         assert text.count(token) == count
 
 
-def test_side_by_side_each_token_of_a_stream_stands_at_its_own_placeholder(tiny_backbone_folders, waves):
-    model, processor = build(tiny_backbone_folders, interleave_streams=True)
-    batch = processor(waves, task="describe", aux={"face": FACES})
-    input_ids, _ = batch.pop("input_ids"), batch.pop("attention_mask")
-    with torch.no_grad():
-        streams = model.eval().hear(input_ids, **batch)
-        embeds = model.embed_prompt(input_ids, streams)
-    for name, index in (("content", processor.content_token_id), ("descriptors", processor.descriptor_token_id)):
-        for row, ids in enumerate(input_ids):
-            torch.testing.assert_close(embeds[row][ids == index], streams[name].embeds[row][streams[name].mask[row]])
-
-
 def test_the_model_knows_the_placeholders_of_the_processor(shared):
     model, processor, _ = shared
     assert model.config.aux_token_ids == processor.aux_token_ids
@@ -596,7 +584,6 @@ def test_a_checkpoint_keeps_answers_to_the_bit_and_what_is_usual(pair, waves, tm
         ({"summary_tokens": True, "summary_dropout": 1.0}, r"summary_dropout is 1.0; it must be in \[0, 1\)"),
         ({"disentangled": False, "speaker_reference": True}, "speaker_reference is True; .* disentangled is false"),
         ({"disentangled": False, "summary_tokens": True}, "summary_tokens is True; .* disentangled is false"),
-        ({"disentangled": False, "interleave_streams": True}, "interleave_streams is True; .* disentangled is false"),
         ({"disentangled": False, "aux_streams": {"face": {"size": 7}}}, "aux_streams is .* disentangled is false"),
         ({"speaker_reference": 1}, "speaker_reference is 1"),
     ],

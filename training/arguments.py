@@ -58,9 +58,6 @@ class ModelArguments:
     summary_tokens: bool | None = field(
         default=None, metadata=help_text("a token of the whole utterance for each stream of the voice")
     )
-    interleave_streams: bool | None = field(
-        default=None, metadata=help_text("content and descriptors side by side in the prompt, as they sound")
-    )
     emotion_weight: float | None = field(
         default=None, metadata=help_text("weight of classifying the emotion on each of these summaries")
     )

@@ -43,7 +43,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         ctc_unit (`str`): `byte` or `token`, what `ctc_labels` are made of.
         content_token, descriptor_token (`str`): the placeholders.
         min_audio_seconds, max_audio_seconds, silence_dbfs (`float`): as in [`XSERConfig`].
-        aux_streams (`dict`), summary_tokens, interleave_streams, speaker_reference: as in [`XSERConfig`].
+        aux_streams (`dict`), summary_tokens, speaker_reference: as in [`XSERConfig`].
         usual_pitch (`float`, *optional*): F0 in semitones re 1 Hz of the training data's speakers, which measured
             prosody is relative to where no reference is given.
         usual_measures (`list`, *optional*): mean and deviation of each of `voice_measures_xser.NAMES` for these
@@ -75,7 +75,6 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         silence_dbfs=-60.0,
         aux_streams=None,
         summary_tokens=False,
-        interleave_streams=False,
         speaker_reference=False,
         usual_pitch=None,
         usual_measures=None,
@@ -97,7 +96,6 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         self.silence_dbfs = silence_dbfs
         self.aux_streams = {name: dict(options) for name, options in (aux_streams or {}).items()}
         self.summary_tokens = summary_tokens
-        self.interleave_streams = interleave_streams
         self.speaker_reference = speaker_reference
         self.usual_pitch = usual_pitch
         self.usual_measures = usual_measures
@@ -120,7 +118,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         tokens = [AddedToken(name, special=True, normalized=False) for name in names]
         tokenizer.add_tokens(tokens, special_tokens=True)
         shared = ("frame_stack", "emotions", "descriptors", "emphasis", "disentangled", "ctc_unit", "aux_streams")
-        shared += ("summary_tokens", "interleave_streams", "speaker_reference")
+        shared += ("summary_tokens", "speaker_reference")
         limits = ("min_audio_seconds", "max_audio_seconds", "silence_dbfs")
         processor = cls(
             feature_extractor,
