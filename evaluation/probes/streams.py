@@ -161,14 +161,21 @@ class _Hearing:
             else:
                 left_out.append({"id": row["id"], "reason": status.replace("_", " ")})
         if waves:
-            encoded = self._encode(waves)
+            encoded = self._encode(waves, [row for _, row in rows])
             for (index, row), wave, (sources, nats) in zip(rows, waves, encoded, strict=True):
                 yield index, row, wave, sources, nats
 
     @torch.no_grad()
-    def _encode(self, waves: list[np.ndarray]) -> list[tuple[dict[str, Frames], dict[str, tuple[float, float]]]]:
-        """Of each recording, `Frames` of each source, and of each stream nats a frame and frames a second."""
-        inputs = self.processor([(wave, SAMPLE_RATE) for wave in waves], task="describe").to(self.model.device)
+    def _encode(
+        self, waves: list[np.ndarray], rows: list[dict]
+    ) -> list[tuple[dict[str, Frames], dict[str, tuple[float, float]]]]:
+        """Of each recording, `Frames` of each source, and of each stream nats a frame and frames a second.
+
+        Features of an auxiliary stream that is not measured are in the rows, under its name, as in training.
+        """
+        aux = {name: [row[name] for row in rows] for name in self.processor.aux_streams if name in rows[0]}
+        recordings = [(wave, SAMPLE_RATE) for wave in waves]
+        inputs = self.processor(recordings, task="describe", aux=aux).to(self.model.device)
         tower, mask = self.model.model.encode_audio(inputs["input_values"], inputs["input_values_mask"])
         mean_layer = torch.stack([layer.float().cpu() for layer in tower]).mean(0)
         sources, nats = {TOWER: (mean_layer @ self.projection, mask)}, {}
@@ -200,10 +207,8 @@ class _Hearing:
 
     def _frames(self, values: torch.Tensor, source: str, seconds: float) -> Frames:
         name, _, _ = source.partition(ADAPTER)
-        count, has_summary = (
-            len(values),
-            source.endswith(ADAPTER) and name != CONTENT and self.processor.summary_tokens,
-        )
+        count = len(values)
+        has_summary = source.endswith(ADAPTER) and name != CONTENT and self.processor.summary_tokens
         if has_summary:
             count -= 1
         if name in self.model.model.aux:  # of any rate: spread over the recording
