@@ -68,6 +68,9 @@ class ModelArguments:
     speaker_reference: bool | None = field(
         default=None, metadata=help_text("hear voices relative to a few recordings of the same speaker, where known")
     )
+    transcript_in_prompt: bool | None = field(
+        default=None, metadata=help_text("ask for descriptions with the words said: the model's own transcript later")
+    )
     disentangled: bool | None = field(default=None, metadata=help_text("two streams, or one for both tasks"))
     freeze_audio_tower: bool | None = field(default=None, metadata=help_text("false only to pretrain backbones"))
     freeze_language_model: bool | None = field(default=None, metadata=help_text("false only to pretrain backbones"))
@@ -144,6 +147,9 @@ class DataArguments:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
 
 
+PROBABILITIES = ("slot_dropout", "slots_kept", "transcript_dropout", "reference_probability", "swap_probability")
+
+
 @dataclass
 class XSERTrainingArguments(Seq2SeqTrainingArguments):
     """`Seq2SeqTrainingArguments`, and how the tasks share the steps."""
@@ -160,6 +166,9 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
     )
     slots_kept: float = field(
         default=1 / 3, metadata=help_text("probability of each slot beside the emotion to be asked for there")
+    )
+    transcript_dropout: float = field(
+        default=0.1, metadata=help_text("probability that the words are not told, where transcript_in_prompt is on")
     )
     reference_probability: float = field(
         default=0.5, metadata=help_text("of hearing a voice relative to its speaker, where speaker_reference is on")
@@ -239,7 +248,7 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
             raise ValueError(f"max_minutes is {self.max_minutes}; it must be above 0")
         if not self.speeds or not all(0.5 <= speed <= 2 for speed in self.speeds):
             raise ValueError(f"speeds is {self.speeds}; it must hold numbers from 0.5 to 2")
-        for name in ("slot_dropout", "slots_kept", "reference_probability", "swap_probability"):
+        for name in PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
         if self.final_dtype not in (None, *DTYPES):

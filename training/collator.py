@@ -25,6 +25,7 @@ class XSERCollator:
         slot_dropout: probability that a description is asked for only some of its known slots, drawn by the row's
             noise seed. It teaches the model to answer any selection, and short answers weigh the emotion more.
         slots_kept: probability that a slot beside the emotion is kept there.
+        transcript_dropout: probability that the words are not told, to a model that is asked with a transcript.
         voices: where measured prosody and profiles of speakers come from; measured anew, and no profiles, without.
         reference_probability: of a speaker's profile, drawn from their other recordings.
         swap_probability: of sounding, to a model that knows no reference, like another speaker (`Voices.swap`).
@@ -37,6 +38,7 @@ class XSERCollator:
     processor: object
     slot_dropout: float = 0.0
     slots_kept: float = 1 / 3
+    transcript_dropout: float = 0.0
     voices: Voices | None = None
     reference_probability: float = 0.0
     swap_probability: float = 0.0
@@ -64,6 +66,15 @@ class XSERCollator:
         if chance < self.reference_probability + self.swap_probability:
             return self.voices.swap(row["id"], row["speaker"], speed, rng)
         return None
+
+    def transcripts(self, rows: list[dict], draws: list[np.random.Generator]) -> list[str | None] | None:
+        """The words that description prompts hold, of a model that is asked with them."""
+        if rows[0]["task"] == "asr" or not self.processor.transcript_in_prompt:
+            return None
+        return [
+            None if rng.random() < self.transcript_dropout else row["text"] or None
+            for row, rng in zip(rows, draws, strict=True)
+        ]
 
     def __call__(self, rows: list[dict]) -> dict[str, dict[str, torch.Tensor]]:
         tasks = dict.fromkeys(row["task"] for row in rows)
@@ -119,6 +130,7 @@ class XSERCollator:
             heard=heard,
             reference=profiles,
             aux=aux,
+            transcripts=self.transcripts(rows, draws),
         )
         return dict(batch)
 

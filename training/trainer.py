@@ -104,6 +104,7 @@ class XSERTrainer(Seq2SeqTrainer):
             processor,
             args.slot_dropout,
             args.slots_kept,
+            args.transcript_dropout,
             voices,
             args.reference_probability,
             args.swap_probability,
@@ -140,8 +141,15 @@ class XSERTrainer(Seq2SeqTrainer):
         )
 
     def get_eval_dataloader(self, eval_dataset: TaskRows) -> DataLoader:
-        """Rows in order, with prompts for generation; processes share them."""
-        collator = replace(self.data_collator, slot_dropout=0.0, voices=None, speeds=(1.0,), return_prompts=True)
+        """Rows in order, with prompts for generation, which hold no words of the data's; processes share them."""
+        collator = replace(
+            self.data_collator,
+            slot_dropout=0.0,
+            transcript_dropout=1.0,
+            voices=None,
+            speeds=(1.0,),
+            return_prompts=True,
+        )
         loader = DataLoader(
             eval_dataset, batch_size=self.args.eval_batch_size, collate_fn=collator, **loader_options(self.args)
         )
