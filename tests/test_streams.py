@@ -13,7 +13,8 @@ from xser.audio_xser import SAMPLE_RATE, loudness_dbfs
 from xser.losses_xser import EMOTION_SMOOTHING
 from xser.prosody_xser import measure
 from xser.streams_xser import SUMMARY_HEADS, XSERSummary
-from xser.voice_frames_xser import USUAL_LEVEL, prosody_frames
+from xser.voice_frames_xser import LEVEL, LEVEL_SPAN, USUAL_LEVEL, prosody_frames, usual_of
+from xser.voice_measures_xser import NUM_MEASURES
 
 FACE = 7  # made-up features a frame
 PROSODY_STREAM = {"size": 5, "latent_size": 3, "hidden_size": 8, "frame_stack": 3, "context_layers": 2, "beta": 0.03}
@@ -407,6 +408,25 @@ def test_loudness_is_relative_to_the_level_of_the_reference(pair, waves):
     measured = torch.tensor([loudness_dbfs(wave) for wave, _ in waves[:2]])
     batch = describe(processor, waves[:2], reference=profile)
     torch.testing.assert_close(batch["loudness"], measured + 35.0 + USUAL_LEVEL)
+
+
+def test_how_far_a_loudness_is_from_usual_is_told_in_deviations_of_the_speaker(tiny_backbone_folders, waves):
+    """A speaker of three times the usual deviation is heard a third as far away, as are the levels of the frames."""
+    measures = {"size": NUM_MEASURES, "latent_size": 3, "hidden_size": 8, "frame_stack": 1}
+    streams = {"prosody": PROSODY_STREAM, "measures": measures}
+    model, processor = build(tiny_backbone_folders, aux_streams=streams)
+    own, usual = np.full((2, NUM_MEASURES), 6.0, np.float32), np.full((2, NUM_MEASURES), 2.0)
+    processor.usual_measures = usual.tolist()
+    profile = replace(model.profile(waves[5:8], processor), level=-35.0, measures=own, num_recordings=10**6)
+    measured = torch.tensor([loudness_dbfs(wave) for wave, _ in waves[:2]])
+    steady = processor(waves[:2], task="describe", reference=replace(profile, measures=own / 3))
+    varied = processor(waves[:2], task="describe", reference=profile)
+    torch.testing.assert_close(steady["loudness"], measured + 35.0 + USUAL_LEVEL, rtol=0, atol=1e-3)
+    torch.testing.assert_close(varied["loudness"], (measured + 35.0) / 3 + USUAL_LEVEL, rtol=0, atol=1e-3)
+    frames = prosody_frames(measure(waves[0][0]))
+    moved = (steady["aux_prosody"] - varied["aux_prosody"])[0, : len(frames), LEVEL]
+    level = usual_of(frames)[1]
+    torch.testing.assert_close(moved, torch.full_like(moved, (level + 35.0) * (2 / 3) / LEVEL_SPAN), rtol=0, atol=1e-3)
 
 
 def test_of_a_voice_that_nobody_knows_the_gain_tells_nothing(shared, waves):
