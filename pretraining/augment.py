@@ -9,10 +9,10 @@ alone is not changed: that needs a vocoder, which leaves traces of its own.
 """
 
 import math
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
-import torch
+from scipy import fft
 
 from xser.audio_xser import SAMPLE_RATE
 
@@ -75,13 +75,13 @@ def noise_bank() -> np.ndarray:
 def _filter(wave: np.ndarray, rng: np.random.Generator, in_room: bool, in_band: bool) -> np.ndarray:
     """Through a room and a channel, by one product of spectra; as loud as before."""
     echoes = _echoes(rng) if in_room else np.zeros(1, dtype=np.float32)
-    size = _transform_size(len(wave) + len(echoes))
-    spectrum = torch.fft.rfft(torch.from_numpy(wave), size)
+    size = fft.next_fast_len(len(wave) + len(echoes), real=True)
+    spectrum = fft.rfft(wave, size)  # of one wave far faster than torch's, and in float32
     if in_room:
-        spectrum *= torch.fft.rfft(torch.from_numpy(echoes), size)
+        spectrum *= fft.rfft(echoes, size)
     if in_band:
         spectrum *= _band(len(spectrum), rng)
-    changed = torch.fft.irfft(spectrum, size)[: len(wave)].numpy()
+    changed = fft.irfft(spectrum, size)[: len(wave)]
     return changed * np.float32(_rms(wave) / max(_rms(changed), 1e-12))
 
 
@@ -95,24 +95,20 @@ def _echoes(rng: np.random.Generator) -> np.ndarray:
     return echoes
 
 
-def _band(bins: int, rng: np.random.Generator) -> torch.Tensor:
+def _band(bins: int, rng: np.random.Generator) -> np.ndarray:
     """(bins,) magnitude of a high-pass and a low-pass."""
     low, high = (math.exp(rng.uniform(math.log(a), math.log(b))) for a, b in (LOW_CUT, HIGH_CUT))
     below, above = _powers(bins)
-    return torch.rsqrt((1 + below * low ** (2 * BAND_ORDER)) * (1 + above * high ** (-2 * BAND_ORDER)))
+    passed = (1 + below * np.float32(low ** (2 * BAND_ORDER))) * (1 + above * np.float32(high ** (-2 * BAND_ORDER)))
+    return 1 / np.sqrt(passed)
 
 
-@cache
-def _powers(bins: int) -> tuple[torch.Tensor, torch.Tensor]:
+@lru_cache(maxsize=64)
+def _powers(bins: int) -> tuple[np.ndarray, np.ndarray]:
     """(bins,) each bin's hertz to the power of minus and of plus twice the order; float32 holds both."""
-    hertz = torch.linspace(0, SAMPLE_RATE / 2, bins).clamp(min=1.0)
-    return hertz ** (-2 * BAND_ORDER), hertz ** (2 * BAND_ORDER)
-
-
-def _transform_size(samples: int) -> int:
-    """The next 2^k or 3 * 2^k, which are fast to transform."""
-    power = 1 << (samples - 1).bit_length()
-    return power * 3 // 4 if power * 3 // 4 >= samples else power
+    hertz = np.linspace(0, SAMPLE_RATE / 2, bins).clip(min=1.0)
+    powers = hertz ** (2 * BAND_ORDER)
+    return (1 / powers).astype(np.float32), powers.astype(np.float32)
 
 
 def _drift(samples: int, rng: np.random.Generator) -> np.ndarray:

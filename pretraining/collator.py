@@ -59,9 +59,9 @@ class TowerCollator:
             if self.augmenter is not None:
                 wave = self.augmenter(wave, rng)
             values[: len(wave)] = normalize(wave) if self.do_normalize else wave
-        attention_mask = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
+        attention_mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
         return {
             "input_values": torch.from_numpy(input_values),
-            "attention_mask": attention_mask,
+            "attention_mask": torch.from_numpy(attention_mask),
             "labels": torch.from_numpy(labels),
         }
