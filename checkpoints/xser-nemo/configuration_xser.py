@@ -67,6 +67,9 @@ class XSERConfig(PreTrainedConfig):
         summary_dropout (`float`): of that head.
         speaker_reference (`bool`): the descriptor stream hears each layer relative to what is usual for the speaker,
             where a reference is given, and to what is usual in the training data elsewhere.
+        transcript_in_prompt (`bool`): a description is asked for with the words said: those of the data in training,
+            the model's own transcript when it explains. Emotion is then weighed in two stages, words and voice, where
+            a small language model reads words from the content stream too faintly.
         content_token_id, descriptor_token_id (`int`): placeholders, which may lie beyond the vocabulary.
         aux_token_ids (`dict`): name → placeholder of each auxiliary stream.
         min_audio_seconds, max_audio_seconds (`float`): shorter is `too_short`, longer is refused.
@@ -106,6 +109,7 @@ class XSERConfig(PreTrainedConfig):
     emotion_votes: bool = False
     summary_dropout: float | int = 0.0
     speaker_reference: bool = False
+    transcript_in_prompt: bool = False
     content_token_id: int | None = None
     descriptor_token_id: int | None = None
     aux_token_ids: dict | None = None

@@ -229,7 +229,8 @@ def explain(
         audio: recordings in any form that `audio_xser.load_audio` takes.
         batch_size: recordings a pass; it does not change the answers.
         slots: the slots to ask for; all of the schema's by default.
-        transcript: off saves the transcription, unless emphasis is asked for, whose words come from it.
+        transcript: off saves the transcription, unless emphasis is asked for, whose words come from it, or the
+            model weighs the words as text (`transcript_in_prompt`).
         verifier: measures the voice, and judges the descriptors by that.
         reference: a `SpeakerProfile` for all recordings, or one or `None` for each.
         aux: name → features of each recording, for auxiliary streams (see `XSERProcessor`).
@@ -289,8 +290,12 @@ def _explain_batch(model, processor, batch, slots, transcript, voice) -> list[di
     input_ids, attention_mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
     streams = model.hear(input_ids, **inputs)  # once for both prompts
     texts = [None] * len(batch)
-    if transcript or EMPHASIS in slots:
+    if transcript or EMPHASIS in slots or processor.transcript_in_prompt:
         texts = _transcribe(model, processor, batch, inputs, streams)
+    if processor.transcript_in_prompt:
+        frames = [processor.num_frames(len(wave)) for wave, _ in batch]
+        prompts = processor.prompt_ids("describe", frames, slots, _aux_frames(processor, inputs), texts)
+        input_ids, attention_mask = (prompts.to(model.device)[name] for name in ("input_ids", "attention_mask"))
     decoding = Decoding.start(model.language_model, model.embed_prompt(input_ids, streams), attention_mask)
     words = [[word for word in (text or "").split() if word.isprintable()] for text in texts]
     votes = model.votes(streams) if EMOTION in slots else {}
@@ -313,6 +318,12 @@ def _explain_batch(model, processor, batch, slots, transcript, voice) -> list[di
             }
         )
     return answers
+
+
+def _aux_frames(processor, inputs) -> list[dict[str, int]]:
+    """For each recording, name → frames of each auxiliary stream."""
+    lengths = {name: inputs[f"aux_{name}_mask"].sum(-1).tolist() for name in processor.aux_streams}
+    return [{name: int(each[row]) for name, each in lengths.items()} for row in range(len(inputs["loudness"]))]
 
 
 def _tell_votes(votes: Mapping[str, torch.Tensor], emotions: Sequence[str], num_rows: int) -> list[dict]:

@@ -43,18 +43,15 @@ def usual_of(frames: np.ndarray) -> tuple[float | None, float | None]:
     return pitch, level
 
 
-def relative_frames(frames: np.ndarray, pitch: float, level: float | None) -> np.ndarray:
+def relative_frames(frames: np.ndarray, pitch: float, level: float) -> np.ndarray:
     """The same relative to what is usual for the speaker, scaled to about ± 1.
 
     Args:
         frames: (T, 5) of `prosody_frames`.
         pitch: median F0 in semitones re 1 Hz.
-        level: RMS over speech in dBFS; `None` for that of these frames.
+        level: RMS over speech in dBFS.
     """
     relative = frames.copy()
-    if level is None:
-        own = usual_of(frames)[1]
-        level = USUAL_LEVEL if own is None else own
     is_voiced = frames[:, VOICED] > 0
     from_usual = (frames[:, PITCH] - pitch) / PITCH_SPAN
     relative[:, PITCH] = np.where(is_voiced, from_usual, 0.0)

@@ -53,15 +53,15 @@ class AnswersMixin:
     def _decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
-    def _continuations(self, texts: list[str]) -> list[list[int]]:
-        """Tokenise each text as the continuation of the anchor."""
+    def _continuations(self, texts: list[str], allow_special: bool = False) -> list[list[int]]:
+        """Tokenise each text as the continuation of the anchor; only a template's own may hold special tokens."""
         start = len(self._anchor_ids)
         rows = self._tokenize([self._anchor + text for text in texts])
         for text, row in zip(texts, rows, strict=True):
             if row[:start] != self._anchor_ids:
                 raise ValueError(f"{text!r} cannot be tokenised as a continuation by {type(self.tokenizer).__name__}")
             special = self._special_ids.intersection(row[start:])
-            if special:
+            if special and not allow_special:
                 raise ValueError(f"{text!r} holds the special tokens {self.tokenizer.convert_ids_to_tokens(special)}")
         return [row[start:] for row in rows]
 

@@ -43,7 +43,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         ctc_unit (`str`): `byte` or `token`, what `ctc_labels` are made of.
         content_token, descriptor_token (`str`): the placeholders.
         min_audio_seconds, max_audio_seconds, silence_dbfs (`float`): as in [`XSERConfig`].
-        aux_streams (`dict`), summary_tokens, speaker_reference: as in [`XSERConfig`].
+        aux_streams (`dict`), summary_tokens, speaker_reference, transcript_in_prompt: as in [`XSERConfig`].
         usual_pitch (`float`, *optional*): F0 in semitones re 1 Hz of the training data's speakers, which measured
             prosody is relative to where no reference is given.
         usual_measures (`list`, *optional*): mean and deviation of each of `voice_measures_xser.NAMES` for these
@@ -76,6 +76,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         aux_streams=None,
         summary_tokens=False,
         speaker_reference=False,
+        transcript_in_prompt=False,
         usual_pitch=None,
         usual_measures=None,
         calibration=None,
@@ -97,6 +98,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         self.aux_streams = {name: dict(options) for name, options in (aux_streams or {}).items()}
         self.summary_tokens = summary_tokens
         self.speaker_reference = speaker_reference
+        self.transcript_in_prompt = transcript_in_prompt
         self.usual_pitch = usual_pitch
         self.usual_measures = usual_measures
         self.calibration = calibration
@@ -118,7 +120,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         tokens = [AddedToken(name, special=True, normalized=False) for name in names]
         tokenizer.add_tokens(tokens, special_tokens=True)
         shared = ("frame_stack", "emotions", "descriptors", "emphasis", "disentangled", "ctc_unit", "aux_streams")
-        shared += ("summary_tokens", "speaker_reference")
+        shared += ("summary_tokens", "speaker_reference", "transcript_in_prompt")
         limits = ("min_audio_seconds", "max_audio_seconds", "silence_dbfs")
         processor = cls(
             feature_extractor,
@@ -147,8 +149,9 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         tokenizer.padding_side = "left"
         special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
         self._special_ids = special | set(tokenizer.all_special_ids)
+        self._special_tokens = tokenizer.convert_ids_to_tokens(sorted(self._special_ids))
         self._pieces = {}  # piece -> its ids
-        self._prompts = {}  # (task, slots) -> ids with each placeholder once
+        self._prompts = {}  # (task, slots, whether with a transcript) -> ids with each placeholder once, in parts
         self._anchor = self._find_anchor()
         self._anchor_ids = self._tokenize([self._anchor])[0]
         self._anchor_text = self._decode(self._anchor_ids)
@@ -206,6 +209,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         aux=None,
         heard=None,
         known=None,
+        transcripts=None,
     ) -> BatchFeature:
         """Make a batch.
 
@@ -227,6 +231,8 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
                 loudness in dBFS. `prosody` and `measures` must be given then.
             known: `EmotionDescription` of all that is known of each recording, for the heads on the streams, whatever
                 its prompt asks for; the targets by default.
+            transcripts: the words of each recording, or `None` where they are not known, for description prompts of
+                a model made with `transcript_in_prompt`.
 
         Returns:
             `input_ids`, `attention_mask` (B, L), padded on the left; `input_values` (B, S) float32, padded by zeros
@@ -240,7 +246,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
 
         Raises:
             AudioError: a recording cannot be read, is too long, or too short for a single frame.
-            ValueError: the task, slots, targets, reference or features are not right.
+            ValueError: the task, slots, targets, reference, features or transcripts are not right.
         """
         waves = self._load_all(audio) if heard is None else [None] * len(heard)
         num_frames = [self.num_frames(len(wave)) for wave in waves] if heard is None else [len(h) for h, _ in heard]
@@ -248,7 +254,8 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         profiles = self._profiles(reference, len(waves))
         streams = self._aux_features(aux, waves, profiles) if self._hears_descriptors(task) else {}
         lengths = [{name: len(each[row]) for name, each in streams.items()} for row in range(len(waves))]
-        prompts = [self._prompt_ids(task, *args) for args in zip(num_frames, asked, lengths, strict=True)]
+        said = self._transcripts_told(task, len(waves), transcripts)
+        prompts = [self._prompt_ids(task, *args) for args in zip(num_frames, asked, lengths, said, strict=True)]
         pad = self.tokenizer.pad_token_id
         data = {}
         if targets is None:
@@ -313,6 +320,16 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
             if task == "describe" and not self.schema.check(target).slots:
                 raise ValueError("a target of task describe has no slot: leave that recording out")
         return [None if task == "asr" else target.slots for target in targets]
+
+    def _transcripts_told(self, task: str, batch_size: int, transcripts) -> list[str | None]:
+        """The words that each prompt holds."""
+        if transcripts is None:
+            return [None] * batch_size
+        if task == "asr" or not self.transcript_in_prompt:
+            raise ValueError("transcripts are for descriptions, by a model that was made with transcript_in_prompt")
+        if len(transcripts) != batch_size:
+            raise ValueError(f"there are {len(transcripts)} transcripts for {batch_size} recordings")
+        return list(transcripts)
 
     def _answers(self, task: str, targets: list) -> list[np.ndarray]:
         """Ids of the answers with eos, (L,) int64 each."""

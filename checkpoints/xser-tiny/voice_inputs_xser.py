@@ -3,11 +3,21 @@
 Shapes: B batch, T frames and D size of a stream's features, L layers of the tower (L+1 with its input), H its width.
 """
 
+import math
+
 import numpy as np
 
 from .prosody_xser import measure
-from .voice_frames_xser import NUM_FEATURES, PROSODY, USUAL_LEVEL, USUAL_PITCH, prosody_frames, relative_frames
-from .voice_measures_xser import MEASURES, NUM_MEASURES, relative_measures, voice_measures
+from .voice_frames_xser import (
+    NUM_FEATURES,
+    PROSODY,
+    USUAL_LEVEL,
+    USUAL_PITCH,
+    prosody_frames,
+    relative_frames,
+    usual_of,
+)
+from .voice_measures_xser import LEVEL, MEASURES, NUM_MEASURES, relative_measures, shrunk_deviation, voice_measures
 
 MEASURED = {PROSODY: NUM_FEATURES, MEASURES: NUM_MEASURES}  # streams that the processor fills itself, and their sizes
 
@@ -31,18 +41,31 @@ class VoiceInputsMixin:
             raise ValueError("this model hears no speaker's reference: its config has speaker_reference false")
         return profiles
 
-    def _usual(self, profile) -> tuple[float, float | None]:
-        """Pitch and level of the profile; without one, pitch of the training data, else of nobody in particular.
+    def _usual_pitch(self, profile) -> float:
+        """Of the profile; without one, of the training data, else of nobody in particular. Semitones re 1 Hz."""
+        return next(value for value in (profile and profile.pitch, self.usual_pitch, USUAL_PITCH) if value is not None)
 
-        The level of a voice that nobody knows is that of a microphone: `None` where the model hears references. One
-        that hears none is told every level as it is.
+    def _usual_level(self, profile, own: float | None) -> float:
+        """dBFS that counts as usual beside a recording of `own` dBFS.
+
+        Where the speaker is known, a recording is as far from it as it is in the deviations of the speaker, whose
+        loudness may vary by three times as much as another's. The level of a voice that nobody knows is that of a
+        microphone: its own counts as usual where the model hears references. One that hears none is told every level
+        as it is.
         """
-        pitch = next(
-            value for value in (profile and profile.pitch, self.usual_pitch, USUAL_PITCH) if value is not None
-        )
-        if not self.speaker_reference:
-            return pitch, USUAL_LEVEL
-        return pitch, profile.level if _knows_speaker(profile) else None
+        if own is None or not self.speaker_reference:
+            return USUAL_LEVEL
+        if not _knows_speaker(profile) or profile.level is None:
+            return own
+        return own - (own - profile.level) / self._level_spread(profile)
+
+    def _level_spread(self, profile) -> float:
+        """By how much the speaker's loudness varies from recording to recording, as a multiple of what is usual."""
+        if self.usual_measures is None:
+            return 1.0
+        own, usual = float(profile.measures[1][LEVEL]), float(self.usual_measures[1][LEVEL])
+        ratio = shrunk_deviation(own, usual, profile.num_recordings) / usual if usual > 0 else math.nan
+        return ratio if math.isfinite(ratio) else 1.0
 
     def _aux_features(self, aux, waves: list[np.ndarray], profiles: list) -> dict[str, list[np.ndarray]]:
         """name → (T, D) float32 of each recording, checked; what is measured is relative to what is usual."""
@@ -70,7 +93,10 @@ class VoiceInputsMixin:
                     wanted = f"(frames, {options['size']}), at least one frame, all finite"
                     raise ValueError(f"aux[{name!r}] holds features of shape {row.shape}; they must be {wanted}")
             if name == PROSODY:
-                rows = [relative_frames(row, *self._usual(p)) for row, p in zip(rows, profiles, strict=True)]
+                rows = [
+                    relative_frames(row, self._usual_pitch(profile), self._usual_level(profile, usual_of(row)[1]))
+                    for row, profile in zip(rows, profiles, strict=True)
+                ]
             if name == MEASURES:
                 rows = [self._relative_measures(row, profile) for row, profile in zip(rows, profiles, strict=True)]
             features[name] = rows
@@ -88,11 +114,8 @@ class VoiceInputsMixin:
 
         It is usual where nobody knows what is usual for the speaker.
         """
-        levels = [self._usual(profile)[1] for profile in profiles]
-        relative = [
-            USUAL_LEVEL if level is None else each - level + USUAL_LEVEL
-            for each, level in zip(loudness, levels, strict=True)
-        ]
+        usual = [self._usual_level(profile, own) for profile, own in zip(profiles, loudness, strict=True)]
+        relative = [own - level + USUAL_LEVEL for own, level in zip(loudness, usual, strict=True)]
         data = {"loudness": np.array(relative, dtype=np.float32)}
         if any(profile is not None for profile in profiles):
             shape = next(profile.states.shape for profile in profiles if profile is not None)

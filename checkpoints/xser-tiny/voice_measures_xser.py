@@ -85,8 +85,7 @@ def relative_measures(
     mean, deviation = usual.astype(np.float64)
     if own is not None:
         own_mean, own_deviation = own.astype(np.float64)
-        squares = num_recordings * own_deviation**2 + SHRINKAGE * deviation**2
-        shrunk = np.sqrt(squares / (num_recordings + SHRINKAGE))
+        shrunk = shrunk_deviation(own_deviation, deviation, num_recordings)
         mean = np.where(np.isnan(own_mean), mean, own_mean)
         deviation = np.where(np.isnan(own_mean), deviation, shrunk)
     relative = (row - mean) / np.where(deviation > 0, deviation, np.nan)
@@ -95,4 +94,18 @@ def relative_measures(
     return np.nan_to_num(np.clip(relative, -FARTHEST, FARTHEST)).astype(np.float32)
 
 
-__all__ = ["MEASURES", "NAMES", "NUM_MEASURES", "relative_measures", "usual_measures", "voice_measures"]
+def shrunk_deviation(own, usual, num_recordings: int):
+    """A speaker's deviation, told from few recordings, drawn towards everyone's."""
+    return np.sqrt((num_recordings * own**2 + SHRINKAGE * usual**2) / (num_recordings + SHRINKAGE))
+
+
+__all__ = [
+    "LEVEL",
+    "MEASURES",
+    "NAMES",
+    "NUM_MEASURES",
+    "relative_measures",
+    "shrunk_deviation",
+    "usual_measures",
+    "voice_measures",
+]
