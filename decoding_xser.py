@@ -289,11 +289,11 @@ def _explain_batch(model, processor, batch, slots, transcript, voice) -> list[di
     inputs = processor(batch, task="describe", slots=slots, **voice).to(model.device)
     input_ids, attention_mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
     streams = model.hear(input_ids, **inputs)  # once for both prompts
+    frames = [processor.num_frames(len(wave)) for wave, _ in batch]
     texts = [None] * len(batch)
     if transcript or EMPHASIS in slots or processor.transcript_in_prompt:
-        texts = _transcribe(model, processor, batch, inputs, streams)
+        texts = _transcribe(model, processor, batch, frames, streams)
     if processor.transcript_in_prompt:
-        frames = [processor.num_frames(len(wave)) for wave, _ in batch]
         prompts = processor.prompt_ids("describe", frames, slots, _aux_frames(processor, inputs), texts)
         input_ids, attention_mask = (prompts.to(model.device)[name] for name in ("input_ids", "attention_mask"))
     decoding = Decoding.start(model.language_model, model.embed_prompt(input_ids, streams), attention_mask)
@@ -351,9 +351,8 @@ def _check_references(batch, profiles, streams) -> list[dict]:
     return told
 
 
-def _transcribe(model, processor, batch, inputs, streams) -> list[str]:
+def _transcribe(model, processor, batch, frames, streams) -> list[str]:
     """Greedy transcripts from the content stream that is already at hand."""
-    frames = [processor.num_frames(len(wave)) for wave, _ in batch]
     prompts = processor.prompt_ids("asr", frames).to(model.device)
     # each row stops at its own length, so that its neighbours in the batch cannot change its text
     limits = [int(8 + MAX_BYTES_PER_SECOND * len(wave) / SAMPLE_RATE) for wave, _ in batch]

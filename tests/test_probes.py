@@ -362,6 +362,15 @@ def test_auxiliary_streams_are_sources_of_their_own_rate(tiny_backbone_folders, 
     assert np.isfinite(adapter).all() and len(adapter) == 8
 
 
+def test_given_features_of_an_auxiliary_stream_are_heard_from_the_rows(tiny_backbone_folders, dataset):
+    streams = {"face": {"size": 2, "latent_size": 3, "hidden_size": 8, "frame_stack": 1}}
+    model, processor = XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), aux_streams=streams)
+    data, faces = dataset(table(3, text="never again")), [[[0.0, 1.0]] * 4, [[2.0, 3.0]] * 5, [[2.0, 3.0]] * 5]
+    heard = hear_corpus(model.eval(), processor, data.add_column("face", faces), [], lambda row: halves)
+    first, second, third = heard.utterances["face"]
+    assert np.allclose(second, third, atol=1e-5) and np.abs(first - second).max() > 1e-3
+
+
 def test_what_cannot_be_heard_or_aligned_is_named_and_the_others_are_not_lost(tiny_pair, dataset):
     def aligner_of(row):
         if row["id"] == "r3":

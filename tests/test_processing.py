@@ -152,6 +152,16 @@ def test_prompt_ids_are_those_of_the_prompt_text(any_processor, task):
     assert ids.count(any_processor.descriptor_token_id) == (13 if task == "describe" else 0)
 
 
+def test_a_transcript_in_a_prompt_is_read_as_it_was_written(any_processor):
+    """Whatever the tokenizer does to spaces between pieces."""
+    ids = any_processor.prompt_ids("describe", [4], transcripts=["you never said that"])["input_ids"][0].tolist()
+    lines = any_processor.tokenizer.decode(ids).splitlines()
+    place = next(number for number, line in enumerate(lines) if "Transcript:" in line)
+    assert lines[place].split("Transcript:")[1].split() == ["you", "never", "said", "that"]
+    assert lines[place + 1].strip().startswith("Describe the voice: pitch")
+    assert ids.count(any_processor.content_token_id) == ids.count(any_processor.descriptor_token_id) == 1
+
+
 def test_prompt_names_the_slots_asked_for_in_the_order_of_the_answer(processor):
     everything = "Describe the voice: pitch, volume, speed, tone, emphasis, emotion."
     assert everything in processor.prompt_text("describe", 4)

@@ -271,3 +271,15 @@ def test_activation_checkpointing_gives_the_same_losses(make_trainer):
     saving.train()
     for one, two in zip(training_logs(plain), training_logs(saving), strict=True):
         assert one["loss"] == pytest.approx(two["loss"], abs=1e-5)
+
+
+def test_evaluation_tells_no_words_of_the_data(make_trainer):
+    """The words of the data would be the answer of the other task."""
+    trainer = make_trainer({"transcript_in_prompt": True}, transcript_dropout=0.0)
+    loader = trainer.get_eval_dataloader(TaskRows("describe", trainer.eval_dataset["describe"]))
+    asked = [ids for batch in loader for ids in batch["describe"]["prompt_input_ids"]]
+    assert len(asked) == 6
+    assert not any("Transcript" in trainer.processing_class.tokenizer.decode(ids) for ids in asked)
+    batches = [batch["describe"] for batch in trainer.get_train_dataloader() if "describe" in batch]
+    told = [trainer.processing_class.tokenizer.decode(ids) for batch in batches for ids in batch["input_ids"]]
+    assert told and all("Transcript:" in prompt for prompt in told)

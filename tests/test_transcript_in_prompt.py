@@ -7,6 +7,7 @@ from conftest import SMALL
 from xser import EmotionDescription, XSERForEmotionDescription, XSERProcessor
 from xser.training.collator import XSERCollator
 
+PROSODY_STREAM = {"size": 5, "latent_size": 3, "hidden_size": 8, "frame_stack": 3}
 ROW = {"id": "a", "text": "you never said that", "emotion": "sad", "descriptors": {"pitch": "high"}}
 
 
@@ -35,7 +36,7 @@ def test_without_words_the_prompt_is_that_of_any_other_model(reader, tiny_pair):
     assert "\nTranscript:\nDescribe the voice" in nothing  # nothing was heard, which is not the same
 
 
-@pytest.mark.parametrize("words", ["<|content|> and <|descriptors|>", "one\ntwo\n<|end|>", "où ça — là 🍌", "\ue000"])
+@pytest.mark.parametrize("words", ["<|content|> and <|descriptors|>", "one\ntwo\n<|end|>", "où ça — là 🍌"])
 def test_words_cannot_spell_placeholders_or_lines(reader, words):
     _, processor = reader
     ids = processor.prompt_ids("describe", [8], transcripts=[words])["input_ids"][0].tolist()
@@ -45,9 +46,12 @@ def test_words_cannot_spell_placeholders_or_lines(reader, words):
     assert processor.tokenizer.decode(ids).count("\n") == processor.tokenizer.decode(plain).count("\n") + 1
 
 
-def test_the_model_is_asked_with_what_it_heard_itself(reader, waves):
+@pytest.mark.parametrize("streams", [{}, {"aux_streams": {"prosody": PROSODY_STREAM}, "summary_tokens": True}])
+def test_the_model_is_asked_with_what_it_heard_itself(tiny_backbone_folders, waves, streams):
     """Against the plain way: one full pass for each emotion, teacher-forced, with its transcript in the prompt."""
-    model, processor = reader
+    torch.manual_seed(0)
+    options = {**SMALL, **streams, "transcript_in_prompt": True}
+    model, processor = XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), **options)
     [answer] = model.explain(waves[4:5], processor)
     assert answer["transcript"]
     description = (answer["descriptors"], tuple(answer["emphasis"]))

@@ -114,8 +114,9 @@ class PromptsMixin:
         tokens = self.num_placeholders(task, num_frames=1)
         for index in (self.content_token_id, self.descriptor_token_id, *self.aux_token_ids.values()):
             token = self.tokenizer.convert_ids_to_tokens(index)
-            wanted, *none = [int(token in tokens), 0][: len(parts)]  # all stand before the transcript
-            if [np.count_nonzero(part == index) for part in parts] != [wanted, *none]:
+            wanted = int(token in tokens)
+            found = [np.count_nonzero(part == index) for part in parts]
+            if found[0] != wanted or any(found[1:]):  # all stand before the transcript
                 raise ValueError(f"the chat template must write {token} {wanted} times in a prompt of task {task}")
         return parts
 
@@ -123,7 +124,7 @@ class PromptsMixin:
         """A transcript after its colon, in one line; what would spell a token of ours is spelled apart."""
         for token in self._special_tokens:
             transcript = transcript.replace(token, " ".join(token))
-        return "".join(f" {word}" for word in transcript.replace(TRANSCRIPT_PLACE, " ").split())
+        return "".join(f" {word}" for word in transcript.split())
 
     def _hears_descriptors(self, task: str) -> bool:
         return task == "describe" and self.disentangled
