@@ -379,6 +379,7 @@ def test_saved_processor_is_loaded_with_every_field(tmp_path, any_processor):
         "voice_frames_xser.py",
         "voice_inputs_xser.py",
         "voice_measures_xser.py",
+        "voice_spectrum_xser.py",
     }
     assert shipped == {"processing_xser.py", "audio_xser.py", "grammar_xser.py", *parts}
 

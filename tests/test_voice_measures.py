@@ -16,7 +16,9 @@ from xser.voice_measures_xser import (
     MEASURES,
     NAMES,
     NUM_MEASURES,
+    PROSODIC_NAMES,
     SHRINKAGE,
+    SIZES,
     relative_measures,
     usual_measures,
     voice_measures,
@@ -25,13 +27,20 @@ from xser.voice_measures_xser import (
 STREAM = {MEASURES: {"size": NUM_MEASURES, "latent_size": 3, "hidden_size": 8, "frame_stack": 1}}
 
 
+WAVE = make_wave(1.2, seed=3)
+
+
 @pytest.fixture(scope="module")
 def prosody():
-    return measure(make_wave(1.2, seed=3))
+    return measure(WAVE)
 
 
-def values(prosody) -> dict[str, float]:
-    return dict(zip(NAMES, voice_measures(prosody).tolist(), strict=True))
+def measures_of(wave) -> np.ndarray:
+    return voice_measures(measure(wave), wave)
+
+
+def values(prosody, wave=WAVE) -> dict[str, float]:
+    return dict(zip(NAMES, voice_measures(prosody, wave).tolist(), strict=True))
 
 
 def test_a_row_holds_statistics_of_the_curves_and_the_quantities_of_the_descriptors(prosody):
@@ -52,8 +61,9 @@ def test_a_row_holds_statistics_of_the_curves_and_the_quantities_of_the_descript
 def test_what_cannot_be_told_is_not_a_number(prosody):
     found = values(replace(prosody, rate=None, contour=None))
     assert np.isnan(found["rate"]) and np.isnan(found["contour_0"]) and not np.isnan(found["pitch_mean"])
-    assert np.isnan(voice_measures(measure(np.zeros(0, np.float32)))).sum() >= NUM_MEASURES - 1
-    silent = values(measure(np.zeros(16_000, np.float32)))
+    assert np.isnan(measures_of(np.zeros(0, np.float32))).sum() >= NUM_MEASURES - 1
+    silence = np.zeros(16_000, np.float32)
+    silent = values(measure(silence), silence)
     assert np.isnan(silent["pitch_mean"]) and np.isnan(silent["level_mean"]) and silent["voiced_share"] == 0
 
 
@@ -74,11 +84,13 @@ def test_a_row_is_told_in_deviations_and_few_recordings_lean_on_the_usual_ones()
     np.testing.assert_allclose(relative_measures(row, usual, own, 10**9)[:2], [-4.0, 0.5], rtol=1e-4)
 
 
-def test_the_level_of_a_voice_that_nobody_knows_is_usual():
+def test_level_and_spectrum_of_a_voice_that_nobody_knows_are_usual():
     usual, row = np.stack([np.zeros(NUM_MEASURES), np.ones(NUM_MEASURES)]), np.full(NUM_MEASURES, 2.0)
     known, unknown = (relative_measures(row, usual, usual, 9, knows_speaker) for knows_speaker in (True, False))
     assert (known == 2).all()
-    assert [NAMES[index] for index in np.flatnonzero(unknown != 2)] == ["level_mean"] and unknown[LEVEL] == 0
+    is_usual = unknown == 0
+    assert is_usual[LEVEL] and is_usual[len(PROSODIC_NAMES) :].all() and is_usual.sum() == 1 + NUM_MEASURES - SIZES[0]
+    assert (unknown[~is_usual] == 2).all()
 
 
 def test_what_cannot_be_told_is_usual_and_nothing_is_farther_than_six_deviations():
@@ -93,16 +105,42 @@ def test_the_processor_measures_the_stream_relative_to_the_reference(tiny_backbo
         *map(str, tiny_backbone_folders), emphasis=False, speaker_reference=True, aux_streams=STREAM
     )
     profile = model.profile(waves[3:8], processor)
-    rows = np.stack([voice_measures(measure(wave)) for wave, _ in waves[3:8]])
+    rows = np.stack([measures_of(wave) for wave, _ in waves[3:8]])
     np.testing.assert_allclose(profile.measures, usual_measures(rows), rtol=1e-5)
     processor.usual_measures = usual_measures(rows * 1.1).tolist()
-    row = voice_measures(measure(waves[0][0]))
+    row = measures_of(waves[0][0])
     batch = processor(waves[:2], reference=[None, profile])
     usual = np.array(processor.usual_measures)
     assert batch["aux_measures"].shape == (2, 1, NUM_MEASURES) and batch["aux_measures_mask"].all()
     np.testing.assert_allclose(batch["aux_measures"][0, 0], relative_measures(row, usual, None, 0, False), atol=1e-6)
-    other = relative_measures(voice_measures(measure(waves[1][0])), usual, profile.measures, 5)
+    other = relative_measures(measures_of(waves[1][0]), usual, profile.measures, 5)
     np.testing.assert_allclose(batch["aux_measures"][1, 0], other, atol=1e-6)
+
+
+def test_a_stream_of_the_first_measures_is_told_these_alone(tiny_backbone_folders, waves):
+    short = {MEASURES: {**STREAM[MEASURES], "size": SIZES[0]}}
+    made = [
+        XSERForEmotionDescription.from_backbones(
+            *map(str, tiny_backbone_folders), emphasis=False, speaker_reference=True, aux_streams=streams
+        )
+        for streams in (short, STREAM)
+    ]
+    profile = made[0][0].profile(waves[3:8], made[0][1])
+    usual = usual_measures(np.stack([measures_of(wave) for wave, _ in waves[3:8]]) * 1.1)
+    made[0][1].usual_measures, made[1][1].usual_measures = usual[:, : SIZES[0]].tolist(), usual.tolist()
+    first, every = (processor(waves[:2], reference=profile)["aux_measures"] for _, processor in made)
+    assert first.shape[-1] == SIZES[0] < every.shape[-1] == NUM_MEASURES
+    np.testing.assert_array_equal(first, every[..., : SIZES[0]])
+
+
+def test_a_profile_of_fewer_measures_than_the_model_hears_is_refused(tiny_backbone_folders, waves):
+    model, processor = XSERForEmotionDescription.from_backbones(
+        *map(str, tiny_backbone_folders), emphasis=False, speaker_reference=True, aux_streams=STREAM
+    )
+    profile = model.profile(waves[3:8], processor)
+    profile = replace(profile, measures=profile.measures[:, : SIZES[0]])
+    with pytest.raises(ValueError, match=f"knows {SIZES[0]} measures, and this model hears {NUM_MEASURES}"):
+        processor(waves[:1], reference=profile)
 
 
 @pytest.mark.parametrize("shape", [(NUM_MEASURES,), (1, 3), (0, NUM_MEASURES)])
@@ -114,7 +152,9 @@ def test_measures_of_another_shape_are_refused(tiny_backbone_folders, waves, sha
 
 @pytest.mark.parametrize("name", list(MEASURED))
 def test_a_stream_that_is_measured_has_the_size_of_what_is_measured(tiny_backbone_folders, name):
-    message = rf"aux_streams\['{name}'\]\['size'\] is 3; what is measured for it has {MEASURED[name]}"
+    message = (
+        rf"aux_streams\['{name}'\]\['size'\] is 3; what is measured for it has {' or '.join(map(str, MEASURED[name]))}"
+    )
     with pytest.raises(ValueError, match=message):
         XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), aux_streams={name: {"size": 3}})
 

@@ -106,7 +106,8 @@ class XSERCollator:
             if PROSODY in self.processor.aux_streams:
                 aux[PROSODY] = [self.voices.frames_of(*key) for key in keys]
             if MEASURES in self.processor.aux_streams:
-                aux[MEASURES] = [self.voices.measures[key][None] for key in keys]
+                size = self.processor.aux_streams[MEASURES]["size"]
+                aux[MEASURES] = [self.voices.measures[key][None, :size] for key in keys]
         profiles = [self.profile(*each) for each in zip(rows, speeds, draws, strict=True)]
         known = None
         if rows[0]["task"] == "asr":
