@@ -135,8 +135,8 @@ def relative_measures(
 ) -> np.ndarray:
     """A row in deviations from what is usual, 0 where it cannot be told.
 
-    Of a voice that nobody knows, the level tells a microphone's gain, and what comes after `PROSODIC_NAMES`, the spectrum
-    above all, tells a throat and a microphone rather than a mood: they are usual then.
+    Of a voice that nobody knows, the level tells a microphone's gain, and what comes after `PROSODIC_NAMES`, the
+    spectrum above all, tells a throat and a microphone rather than a mood: they are usual then.
 
     Args:
         row: (NUM_MEASURES,) of `voice_measures`.

@@ -5,9 +5,9 @@
 
 `--data` is nEMO as `python -m xser.corpora prepare` and `python -m xser.descriptors annotate` leave it: its folds are
 its speakers. XSER is trained once a fold, on all the other speakers and for as long as the config says: nothing is
-chosen by anybody. It is tested twice, without and with a reference (all the stranger's recordings, no labels), as
-the classic system is (functionals of eGeMAPS under a support vector machine, as they are and standardised for each
-speaker). What is done already is not done again.
+chosen by anybody. In an option `{fold}` stands for the speaker left out. It is tested twice, without and with a
+reference (all the stranger's recordings, no labels), as the classic system is (functionals of eGeMAPS under a support
+vector machine, as they are and standardised for each speaker). What is done already is not done again.
 
 `--new_texts 0.33` leaves that share of the sentences out of training, and tests on them alone: new speakers and new
 sentences. It needs folders and results of its own.
@@ -19,11 +19,16 @@ answer is the mean.
 import argparse
 import json
 import math
+import os
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
@@ -60,23 +65,33 @@ def run(command: list[str], log: Path) -> None:
         subprocess.run([sys.executable, *command], check=True, stdout=file, stderr=subprocess.STDOUT)
 
 
-def test_fold(data: str, fold: str, folder: Path, config: str, new_texts: float | None, options: list[str]) -> None:
-    """Train on the other speakers, and answer for this one without and with a reference."""
-    splitting = f"{{test_fold: {fold}, validation_fold: none, new_texts: {json.dumps(new_texts)}}}"
+def each_fold(function: Callable[[str], None], folds: list[str], jobs: int) -> None:
+    """Call `function` with every fold, `jobs` at a time, among which the cores are shared: a model this small does not
+    keep many of them busy."""
+    if jobs > 1:
+        threads = max((os.cpu_count() or 1) // jobs, 1)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        torch.set_num_threads(threads)
+    with ThreadPoolExecutor(jobs) as pool:
+        for fold, _ in zip(folds, pool.map(function, folds), strict=True):
+            print(f"{fold} is done", flush=True)
+
+
+def train_fold(data: str, fold: str, folder: Path, config: str, new_texts: float | None, options: list[str]) -> None:
+    """Train on the other speakers, unless that is done."""
+    if (folder / "run" / "results.json").is_file():
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "run" / "results.json").is_file():
-        command = [
-            str(ROOT / "train.py"),
-            config,
-            "--data",
-            data,
-            "--corpus_options",
-            splitting,
-            "--train_split",
-            "train",
-        ]
-        command += ["--output_dir", str(folder / "run"), "--resume_from_checkpoint", "auto", *options]
-        run(command, folder / "train.log")
+    splitting = f"{{test_fold: {fold}, validation_fold: none, new_texts: {json.dumps(new_texts)}}}"
+    command = [str(ROOT / "train.py"), config, "--data", data, "--corpus_options", splitting, "--train_split", "train"]
+    command += ["--output_dir", str(folder / "run"), "--resume_from_checkpoint", "auto"]
+    run(command + [option.replace("{fold}", fold) for option in options], folder / "train.log")
+
+
+def test_fold(data: str, folder: Path, config: str, new_texts: float | None, options: list[str], fold: str) -> None:
+    """Train on the other speakers, and answer for this one without and with a reference."""
+    folder = folder / fold
+    train_fold(data, fold, folder, config, new_texts, options)
     for name, (reference, _) in SYSTEMS.items():
         answers = folder / f"{name}.jsonl"
         if name in BASELINES or answers.is_file():
@@ -172,6 +187,7 @@ def main() -> None:
     parser.add_argument("--config", default="configs/xser-nemo.yaml", help="of train.py")
     parser.add_argument("--output", type=Path, required=True, help="folder of the run")
     parser.add_argument("--folds", nargs="+", help="only these speakers")
+    parser.add_argument("--jobs", type=int, default=1, help="folds at once, which share the cores")
     parser.add_argument(
         "--new_texts", type=float, help="share of the sentences that is tested, and never heard before"
     )
@@ -181,9 +197,9 @@ def main() -> None:
     arguments, options = parser.parse_known_args()
     corpus = load_corpus(arguments.data)
     folds = arguments.folds or sorted({fold for part in corpus.values() for fold in part["fold"]})
-    for number, fold in enumerate(folds, start=1):
-        print(f"[{number} of {len(folds)}] {fold}", flush=True)
-        test_fold(arguments.data, fold, arguments.output / fold, arguments.config, arguments.new_texts, options)
+    train = partial(test_fold, arguments.data, arguments.output, arguments.config, arguments.new_texts, options)
+    each_fold(train, folds, arguments.jobs)
+    for fold in folds:
         test_baselines(arguments.data, fold, arguments.output / fold, arguments.new_texts)
     predictions = {
         name: {fold: read_predictions(arguments.output / fold / f"{name}.jsonl") for fold in folds} for name in SYSTEMS

@@ -109,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=240)
     arguments, others = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
         trainer = build([arguments.config, *others], arguments.steps, folder)

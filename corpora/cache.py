@@ -26,13 +26,22 @@ def digest(*values) -> str:
 
 
 @contextlib.contextmanager
-def written_beside(path: Path) -> Iterator[Path]:
-    """A place beside `path` to write a file or folder at; it is renamed to `path` when all went well, else removed."""
+def written_beside(path: Path, keep_others: bool = False) -> Iterator[Path]:
+    """A place beside `path` to write a file or folder at; it is renamed to `path` when all went well, else removed.
+
+    Args:
+        keep_others: a folder that another process has put at `path` in the meantime stays, and this one is removed:
+            for places that are named by a digest of what they hold.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:8]}")
     try:
         yield beside
-        os.replace(beside, path)
+        try:
+            os.replace(beside, path)
+        except OSError:
+            if not (keep_others and path.is_dir()):
+                raise
     finally:
         if beside.is_dir():
             shutil.rmtree(beside)

@@ -98,7 +98,12 @@ def egemaps_of_speaker(rows: Dataset) -> np.ndarray:
     speakers = np.array(rows["speaker"], dtype=object)
     if None in speakers:
         raise ValueError(f"{sum(speaker is None for speaker in speakers)} rows have no speaker to standardise by")
-    values = egemaps(rows).astype(np.float64)
+    return standardised_by_speaker(egemaps(rows), speakers)
+
+
+def standardised_by_speaker(values: np.ndarray, speakers: np.ndarray) -> np.ndarray:
+    """(rows, D) over the recordings of each speaker, (rows,)."""
+    values = values.astype(np.float64)
     for speaker in set(speakers):
         values[speakers == speaker] = StandardScaler().fit_transform(values[speakers == speaker])
     return values
@@ -134,7 +139,7 @@ def _words_and_letters():
     return make_pipeline(make_union(words, letters), LogisticRegression(class_weight="balanced", max_iter=1000))
 
 
-def _support_vectors():
+def support_vectors():
     return make_pipeline(StandardScaler(), SVC(kernel="rbf", class_weight="balanced"))
 
 
@@ -145,8 +150,8 @@ def _logistic():
 SYSTEMS: dict[str, tuple[Callable, Callable]] = {  # name → (features of rows, given the tower; classifier)
     "majority": (lambda rows, tower: np.zeros((len(rows), 1)), DummyClassifier),
     "text": (lambda rows, tower: transcripts(rows), _words_and_letters),
-    "egemaps-svm": (lambda rows, tower: egemaps(rows), _support_vectors),
-    "egemaps-svm-speaker": (lambda rows, tower: egemaps_of_speaker(rows), _support_vectors),
+    "egemaps-svm": (lambda rows, tower: egemaps(rows), support_vectors),
+    "egemaps-svm-speaker": (lambda rows, tower: egemaps_of_speaker(rows), support_vectors),
     "tower-linear": (tower_means, _logistic),
 }
 

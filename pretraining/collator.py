@@ -29,8 +29,11 @@ def span_mask(num_frames: int, prob: float, length: int, rng: np.random.Generato
 
 
 def normalize(wave: np.ndarray) -> np.ndarray:
-    """(S,) to zero mean and unit variance, as the feature extractor does."""
-    return (wave - wave.mean()) / np.sqrt(wave.var() + NORMALIZE_EPSILON)
+    """(S,) to zero mean and unit variance, bit for bit as the feature extractor does, with fewer passes."""
+    centred = wave - wave.mean()
+    variance = np.square(centred).sum() / len(wave)  # what `var` computes, which would take the mean once more
+    centred /= np.sqrt(variance + NORMALIZE_EPSILON)
+    return centred
 
 
 @dataclass
@@ -39,6 +42,8 @@ class TowerCollator:
 
     Gives `input_values` (B, S) float32, `attention_mask` (B, S) bool, and `labels` (B, T): the target where a frame is
     masked, -100 elsewhere, on padding too. A row's masks and perturbations are a function of its `noise_seed` alone.
+
+    A batch is padded to whole frames: lengths recur then, and what a backend compiles for a shape serves again.
     """
 
     grid: FrameGrid
@@ -48,9 +53,10 @@ class TowerCollator:
     augmenter: Augmenter | None = None
 
     def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
-        lengths = [len(row["wave"]) for row in rows]
-        input_values = np.zeros((len(rows), max(lengths)), dtype=np.float32)
-        labels = np.full((len(rows), max(len(row["targets"]) for row in rows)), NOT_MASKED, dtype=np.int64)
+        lengths = np.array([len(row["wave"]) for row in rows])
+        width = -(-lengths.max() // self.grid.stride) * self.grid.stride
+        input_values = np.zeros((len(rows), width), dtype=np.float32)
+        labels = np.full((len(rows), self.grid.num_frames(width)), NOT_MASKED, dtype=np.int64)
         for row, values, frames in zip(rows, input_values, labels, strict=True):
             rng = np.random.default_rng(row["noise_seed"])
             wave, targets = row["wave"], row["targets"]
@@ -59,9 +65,8 @@ class TowerCollator:
             if self.augmenter is not None:
                 wave = self.augmenter(wave, rng)
             values[: len(wave)] = normalize(wave) if self.do_normalize else wave
-        attention_mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
         return {
             "input_values": torch.from_numpy(input_values),
-            "attention_mask": torch.from_numpy(attention_mask),
+            "attention_mask": torch.from_numpy(np.arange(width) < lengths[:, None]),
             "labels": torch.from_numpy(labels),
         }

@@ -83,7 +83,8 @@ class TowerForPretraining(nn.Module):
         hidden_states = self.tower(
             input_values, attention_mask=attention_mask, mask_time_indices=is_masked
         ).last_hidden_state
-        scores, targets = self.head(hidden_states[is_masked]), labels[is_masked]
+        masked = is_masked.flatten().nonzero().squeeze(1)  # whole rows: their gradient is far cheaper than of a mask
+        scores, targets = self.head(hidden_states.flatten(0, 1).index_select(0, masked)), labels[is_masked]
         losses = nn.functional.cross_entropy(scores, targets, reduction="none")
         share = (is_masked / is_masked.sum(-1, keepdim=True))[is_masked]  # (M,) weight of a frame in its piece
         return TowerOutput((losses * share).sum() / len(labels), scores.detach().argmax(-1), targets)

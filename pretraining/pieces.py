@@ -102,7 +102,7 @@ class Pieces:
 
     def wave(self, index: int) -> np.ndarray:
         """(S,) float32 at 16 kHz."""
-        samples = self.samples[self.offsets[index] : self.offsets[index + 1]]
+        samples = np.asarray(self.samples[self.offsets[index] : self.offsets[index + 1]])
         return samples * np.float32(self.peaks[index] / LOUDEST)
 
 
@@ -118,7 +118,7 @@ def write_pieces(
     """
     folder = root / digest("pieces", VERSION, stamp, asdict(rules), speeds)
     if not (folder / "index.json").is_file():
-        with written_beside(folder) as beside:
+        with written_beside(folder, keep_others=True) as beside:
             beside.mkdir()
             with (beside / "samples.i16").open("wb") as file:
                 index = _write(file, name, recordings, rules, speeds)

@@ -108,7 +108,7 @@ def make_targets(
     if not folder.is_dir():
         features = _features(iteration, grid, device)
         model = _fit(sources, features, grid, iteration.clusters, fit_frames, seed)
-        with written_beside(folder) as beside:
+        with written_beside(folder, keep_others=True) as beside:
             beside.mkdir()
             for number, data in enumerate(sources):
                 np.save(beside / f"{number}.npy", _assign(data, features, grid, *model), allow_pickle=False)

@@ -1,21 +1,40 @@
 """The benchmark on nEMO: what each part of a pooled answer said by itself, and the tables over folds."""
 
 import importlib.util
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from conftest import make_wave
+from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+
+from xser.training.arguments import parse_config
+from xser.training.options import read_yaml
 
 ROOT = Path(__file__).parents[1]
 EMOTIONS = ("sad", "angry", "happy")
 
 
-@pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("nemo", ROOT / "benchmarks" / "nemo.py")
+def load(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    return load("nemo")
+
+
+@pytest.fixture
+def beside(benchmark, monkeypatch):
+    """Loads a benchmark that takes from this one."""
+    monkeypatch.setitem(sys.modules, "nemo", benchmark)
+    return load
 
 
 def opinion(rng) -> dict[str, float]:
@@ -58,3 +77,91 @@ def test_each_opinion_is_scored_alone_in_every_fold(benchmark):
     assert {row[0] for row in rows} == {benchmark.NONE, benchmark.ALL} and len(rows) == 2 * 4
     alone = {row[1]: row[2:] for row in rows if row[0] == benchmark.NONE}
     assert alone["measures"] == ("0.667", "1.000", "0.333")  # right in A, always the same in B
+
+
+def test_an_option_can_name_the_speaker_left_out(benchmark, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(benchmark, "run", lambda command, log: asked.append(command))
+    options = ["--audio_model", "towers/{fold}/final", "--task_weights", '{"describe": 1}']
+    benchmark.train_fold("data", "WR0", tmp_path / "WR0", "config.yaml", 0.33, options)
+    assert asked[0][-4:] == ["--audio_model", "towers/WR0/final", "--task_weights", '{"describe": 1}']
+    assert "{test_fold: WR0, validation_fold: none, new_texts: 0.33}" in asked[0]
+    (tmp_path / "WR0" / "run").mkdir()
+    (tmp_path / "WR0" / "run" / "results.json").write_text("{}")
+    benchmark.train_fold("data", "WR0", tmp_path / "WR0", "config.yaml", 0.33, options)
+    assert len(asked) == 1, "what is done is not done again"
+
+
+def test_folds_run_side_by_side_and_what_fails_in_one_is_told(benchmark, monkeypatch):
+    threads = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    running, most = set(), []
+
+    def fold(name: str) -> None:
+        running.add(name)
+        time.sleep(0.05)
+        most.append(len(running))
+        running.discard(name)
+        if name == "c":
+            raise ValueError("no such fold: c")
+
+    try:
+        benchmark.each_fold(fold, ["a", "b"], 2)
+        assert max(most) == 2
+        with pytest.raises(ValueError, match="no such fold: c"):
+            benchmark.each_fold(fold, ["a", "b", "c"], 2)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_each_part_that_is_taken_away_is_away_and_nothing_else_changes(beside):
+    path = str(ROOT / "configs" / "xser-nemo.yaml")
+    found = beside("nemo_parts").variants(read_yaml(path))
+    models, trainings = {}, {}
+    for name, options in found.items():
+        models[name], _, trainings[name] = parse_config([path, "--data", "somewhere", *options])
+    whole, training = models["nothing"], trainings["nothing"]
+    assert models["auxiliary streams"].aux_streams == {} and set(whole.aux_streams) == {"prosody", "measures"}
+    plain = models["information bottlenecks"]
+    blocks = [plain.content_bottleneck, plain.descriptor_bottleneck, *plain.aux_streams.values()]
+    assert [block["variational"] for block in blocks] == [False] * 4
+    assert {**plain.descriptor_bottleneck, "variational": True} == {**whole.descriptor_bottleneck, "variational": True}
+    assert training.tasks == ["asr", "describe"] and trainings["transcription"].tasks == ["describe"]
+    alone = trainings["speeds, swapped voices"]
+    assert alone.speeds == [1.0] and alone.swap_probability == 0 and training.swap_probability > 0
+    assert models["transcription"] == models["speeds, swapped voices"] == whole
+    assert {each.max_steps for each in trainings.values()} == {training.max_steps}
+
+
+def test_statistics_of_a_tower_are_those_of_its_layers_and_an_untrained_one_is_another(beside, tmp_path, monkeypatch):
+    towers = beside("nemo_towers")
+    monkeypatch.setenv("XSER_CACHE", str(tmp_path / "cache"))
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "num_conv_pos_embedding_groups": 2}
+    config = HubertConfig(
+        num_hidden_layers=1, conv_dim=[8], conv_kernel=[400], conv_stride=[160], feat_extract_norm="layer", **sizes
+    )
+    HubertModel(config).eval().save_pretrained(tmp_path / "tower")
+    extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
+    tower = HubertModel.from_pretrained(tmp_path / "tower").eval()
+    wave = make_wave(0.5, seed=1)
+    monkeypatch.setattr(towers, "load_audio", lambda audio: wave)
+    monkeypatch.setattr(towers, "computed_once", lambda kind, rows, function, desc: [function(row) for row in rows])
+    found = towers.tower_statistics([{}, {}], tower, extractor)
+    inputs = extractor(wave, sampling_rate=16_000, return_tensors="pt")
+    with torch.no_grad():
+        states = tower(inputs.input_values, output_hidden_states=True).hidden_states
+    expected = torch.stack([torch.cat([each.mean(1) for each in states]), torch.cat([each.std(1) for each in states])])
+    np.testing.assert_allclose(found, np.tile(expected.reshape(1, -1).numpy(), (2, 1)), rtol=1e-5)
+    other = towers.untrained(tmp_path / "tower").eval()
+    assert other.config.hidden_size == 8
+    weights = (each.encoder.layers[0].attention.k_proj.weight for each in (tower, other))
+    assert not torch.equal(*weights)
+
+
+def test_a_tower_that_tells_the_emotion_is_right_about_strangers(beside):
+    towers = beside("nemo_towers")
+    rng = np.random.default_rng(0)
+    rows = {"emotion": list(EMOTIONS) * 20, "fold": ["A"] * 30 + ["B"] * 30}
+    told = np.array([EMOTIONS.index(each) for each in rows["emotion"]])[:, None] + rng.normal(0, 0.1, (60, 2))
+    assert towers.unweighted_accuracy(told, rows, "B") == 1
+    assert towers.unweighted_accuracy(rng.normal(size=(60, 2)), rows, "B") < 0.6

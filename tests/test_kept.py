@@ -1,6 +1,7 @@
 """What was computed from a recording is computed once, whoever asks; another recording is computed anew."""
 
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import soundfile
 from conftest import make_wave
 
 from xser.corpora import make_row
-from xser.corpora.cache import write_dataset
+from xser.corpora.cache import write_dataset, written_beside
 from xser.corpora.kept import computed_once, stamp
 
 
@@ -150,3 +151,18 @@ def test_bytes_stand_for_themselves_and_files_for_place_size_and_time(recordings
     here, there = ({"bytes": None, "path": str(path)} for path in recordings[:2])
     assert stamp(here) == stamp(here) != stamp(there)
     assert stamp({"bytes": None, "path": "missing.wav"}) == stamp({"bytes": None, "path": "missing.wav"})
+
+
+@pytest.mark.parametrize("keep_others", [True, False])
+def test_two_processes_may_fill_one_place_and_the_first_to_finish_stays(tmp_path, keep_others):
+    """Of a place named by a digest; of any other, what is there is never taken for what was written."""
+    place = tmp_path / "digest"
+    with pytest.raises(OSError) if not keep_others else nullcontext():
+        with written_beside(place, keep_others) as late:
+            late.mkdir()
+            (late / "values").write_text("late")
+            with written_beside(place, keep_others) as early:
+                early.mkdir()
+                (early / "values").write_text("early")
+    assert (place / "values").read_text() == "early"
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []

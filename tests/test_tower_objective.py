@@ -68,14 +68,24 @@ def test_collator_normalises_as_the_feature_extractor_does_and_masks_real_frames
     batch = TowerCollator(GRID, 0.5, 4)(pieces)
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
     wanted = extractor([row["wave"] for row in pieces], sampling_rate=16_000, padding=True, return_tensors="pt")
-    assert torch.equal(batch["input_values"], wanted["input_values"])
-    assert torch.equal(batch["attention_mask"].int(), wanted["attention_mask"])
+    samples = wanted["input_values"].shape[1]
+    assert torch.equal(batch["input_values"][:, :samples], wanted["input_values"])
+    assert torch.equal(batch["attention_mask"].int()[:, :samples], wanted["attention_mask"])
+    assert not batch["attention_mask"][:, samples:].any() and not batch["input_values"][:, samples:].any()
     num_frames = len(pieces[0]["targets"])
     assert (batch["labels"][0, num_frames:] == NOT_MASKED).all()
     for row, labels in zip(pieces, batch["labels"], strict=True):
         masked = (labels != NOT_MASKED).nonzero().flatten().numpy()
         assert 0 < len(masked) < len(row["targets"])
         assert (labels.numpy()[masked] == row["targets"][masked]).all()
+
+
+def test_a_batch_lasts_whole_frames_so_that_its_shapes_recur():
+    shapes = {TowerCollator(GRID, 0.5, 4)(rows(seconds))["input_values"].shape for seconds in (1.0, 1.001, 1.02, 1.03)}
+    assert len(shapes) == 2 and all(samples % GRID.stride == 0 for _, samples in shapes)
+    batch = TowerCollator(GRID, 0.5, 4)(rows(1.001))
+    frames = HubertModel(HubertConfig(**TINY_TOWER))._get_feat_extract_output_lengths(batch["input_values"].shape[1])
+    assert batch["labels"].shape[1] == frames
 
 
 def test_a_piece_is_masked_and_perturbed_the_same_alone_and_in_a_batch():

@@ -111,7 +111,7 @@ class Voices:
         tower = model.model.audio_tower
         layers = tower.config.num_hidden_layers + 1
         function = partial(_states, model, processor, speed)
-        kind = f"tower-{_digest_of(tower)}-{speed:g}"
+        kind = f"tower-{digest_of(tower)}-{speed:g}"
         kept = computed_once(kind, rows, function, f"hearing at speed {speed:g}", np.float16)
         return [each.reshape(len(each), layers, -1) for each in kept]
 
@@ -222,7 +222,7 @@ def _states(model, processor, speed: float, audio: dict) -> np.ndarray:
         return model.model.all_states(inputs["input_values"], inputs["input_values_mask"]).flatten(1).numpy()
 
 
-def _digest_of(tower: torch.nn.Module) -> str:
+def digest_of(tower: torch.nn.Module) -> str:
     """Stands for a tower: its config and its weights."""
     hashed = hashlib.sha256(tower.config.to_json_string().encode())
     for name, tensor in sorted(tower.state_dict().items()):
