@@ -157,12 +157,11 @@ def test_bytes_stand_for_themselves_and_files_for_place_size_and_time(recordings
 def test_two_processes_may_fill_one_place_and_the_first_to_finish_stays(tmp_path, keep_others):
     """Of a place named by a digest; of any other, what is there is never taken for what was written."""
     place = tmp_path / "digest"
-    with pytest.raises(OSError) if not keep_others else nullcontext():
-        with written_beside(place, keep_others) as late:
-            late.mkdir()
-            (late / "values").write_text("late")
-            with written_beside(place, keep_others) as early:
-                early.mkdir()
-                (early / "values").write_text("early")
+    with pytest.raises(OSError) if not keep_others else nullcontext(), written_beside(place, keep_others) as late:
+        late.mkdir()
+        (late / "values").write_text("late")
+        with written_beside(place, keep_others) as early:
+            early.mkdir()
+            (early / "values").write_text("early")
     assert (place / "values").read_text() == "early"
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
