@@ -146,6 +146,8 @@ def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrai
         processor.usual_measures = usual.measures.tolist() if MEASURES in processor.aux_streams else None
         stream.usual_mean.copy_(torch.from_numpy(usual.mean))
         stream.usual_deviation.copy_(torch.from_numpy(usual.deviation))
+        if stream.recording is not None:
+            stream.recording.usual.copy_(torch.from_numpy(voices.usual_spread()))
     return voices
 
 

@@ -31,10 +31,10 @@ from xser.training.voices import digest_of
 UNTRAINED = "untrained"
 
 
-@torch.no_grad()
 def tower_statistics(rows: Dataset, tower: HubertModel, extractor) -> np.ndarray:
     """(rows, 2 (L+1) H) mean and deviation over time of every layer."""
 
+    @torch.no_grad()  # of the thread that hears
     def statistics(audio: dict) -> np.ndarray:
         inputs = extractor(load_audio(audio), sampling_rate=SAMPLE_RATE, return_tensors="pt")
         states = torch.cat(tower(inputs.input_values, output_hidden_states=True).hidden_states)  # (L+1, T, H)

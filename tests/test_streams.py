@@ -12,7 +12,7 @@ from xser import EmotionDescription, XSERConfig, XSERForEmotionDescription, XSER
 from xser.audio_xser import SAMPLE_RATE, loudness_dbfs
 from xser.losses_xser import EMOTION_SMOOTHING
 from xser.prosody_xser import measure
-from xser.streams_xser import SUMMARY_HEADS, XSERSummary
+from xser.streams_xser import FARTHEST, SUMMARY_HEADS, XSERSummary
 from xser.voice_frames_xser import LEVEL, LEVEL_SPAN, USUAL_LEVEL, prosody_frames, usual_of
 from xser.voice_measures_xser import NUM_MEASURES
 
@@ -365,6 +365,64 @@ def test_streams_are_told_whether_a_reference_is_of_the_speaker(shared, waves):
     assert not torch.equal(*(logits(model, batch) for batch in batches))
     mixed = describe(processor, waves[:2], reference=[None, profile])
     assert mixed["knows_speaker"].tolist() == [0.0, 1.0]
+
+
+@pytest.fixture
+def recording_pair(tiny_backbone_folders, waves):
+    """(model, processor, profile) that hear whole recordings, in eval mode."""
+    model, processor = build(tiny_backbone_folders, recording_states=True)
+    model.model.descriptors.recording.usual.copy_(torch.rand(3, *model.model.descriptors.usual_mean.shape) + 0.5)
+    return model, processor, model.profile(waves[5:8], processor)
+
+
+def test_of_a_whole_recording_mean_and_deviation_are_told_in_usual_spreads(recording_pair, waves):
+    model, processor, profile = recording_pair
+    stream = model.model.descriptors
+    heard = []
+    stream.recording.projector.register_forward_pre_hook(lambda module, inputs: heard.append(inputs[0]))
+    logits(model, describe(processor, waves[:2], reference=profile))
+    spread, usual_deviation, deviation_spread = stream.recording.usual.numpy()
+    for row, (wave, rate) in enumerate(waves[:2]):
+        inputs = processor([(wave, rate)], task="asr")
+        states = model.model.all_states(inputs["input_values"], inputs["input_values_mask"]).float().numpy()
+        relative = (states - profile.mean) / profile.deviation
+        expected = [relative.mean(0) / spread, (relative.std(0) - usual_deviation) / deviation_spread]
+        expected = np.concatenate(expected).clip(-FARTHEST, FARTHEST).ravel()
+        np.testing.assert_allclose(heard[0][row].numpy(), expected, atol=2e-2)
+
+
+def test_the_whole_recording_is_told_of_a_known_speaker_alone(recording_pair, waves):
+    model, processor, profile = recording_pair
+    other = replace(profile, is_speaker=False)
+    batches = [describe(processor, waves[:2], reference=each) for each in (None, other, profile)]
+    before = [logits(model, batch) for batch in batches]
+    with torch.no_grad():
+        model.model.descriptors.recording.projector[-1].weight.mul_(3)
+    for batch, was, is_known in zip(batches, before, (False, False, True), strict=True):
+        assert torch.equal(logits(model, batch), was) is not is_known
+
+
+def test_a_whole_recording_is_the_same_alone_and_in_a_batch(recording_pair, waves):
+    model, processor, profile = recording_pair
+    options = {"slots": ["emotion"], "transcript": False, "reference": profile}
+    together = model.explain(waves, processor, aux={"face": FACES}, **options)
+    for row in (0, 6):
+        [alone] = model.explain(waves[row : row + 1], processor, aux={"face": FACES[row : row + 1]}, **options)
+        assert alone["scores"] == pytest.approx(together[row]["scores"], abs=1e-4)
+
+
+def test_a_model_that_hears_whole_recordings_is_saved_with_what_is_usual(recording_pair, tmp_path):
+    model, _, _ = recording_pair
+    model.save_pretrained(tmp_path)
+    kept = XSERForEmotionDescription.from_pretrained(tmp_path)
+    assert torch.equal(kept.model.descriptors.recording.usual, model.model.descriptors.recording.usual)
+
+
+def test_whole_recordings_want_a_reference():
+    with pytest.raises(
+        ValueError, match="recording_states is True; it must be false where speaker_reference is false"
+    ):
+        XSERConfig(recording_states=True)
 
 
 def test_heads_alone_have_the_loss_that_they_have_in_the_whole(pair, waves):

@@ -580,6 +580,25 @@ def test_what_is_usual_is_of_the_speakers_who_are_trained_on(finished, overrides
     np.testing.assert_allclose(processor.usual_measures, expected.measures, rtol=1e-3, atol=1e-4)
 
 
+def test_what_is_usual_of_whole_recordings_is_the_spread_within_a_speaker(voices, pair, rows):
+    model, processor = pair
+    found = []
+    for ids in (range(5), range(5, 8)):  # a and b; nobody known has one recording
+        states = [states_of(model, processor, load_audio(rows["audio"][index])) for index in ids]
+        profile = voices.profile([f"r{index}" for index in ids])
+        relative = [(each - profile.mean) / profile.deviation for each in states]
+        means, deviations = (np.stack([how(each, axis=0) for each in relative]) for how in (np.mean, np.std))
+        found.append([means.std(0), deviations.mean(0), deviations.std(0)])
+    np.testing.assert_allclose(voices.usual_spread(), np.mean(found, 0), atol=5e-3)
+
+
+def test_training_learns_what_is_usual_of_whole_recordings(write, tmp_path):
+    main([write(recording_states=True, final_evaluation=False, max_steps=1)])
+    stream = XSERForEmotionDescription.from_pretrained(tmp_path / "run" / "final").model.descriptors
+    usual = stream.recording.usual.float()
+    assert (usual > 0).all() and usual[0].mean() < 0.9 and not torch.equal(usual, torch.ones_like(usual))
+
+
 def test_without_references_what_is_usual_of_measures_is_so_over_all_recordings(write, overrides, tmp_path):
     main([write(speaker_reference=False, reference_probability=0, final_evaluation=False, max_steps=1)])
     processor = XSERProcessor.from_pretrained(tmp_path / "run" / "final")

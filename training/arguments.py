@@ -68,6 +68,9 @@ class ModelArguments:
     speaker_reference: bool | None = field(
         default=None, metadata=help_text("hear voices relative to a few recordings of the same speaker, where known")
     )
+    recording_states: bool | None = field(
+        default=None, metadata=help_text("tell the descriptor stream of whole recordings, where the speaker is known")
+    )
     transcript_in_prompt: bool | None = field(
         default=None, metadata=help_text("ask for descriptions with the words said: the model's own transcript later")
     )

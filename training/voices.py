@@ -199,6 +199,20 @@ class Voices:
             )
         return SpeakerProfile.of_everyone(profiles)
 
+    def usual_spread(self) -> np.ndarray:
+        """(3, L+1, H) of what whole recordings make of the tower's states, relative to their speaker: the spread of
+        means over time, and the mean and the spread of deviations. Each speaker counts alike."""
+        found = []
+        for ids in self.of_speaker.values():
+            if len(ids) < MIN_RECORDINGS:
+                continue
+            profile, states = self.profile(ids), [self.states[identity, 1.0] for identity in ids]
+            means = (np.stack([each.mean for each in states]) - profile.mean) / profile.deviation
+            squares = np.stack([np.maximum(each.square - each.mean**2, 0.0) for each in states])
+            deviations = np.sqrt(squares) / profile.deviation
+            found.append(np.stack([means.std(0), deviations.mean(0), deviations.std(0)]))
+        return np.maximum(np.mean(found, 0), MIN_DEVIATION).astype(np.float32)
+
 
 def _loudness(audio: dict) -> np.ndarray:
     return np.array([[loudness_dbfs(load_audio(audio))]])
