@@ -88,8 +88,9 @@ class VoiceInputsMixin:
                 aux[PROSODY] = [prosody_frames(prosody) for prosody in prosodies]
             if MEASURES in missing:
                 size = self.aux_streams[MEASURES]["size"]
-                rows = [voice_measures(prosody, wave) for prosody, wave in zip(prosodies, waves, strict=True)]
-                aux[MEASURES] = [row[None, :size] for row in rows]
+                heard = waves if size > SIZES[0] else [None] * len(waves)
+                rows = [voice_measures(prosody, wave) for prosody, wave in zip(prosodies, heard, strict=True)]
+                aux[MEASURES] = [row[None] for row in rows]
         features = {}
         for name, options in self.aux_streams.items():
             rows = aux.get(name)

@@ -46,29 +46,32 @@ SHRINKAGE = 5.0  # recordings that the usual deviation counts for beside a speak
 FARTHEST = 6.0  # deviations
 
 
-def voice_measures(prosody: Prosody, wave: np.ndarray) -> np.ndarray:
+def voice_measures(prosody: Prosody, wave: np.ndarray | None) -> np.ndarray:
     """(NUM_MEASURES,) float32 in the order of `NAMES`, NaN where it cannot be told.
 
     Args:
-        wave: (S,) at 16 kHz, that `prosody` was measured of.
+        wave: (S,) at 16 kHz, that `prosody` was measured of; `None` for those of `PROSODIC_NAMES` alone, which cost
+            far less.
     """
     voiced = ~np.isnan(prosody.f0)
     periodicity = prosody.strength[voiced] if voiced.sum() >= MIN_FRAMES else np.full(1, np.nan)
     quantities = [math.nan if (value := getattr(prosody, name)) is None else value for name in QUANTITIES]
-    row = np.concatenate(
-        [
-            _curve(12 * np.log2(prosody.f0[voiced])),
-            _curve(prosody.level[prosody.speech]),
-            [periodicity.mean(), periodicity.std()],
-            [voiced.mean(), prosody.speech.mean(), math.log(prosody.duration)] if len(voiced) else [math.nan] * 3,
-            quantities,
-            [math.nan] * CONTOUR_POINTS if prosody.contour is None else prosody.contour,
+    parts = [
+        _curve(12 * np.log2(prosody.f0[voiced])),
+        _curve(prosody.level[prosody.speech]),
+        [periodicity.mean(), periodicity.std()],
+        [voiced.mean(), prosody.speech.mean(), math.log(prosody.duration)] if len(voiced) else [math.nan] * 3,
+        quantities,
+        [math.nan] * CONTOUR_POINTS if prosody.contour is None else prosody.contour,
+    ]
+    if wave is not None:
+        parts += [
             _slopes(np.where(voiced, 12 * np.log2(prosody.f0), np.nan)),
             _slopes(np.where(prosody.speech, prosody.level, np.nan)),
             _runs(voiced, prosody.speech),
             _spectrum(spectrum_frames(wave, prosody), voiced, prosody),
         ]
-    )
+    row = np.concatenate(parts)
     return row.astype(np.float32)
 
 

@@ -27,6 +27,7 @@ from xser.evaluation.report import command_line, text_table
 from xser.evaluation.significance import TESTS, compare
 from xser.grammar_xser import EMOTION
 from xser.training.options import read_yaml
+from xser.voice_measures_xser import MEASURES, SIZES
 
 WHOLE = "nothing"
 COLUMNS = ("taken away", "reference", "UA, mean of folds", "difference", *TESTS)
@@ -37,16 +38,19 @@ def variants(config: dict) -> dict[str, list[str]]:
     bottlenecks = {name: config[name] for name in ("content_bottleneck", "descriptor_bottleneck")}
     plain = {name: {**options, "variational": False} for name, options in bottlenecks.items()}
     streams = {name: {**options, "variational": False} for name, options in config["aux_streams"].items()}
+    prosodic = {**config["aux_streams"], MEASURES: {**config["aux_streams"][MEASURES], "size": SIZES[0]}}
     return {
         WHOLE: [],
-        "auxiliary streams": ["--aux_streams", "{}"],
+        "whole recordings": _options({"recording_states": False}),
+        "the spectrum among the measures": _options({"aux_streams": prosodic}),
+        "auxiliary streams": _options({"aux_streams": {}}),
         "information bottlenecks": _options({**plain, "aux_streams": streams}),
         "transcription": _options({"task_weights": {"describe": 1}}),
-        "speeds, swapped voices": ["--speeds", "1.0", "--swap_probability", "0"],
+        "speeds, swapped voices": _options({"speeds": 1.0, "swap_probability": 0}),
     }
 
 
-def _options(values: dict[str, dict]) -> list[str]:
+def _options(values: dict[str, object]) -> list[str]:
     return [word for name, value in values.items() for word in (f"--{name}", json.dumps(value))]
 
 

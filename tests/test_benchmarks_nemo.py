@@ -122,6 +122,12 @@ def test_each_part_that_is_taken_away_is_away_and_nothing_else_changes(beside):
         models[name], _, trainings[name] = parse_config([path, "--data", "somewhere", *options])
     whole, training = models["nothing"], trainings["nothing"]
     assert models["auxiliary streams"].aux_streams == {} and set(whole.aux_streams) == {"prosody", "measures"}
+    assert models["whole recordings"].recording_states is False and whole.recording_states is True
+    spectrum = {
+        name: {key: size for key, size in each.items() if key != "size"} for name, each in whole.aux_streams.items()
+    }
+    found = models["the spectrum among the measures"].aux_streams
+    assert [found["measures"].pop("size"), found["prosody"].pop("size")] == [41, 5] and found == spectrum
     plain = models["information bottlenecks"]
     blocks = [plain.content_bottleneck, plain.descriptor_bottleneck, *plain.aux_streams.values()]
     assert [block["variational"] for block in blocks] == [False] * 4

@@ -67,6 +67,12 @@ def test_what_cannot_be_told_is_not_a_number(prosody):
     assert np.isnan(silent["pitch_mean"]) and np.isnan(silent["level_mean"]) and silent["voiced_share"] == 0
 
 
+def test_prosodic_measures_are_the_first_and_the_same_without_the_rest(prosody):
+    every = voice_measures(prosody, WAVE)
+    np.testing.assert_array_equal(voice_measures(prosody, None), every[: SIZES[0]])
+    assert len(every) == NUM_MEASURES and tuple(NAMES[: SIZES[0]]) == PROSODIC_NAMES
+
+
 def test_what_is_usual_counts_what_is_known():
     rows = np.array([[1.0, np.nan, 2.0], [3.0, 5.0, 2.0], [8.0, np.nan, 2.0]])
     usual = usual_measures(np.concatenate([rows, np.full((3, 1), np.nan)], 1))

@@ -197,7 +197,7 @@ def make_profile(model, processor, recordings: Iterable) -> SpeakerProfile:
         for wave, prosody in zip(waves, prosodies, strict=True):
             inputs = processor([(wave, SAMPLE_RATE)], task="asr").to(model.device)
             heard = model.model.all_states(inputs["input_values"], inputs["input_values_mask"])
-            measured = prosody_frames(prosody), voice_measures(prosody)
+            measured = prosody_frames(prosody), voice_measures(prosody, wave)
             states.append(RecordingStates.of(heard.numpy(), *measured, prosody.duration))
     finally:
         model.train(training)

@@ -17,9 +17,16 @@ from .voice_frames_xser import (
     relative_frames,
     usual_of,
 )
-from .voice_measures_xser import LEVEL, MEASURES, NUM_MEASURES, relative_measures, shrunk_deviation, voice_measures
+from .voice_measures_xser import (
+    LEVEL,
+    MEASURES,
+    SIZES,
+    relative_measures,
+    shrunk_deviation,
+    voice_measures,
+)
 
-MEASURED = {PROSODY: NUM_FEATURES, MEASURES: NUM_MEASURES}  # streams that the processor fills itself, and their sizes
+MEASURED = {PROSODY: (NUM_FEATURES,), MEASURES: SIZES}  # streams that the processor fills itself, and their sizes
 
 
 class VoiceInputsMixin:
@@ -27,9 +34,10 @@ class VoiceInputsMixin:
 
     def _check_streams(self) -> None:
         """`ValueError` where a stream that is measured has another size than what is measured."""
-        for name, wanted in MEASURED.items():
-            size = self.aux_streams.get(name, {}).get("size", wanted)
-            if size != wanted:
+        for name, sizes in MEASURED.items():
+            size = self.aux_streams.get(name, {}).get("size", sizes[-1])
+            if size not in sizes:
+                wanted = " or ".join(map(str, sizes))
                 raise ValueError(f"aux_streams[{name!r}]['size'] is {size}; what is measured for it has {wanted}")
 
     def _profiles(self, reference, batch_size: int) -> list:
@@ -79,7 +87,10 @@ class VoiceInputsMixin:
             if PROSODY in missing:
                 aux[PROSODY] = [prosody_frames(prosody) for prosody in prosodies]
             if MEASURES in missing:
-                aux[MEASURES] = [voice_measures(prosody)[None] for prosody in prosodies]
+                size = self.aux_streams[MEASURES]["size"]
+                heard = waves if size > SIZES[0] else [None] * len(waves)
+                rows = [voice_measures(prosody, wave) for prosody, wave in zip(prosodies, heard, strict=True)]
+                aux[MEASURES] = [row[None] for row in rows]
         features = {}
         for name, options in self.aux_streams.items():
             rows = aux.get(name)
@@ -103,11 +114,18 @@ class VoiceInputsMixin:
         return features
 
     def _relative_measures(self, rows: np.ndarray, profile) -> np.ndarray:
-        """(T, M), each of `voice_measures`, in deviations from what is usual; one row as a rule."""
-        usual = np.array([[np.nan] * NUM_MEASURES] * 2 if self.usual_measures is None else self.usual_measures, float)
+        """(T, M), each the first M of `voice_measures`, in deviations from what is usual; one row as a rule."""
+        size = rows.shape[1]
+        usual = np.full((2, size), np.nan) if self.usual_measures is None else np.array(self.usual_measures, float)
         own, count = (None, 0) if profile is None else (profile.measures, profile.num_recordings)
+        if own is not None and own.shape[1] < size:
+            raise ValueError(
+                f"the speaker's profile knows {own.shape[1]} measures, and this model hears {size}: make it anew with "
+                "this model"
+            )
+        own = None if own is None else own[:, :size]
         is_known = _knows_speaker(profile) or not self.speaker_reference
-        return np.stack([relative_measures(row, usual, own, count, is_known) for row in rows])
+        return np.stack([relative_measures(row, usual[:, :size], own, count, is_known) for row in rows])
 
     def _voice(self, profiles: list, loudness: list[float]) -> dict[str, np.ndarray]:
         """`loudness` (B,) relative to what is usual; with profiles `reference` (B, 2, L+1, H) and `knows_speaker`.

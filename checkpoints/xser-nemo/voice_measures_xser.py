@@ -1,48 +1,77 @@
-"""A recording's measured voice as one row of numbers: how pitch and loudness run, rate, pauses, voice quality.
+"""A recording's measured voice as one row of numbers: how pitch and loudness run, rate, pauses, voice quality, and how
+its energy lies over frequency.
 
-They are what the descriptors' levels are made of, and statistics of the same curves. Relative to what is usual for the
-speaker they say most of what can be said of a mood; relative to nobody in particular, mostly who speaks.
+They are what the descriptors' levels are made of, statistics of the same curves, and of the spectrum. Relative to what
+is usual for the speaker they say most of what can be said of a mood; relative to nobody in particular, mostly who
+speaks.
 """
 
 import math
 
 import numpy as np
 
+from .frames_xser import FRAME_SECONDS, runs_of
 from .prosody_xser import CONTOUR_POINTS, Prosody
+from .voice_spectrum_xser import ANY_SOUND, BALANCE, FRAME_NAMES, spectrum_frames
 
 MEASURES = "measures"  # the auxiliary stream of these
 PERCENTILES = (5, 20, 50, 80, 95)
 CURVE = ("mean", "deviation", *(f"p{percent}" for percent in PERCENTILES), "steps", "step", "start", "middle", "end")
 QUANTITIES = ("pitch_range", "rate", "jitter", "shimmer", "hnr_db", "pause_seconds", "snr_db")
-NAMES = (
+SLOPES = ("rise", "rise_deviation", "fall", "fall_deviation")
+RUNS = ("voiced_runs", "voiced_run", "voiced_run_deviation", "unvoiced_run", "unvoiced_run_deviation")
+PROSODIC_NAMES = (
     *(f"pitch_{name}" for name in CURVE),  # semitones re 1 Hz, over voiced frames
     *(f"level_{name}" for name in CURVE),  # dBFS, over speech frames
     *("periodicity_mean", "periodicity_deviation", "voiced_share", "speech_share", "log_seconds"),
     *QUANTITIES,  # as `Prosody` has them
     *(f"contour_{point}" for point in range(CONTOUR_POINTS)),
 )
+NAMES = (
+    *PROSODIC_NAMES,
+    *(f"pitch_{name}" for name in SLOPES),  # semitones a second
+    *(f"level_{name}" for name in SLOPES),  # dB a second
+    *RUNS,  # a second of speech; seconds
+    *(f"voiced_{name}" for name in FRAME_NAMES),  # means over voiced frames
+    *(f"voiced_{name}_deviation" for name in FRAME_NAMES),
+    *(f"unvoiced_{name}" for name in ANY_SOUND),  # means over the other speech frames
+    *(f"loud_{name}" for name in BALANCE),  # mean over the loudest quarter of voiced frames, from that over all
+)
 NUM_MEASURES = len(NAMES)
+SIZES = (len(PROSODIC_NAMES), NUM_MEASURES)  # of a stream of the first ones, or of all
 LEVEL = NAMES.index("level_mean")
+SLOPE_FRAMES = 3  # of 10 ms, that a slope is averaged over
 MIN_FRAMES = 5  # of 10 ms, to tell a curve by
 SHRINKAGE = 5.0  # recordings that the usual deviation counts for beside a speaker's own
 FARTHEST = 6.0  # deviations
 
 
-def voice_measures(prosody: Prosody) -> np.ndarray:
-    """(NUM_MEASURES,) float32 in the order of `NAMES`, NaN where it cannot be told."""
+def voice_measures(prosody: Prosody, wave: np.ndarray | None) -> np.ndarray:
+    """(NUM_MEASURES,) float32 in the order of `NAMES`, NaN where it cannot be told.
+
+    Args:
+        wave: (S,) at 16 kHz, that `prosody` was measured of; `None` for those of `PROSODIC_NAMES` alone, which cost
+            far less.
+    """
     voiced = ~np.isnan(prosody.f0)
     periodicity = prosody.strength[voiced] if voiced.sum() >= MIN_FRAMES else np.full(1, np.nan)
     quantities = [math.nan if (value := getattr(prosody, name)) is None else value for name in QUANTITIES]
-    row = np.concatenate(
-        [
-            _curve(12 * np.log2(prosody.f0[voiced])),
-            _curve(prosody.level[prosody.speech]),
-            [periodicity.mean(), periodicity.std()],
-            [voiced.mean(), prosody.speech.mean(), math.log(prosody.duration)] if len(voiced) else [math.nan] * 3,
-            quantities,
-            [math.nan] * CONTOUR_POINTS if prosody.contour is None else prosody.contour,
+    parts = [
+        _curve(12 * np.log2(prosody.f0[voiced])),
+        _curve(prosody.level[prosody.speech]),
+        [periodicity.mean(), periodicity.std()],
+        [voiced.mean(), prosody.speech.mean(), math.log(prosody.duration)] if len(voiced) else [math.nan] * 3,
+        quantities,
+        [math.nan] * CONTOUR_POINTS if prosody.contour is None else prosody.contour,
+    ]
+    if wave is not None:
+        parts += [
+            _slopes(np.where(voiced, 12 * np.log2(prosody.f0), np.nan)),
+            _slopes(np.where(prosody.speech, prosody.level, np.nan)),
+            _runs(voiced, prosody.speech),
+            _spectrum(spectrum_frames(wave, prosody), voiced, prosody),
         ]
-    )
+    row = np.concatenate(parts)
     return row.astype(np.float32)
 
 
@@ -54,6 +83,43 @@ def _curve(values: np.ndarray) -> np.ndarray:
     around = values - values.mean()
     percentiles, thirds = np.percentile(around, PERCENTILES), [part.mean() for part in np.array_split(around, 3)]
     return np.array([values.mean(), values.std(), *percentiles, steps.std(), np.abs(steps).mean(), *thirds])
+
+
+def _slopes(curve: np.ndarray) -> np.ndarray:
+    """Mean and deviation of how fast (T,) values rise where they do, and of how fast they fall, a second."""
+    steps = [
+        np.convolve(np.diff(curve[first:last]), np.ones(SLOPE_FRAMES) / SLOPE_FRAMES, mode="same") / FRAME_SECONDS
+        for first, last in runs_of(~np.isnan(curve))
+        if last - first > SLOPE_FRAMES
+    ]
+    slopes = np.concatenate(steps) if steps else np.zeros(0)
+    return np.concatenate(
+        [_mean_and_deviation(part[:, None]) for part in (slopes[slopes > 0], slopes[slopes < 0])]
+    ).ravel()
+
+
+def _runs(voiced: np.ndarray, speech: np.ndarray) -> np.ndarray:
+    """Voiced stretches: how many a second of speech, mean and deviation of their seconds; of the others between."""
+    seconds = [np.diff(runs_of(mask), axis=1) * FRAME_SECONDS for mask in (voiced, speech & ~voiced)]
+    rate = len(seconds[0]) / (speech.sum() * FRAME_SECONDS) if speech.any() else math.nan
+    each = [[run.mean(), run.std()] if len(run) else [math.nan] * 2 for run in seconds]
+    return np.array([rate, *each[0], *each[1]])
+
+
+def _spectrum(frames: np.ndarray, voiced: np.ndarray, prosody: Prosody) -> np.ndarray:
+    """(T, len(FRAME_NAMES)) -> statistics of voiced, of other speech, and of loud frames."""
+    over_voiced = _mean_and_deviation(frames[voiced])
+    over_unvoiced = _mean_and_deviation(frames[prosody.speech & ~voiced, : len(ANY_SOUND)])[0]
+    of_voiced = np.flatnonzero(voiced)
+    loudest = of_voiced[np.argsort(prosody.level[of_voiced], kind="stable")][-max(len(of_voiced) // 4, MIN_FRAMES) :]
+    over_loud = _mean_and_deviation(frames[loudest, : len(BALANCE)])[0]
+    return np.concatenate([*over_voiced, over_unvoiced, over_loud - over_voiced[0, : len(BALANCE)]])
+
+
+def _mean_and_deviation(values: np.ndarray) -> np.ndarray:
+    """(N, F) -> (2, F) over what is known; NaN where too little is."""
+    mean, deviation = usual_measures(values)
+    return np.where((~np.isnan(values)).sum(0) >= MIN_FRAMES, np.stack([mean, deviation]), np.nan)
 
 
 def usual_measures(rows: np.ndarray) -> np.ndarray:
@@ -72,7 +138,8 @@ def relative_measures(
 ) -> np.ndarray:
     """A row in deviations from what is usual, 0 where it cannot be told.
 
-    Of a voice that nobody knows, the level tells a microphone's gain: it is usual then.
+    Of a voice that nobody knows, the level tells a microphone's gain, and what comes after `PROSODIC_NAMES`, the
+    spectrum above all, tells a throat and a microphone rather than a mood: they are usual then.
 
     Args:
         row: (NUM_MEASURES,) of `voice_measures`.
@@ -91,6 +158,7 @@ def relative_measures(
     relative = (row - mean) / np.where(deviation > 0, deviation, np.nan)
     if not knows_speaker:
         relative[LEVEL] = 0.0
+        relative[len(PROSODIC_NAMES) :] = 0.0
     return np.nan_to_num(np.clip(relative, -FARTHEST, FARTHEST)).astype(np.float32)
 
 
@@ -104,6 +172,8 @@ __all__ = [
     "MEASURES",
     "NAMES",
     "NUM_MEASURES",
+    "PROSODIC_NAMES",
+    "SIZES",
     "relative_measures",
     "shrunk_deviation",
     "usual_measures",

@@ -67,6 +67,9 @@ class XSERConfig(PreTrainedConfig):
         summary_dropout (`float`): of that head.
         speaker_reference (`bool`): the descriptor stream hears each layer relative to what is usual for the speaker,
             where a reference is given, and to what is usual in the training data elsewhere.
+        recording_states (`bool`): in every frame the descriptor stream also hears mean and deviation of each layer
+            over the whole recording, beside what is usual for the speaker; only with `speaker_reference`, and only
+            where a reference is given.
         transcript_in_prompt (`bool`): a description is asked for with the words said: those of the data in training,
             the model's own transcript when it explains. Emotion is then weighed in two stages, words and voice, where
             a small language model reads words from the content stream too faintly.
@@ -109,6 +112,7 @@ class XSERConfig(PreTrainedConfig):
     emotion_votes: bool = False
     summary_dropout: float | int = 0.0
     speaker_reference: bool = False
+    recording_states: bool = False
     transcript_in_prompt: bool = False
     content_token_id: int | None = None
     descriptor_token_id: int | None = None
@@ -205,6 +209,8 @@ class XSERConfig(PreTrainedConfig):
             _require(self.summary_tokens, "emotion_weight", self.emotion_weight, "0 where summary_tokens is false")
         if self.emotion_votes:
             _require(self.emotion_weight > 0, "emotion_votes", True, "false where emotion_weight is 0: nothing votes")
+        needs = "false where speaker_reference is false: it is told beside what is usual for the speaker"
+        _require(self.speaker_reference or not self.recording_states, "recording_states", True, needs)
         if not self.disentangled:
             for name in ("aux_streams", "summary_tokens", "speaker_reference"):
                 value = getattr(self, name)

@@ -19,6 +19,8 @@ from .configuration_xser import XSERConfig
 LOUDNESS_CENTRE, LOUDNESS_SPAN = -25.0, 10.0  # dBFS: ordinary speech comes out around 0 ± 1
 SUMMARY_HEADS = 4  # attentions over the frames of a summary, beside their mean and deviation
 MIN_DEVIATION = 1e-4
+RECORDING_SIZE = 64  # of what a whole recording is summed up in before it joins the frames
+FARTHEST = 6.0  # deviations
 
 
 @dataclass
@@ -107,6 +109,33 @@ class XSERStream(nn.Module):
         return StreamOutput(embeds, mask, frame_mask, bottleneck, summary)
 
 
+class XSERRecordingStates(nn.Module):
+    """What the tower makes of a whole recording, beside what is usual for its speaker (our addition).
+
+    Means over time move little from mood to mood beside what single frames do. They are told by themselves: mean and
+    deviation over time of each layer, in deviations from what is usual from one recording of a speaker to another
+    (`usual`: the spread of means, the mean and the spread of deviations, over the speakers of the training data).
+    """
+
+    def __init__(self, num_layers: int, hidden_size: int, dropout: float):
+        super().__init__()
+        self.register_buffer("usual", torch.ones(3, num_layers, hidden_size))
+        self.projector = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(2 * num_layers * hidden_size, RECORDING_SIZE),
+            nn.GELU(),
+            nn.Linear(RECORDING_SIZE, hidden_size),
+        )
+
+    def forward(self, relative: Sequence[torch.Tensor], frame_mask: torch.Tensor) -> torch.Tensor:
+        """(L+1) x (B, T, H) states relative to the speaker, (B, T) -> (B, 1, H)."""
+        spread, usual_deviation, deviation_spread = self.usual.float()
+        mean, deviation = _over_time(relative, frame_mask)
+        told = torch.cat([mean / spread, (deviation - usual_deviation) / deviation_spread], 1)
+        told = told.clamp(-FARTHEST, FARTHEST).flatten(1).to(self.projector[1].weight.dtype)
+        return self.projector(told).unsqueeze(1)
+
+
 class XSERSpeechStream(XSERStream):
     """A stream on the layers of the audio tower.
 
@@ -115,7 +144,8 @@ class XSERSpeechStream(XSERStream):
 
     With `speaker_reference` every layer is heard relative to the mean and deviation that are usual for the speaker,
     or, where nobody knows them, for the speakers of the training data (`usual_mean`, `usual_deviation`).
-    It is told which of the two it is.
+    It is told which of the two it is. With `recording_states` it hears the whole recording in every frame, too, where
+    the speaker is known: of a stranger it would tell who speaks.
     """
 
     def __init__(self, config: XSERConfig, bottleneck: dict, hears_voice: bool):
@@ -130,6 +160,9 @@ class XSERSpeechStream(XSERStream):
             self.known = nn.Linear(1, hidden_size, bias=False)
             self.register_buffer("usual_mean", torch.zeros(num_layers, hidden_size))
             self.register_buffer("usual_deviation", torch.ones(num_layers, hidden_size))
+        self.recording = None
+        if config.recording_states and hears_voice:
+            self.recording = XSERRecordingStates(num_layers, hidden_size, bottleneck["dropout"])
 
     def forward(
         self,
@@ -149,7 +182,10 @@ class XSERSpeechStream(XSERStream):
             level = ((loudness.float() - LOUDNESS_CENTRE) / LOUDNESS_SPAN).to(self.loudness.weight.dtype)
             mixed = mixed + self.loudness(level.view(-1, 1, 1))
         if self.is_relative and knows_speaker is not None:
-            mixed = mixed + self.known(knows_speaker.view(-1, 1, 1).to(self.known.weight.dtype))
+            is_known = knows_speaker.view(-1, 1, 1).to(self.known.weight.dtype)
+            mixed = mixed + self.known(is_known)
+            if self.recording is not None:
+                mixed = mixed + is_known * self.recording(hidden_states, frame_mask)
         return replace(self.squeeze(mixed, frame_mask, noise_seed), distance=distance)
 
     def _relative(self, hidden_states: tuple[torch.Tensor, ...], reference: torch.Tensor | None) -> list[torch.Tensor]:
@@ -171,9 +207,20 @@ class XSERSpeechStream(XSERStream):
 @torch.no_grad()
 def _distance(relative: Sequence[torch.Tensor], frame_mask: torch.Tensor) -> torch.Tensor:
     """(L+1) x (B, T, H) states relative to what is usual -> (B,) root mean square of their means over time."""
+    return _over_time(relative, frame_mask)[0].square().mean((1, 2)).sqrt()
+
+
+def _over_time(relative: Sequence[torch.Tensor], frame_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(L+1) x (B, T, H) states, (B, T) -> mean and deviation over real frames, (B, L+1, H) float32 each."""
     real = frame_mask.unsqueeze(-1).float()
-    squares = [(((states.float() * real).sum(1) / real.sum(1)) ** 2).mean(-1) for states in relative]
-    return torch.stack(squares).mean(0).sqrt()
+    count = real.sum(1)
+    means, deviations = [], []
+    for states in relative:
+        mean = (states.float() * real).sum(1) / count
+        means.append(mean)
+        square = ((states.float() - mean.unsqueeze(1)) ** 2 * real).sum(1) / count
+        deviations.append((square + MIN_DEVIATION**2).sqrt())
+    return torch.stack(means, 1), torch.stack(deviations, 1)
 
 
 class XSERAuxStream(XSERStream):
@@ -251,5 +298,6 @@ __all__ = [
     "XSERAuxStream",
     "XSEREmotionHead",
     "XSERLevelHead",
+    "XSERRecordingStates",
     "XSERSpeechStream",
 ]
