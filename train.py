@@ -118,6 +118,11 @@ def evaluation_of_last_step(trainer: XSERTrainer) -> dict[str, float]:
     return {key: value for log in last for key, value in log.items() if key.startswith("eval_")}
 
 
+def _told(measures: np.ndarray) -> list[list[float | None]]:
+    """As JSON has it: what is known of nobody is null, not NaN."""
+    return [[None if np.isnan(value) else value for value in row] for row in measures.tolist()]
+
+
 def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrainingArguments) -> Voices:
     """What is trained on, measured and heard before; model and processor learn what is usual for the voices.
 
@@ -134,7 +139,7 @@ def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrai
                 voices.hear(model, processor, rows, arguments.speeds, arguments.keep_states)
     if voices.measures and not processor.speaker_reference:
         rows = [row for (_, speed), row in voices.measures.items() if speed == 1]
-        processor.usual_measures = usual_measures(np.stack(rows)).tolist()
+        processor.usual_measures = _told(usual_measures(np.stack(rows)))
     if processor.speaker_reference and "describe" in train:
         stream = model.model.descriptors
         is_known = bool(stream.usual_mean.any())  # by the checkpoint that this goes on from
@@ -143,7 +148,7 @@ def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrai
             return voices
         usual = voices.everyone()
         processor.usual_pitch = usual.pitch
-        processor.usual_measures = usual.measures.tolist() if MEASURES in processor.aux_streams else None
+        processor.usual_measures = _told(usual.measures) if MEASURES in processor.aux_streams else None
         stream.usual_mean.copy_(torch.from_numpy(usual.mean))
         stream.usual_deviation.copy_(torch.from_numpy(usual.deviation))
         if stream.recording is not None:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from .frames_xser import FRAME_SECONDS, runs_of
-from .prosody_xser import CONTOUR_POINTS, Prosody
+from .prosody_xser import CONTOUR_POINTS, LEVEL_FLOOR, Prosody
 from .voice_spectrum_xser import ANY_SOUND, BALANCE, FRAME_NAMES, spectrum_frames
 
 MEASURES = "measures"  # the auxiliary stream of these
@@ -50,8 +50,8 @@ def voice_measures(prosody: Prosody, wave: np.ndarray | None) -> np.ndarray:
     """(NUM_MEASURES,) float32 in the order of `NAMES`, NaN where it cannot be told.
 
     Args:
-        wave: (S,) at 16 kHz, that `prosody` was measured of; `None` for those of `PROSODIC_NAMES` alone, which cost
-            far less.
+        wave: (S,) at 16 kHz, that `prosody` was measured of; `None` for the first (SIZES[0],) alone, those of
+            `PROSODIC_NAMES`, which cost far less.
     """
     voiced = ~np.isnan(prosody.f0)
     periodicity = prosody.strength[voiced] if voiced.sum() >= MIN_FRAMES else np.full(1, np.nan)
@@ -67,7 +67,7 @@ def voice_measures(prosody: Prosody, wave: np.ndarray | None) -> np.ndarray:
     if wave is not None:
         parts += [
             _slopes(np.where(voiced, 12 * np.log2(prosody.f0), np.nan)),
-            _slopes(np.where(prosody.speech, prosody.level, np.nan)),
+            _slopes(np.where(prosody.speech & (prosody.level > LEVEL_FLOOR), prosody.level, np.nan)),
             _runs(voiced, prosody.speech),
             _spectrum(spectrum_frames(wave, prosody), voiced, prosody),
         ]
@@ -88,7 +88,7 @@ def _curve(values: np.ndarray) -> np.ndarray:
 def _slopes(curve: np.ndarray) -> np.ndarray:
     """Mean and deviation of how fast (T,) values rise where they do, and of how fast they fall, a second."""
     steps = [
-        np.convolve(np.diff(curve[first:last]), np.ones(SLOPE_FRAMES) / SLOPE_FRAMES, mode="same") / FRAME_SECONDS
+        np.convolve(np.diff(curve[first:last]), np.ones(SLOPE_FRAMES) / SLOPE_FRAMES, mode="valid") / FRAME_SECONDS
         for first, last in runs_of(~np.isnan(curve))
         if last - first > SLOPE_FRAMES
     ]
@@ -99,7 +99,7 @@ def _slopes(curve: np.ndarray) -> np.ndarray:
 
 
 def _runs(voiced: np.ndarray, speech: np.ndarray) -> np.ndarray:
-    """Voiced stretches: how many a second of speech, mean and deviation of their seconds; of the others between."""
+    """Voiced stretches: how many a second of speech, mean and deviation of their seconds; of other speech."""
     seconds = [np.diff(runs_of(mask), axis=1) * FRAME_SECONDS for mask in (voiced, speech & ~voiced)]
     rate = len(seconds[0]) / (speech.sum() * FRAME_SECONDS) if speech.any() else math.nan
     each = [[run.mean(), run.std()] if len(run) else [math.nan] * 2 for run in seconds]
@@ -116,21 +116,20 @@ def _spectrum(frames: np.ndarray, voiced: np.ndarray, prosody: Prosody) -> np.nd
     return np.concatenate([*over_voiced, over_unvoiced, over_loud - over_voiced[0, : len(BALANCE)]])
 
 
-def _mean_and_deviation(values: np.ndarray) -> np.ndarray:
-    """(N, F) -> (2, F) over what is known; NaN where too little is."""
-    mean, deviation = usual_measures(values)
-    return np.where((~np.isnan(values)).sum(0) >= MIN_FRAMES, np.stack([mean, deviation]), np.nan)
+def _mean_and_deviation(frames: np.ndarray, least: int = MIN_FRAMES) -> np.ndarray:
+    """(N, F) -> (2, F) over what is known; NaN where less than `least` is."""
+    known = ~np.isnan(frames)
+    count = known.sum(0)
+    filled = np.where(known, frames, 0.0).astype(np.float64)
+    mean = np.divide(filled.sum(0), count, out=np.full(frames.shape[1], np.nan), where=count >= least)
+    square = np.where(known, (filled - mean) ** 2, 0.0).sum(0)
+    deviation = np.sqrt(np.divide(square, count, out=np.full(frames.shape[1], np.nan), where=count >= least))
+    return np.stack([mean, deviation])
 
 
 def usual_measures(rows: np.ndarray) -> np.ndarray:
     """(N, NUM_MEASURES) of one speaker's recordings -> (2, NUM_MEASURES) mean and deviation, NaN where unknown."""
-    known = ~np.isnan(rows)
-    count = known.sum(0)
-    filled = np.where(known, rows, 0.0).astype(np.float64)
-    mean = np.divide(filled.sum(0), count, out=np.full(rows.shape[1], np.nan), where=count > 0)
-    square = np.where(known, (filled - np.where(count > 0, mean, 0.0)) ** 2, 0.0).sum(0)
-    deviation = np.sqrt(np.divide(square, count, out=np.full(rows.shape[1], np.nan), where=count > 0))
-    return np.stack([mean, deviation]).astype(np.float32)
+    return _mean_and_deviation(rows, least=1).astype(np.float32)
 
 
 def relative_measures(
@@ -142,8 +141,8 @@ def relative_measures(
     spectrum above all, tells a throat and a microphone rather than a mood: they are usual then.
 
     Args:
-        row: (NUM_MEASURES,) of `voice_measures`.
-        usual: (2, NUM_MEASURES) mean and deviation of the training data's speakers.
+        row: (M,), the first M of `voice_measures`.
+        usual: (2, M) mean and deviation of the training data's speakers.
         own: the same of this speaker, whose deviation, told from few recordings, is drawn towards the usual one;
             `None` where the speaker is not known.
         num_recordings: that `own` was made of.

@@ -11,6 +11,7 @@ Oto-Laryngologica 90; [3] Davis and Mermelstein (1980), cepstra on a mel scale, 
 [4] Markel and Gray (1976), "Linear Prediction of Speech": resonances from the roots of the predictor.
 """
 
+import math
 from functools import cache
 
 import numpy as np
@@ -19,7 +20,9 @@ from .frames_xser import BLOCK_FRAMES, HOP, NARROW_RATE, SAMPLE_RATE, decimate, 
 from .prosody_xser import Prosody
 
 WINDOW, FFT_SIZE = 640, 1024  # samples: 40 ms, for harmonics of low voices
-FLOOR = 1e-12  # of power, re the largest sample
+FLOOR = 1e-12  # of a bin's power; a sine as large as the largest sample has some 10^4
+TELEPHONE_HZ = 5_500.0  # 8 kHz recordings end at 4,000 Hz; resampling leaves a mirror image just above
+TELEPHONE_DB = -58.0  # what is above against what is below: real voices had -50 at least, 8 kHz ones -65 at most
 NUM_BANDS, NUM_CEPSTRA = 26, 8
 LOWEST_HZ, HIGHEST_HZ = 50.0, 8_000.0
 NEAR_HARMONIC, NEAR_RESONANCE = 0.25, 0.6  # of F0, on either side, where its peak is looked for
@@ -39,6 +42,8 @@ FRAME_NAMES = (*ANY_SOUND, *HARMONICS, *RESONANCES)
 def spectrum_frames(wave: np.ndarray, prosody: Prosody) -> np.ndarray:
     """(T, len(FRAME_NAMES)) float32, the same at every gain; NaN outside speech and where it cannot be told.
 
+    It cannot in digital silence, nor anywhere in a recording with nothing above 5,500 Hz: 8 kHz telephone speech.
+
     alpha_ratio: dB of 50 to 1,000 Hz over 1,000 to 5,000; hammarberg: dB of the strongest bin below 2 kHz over that
     from there to 5 kHz; slopes: dB a kHz over 50 to 500, 500 to 1,500 and 1,000 to 5,000 Hz; centroid: octaves re
     1 kHz; brightness: dB of 4 to 8 kHz over what lies below; flux: RMS change of the bands' log energies, about
@@ -54,9 +59,12 @@ def spectrum_frames(wave: np.ndarray, prosody: Prosody) -> np.ndarray:
     narrow = framed(decimate(sound), len(frames), NARROW_WINDOW)
     wide = _framed(sound, len(frames))
     speech = np.flatnonzero(prosody.speech)
+    above, whole = 0.0, 0.0
     for start in range(0, len(speech), BLOCK_FRAMES):
         at = speech[start : start + BLOCK_FRAMES]
+        at = at[wide[at].max(1) > wide[at].min(1)]  # gaps in speech may be digital silence
         power = _power(wide[at])
+        above, whole = above + power[:, _band(TELEPHONE_HZ, math.inf)].sum(), whole + power.sum()
         frames[at, : len(BALANCE)] = _balance(power)
         bands = np.log(power @ _mel_bands() + FLOOR)
         frames[at, len(BALANCE)] = _flux(bands, at)
@@ -68,6 +76,8 @@ def spectrum_frames(wave: np.ndarray, prosody: Prosody) -> np.ndarray:
             harmonics = _harmonics(decibels, prosody.f0[at[is_voiced]].astype(np.float64), formants)
             octaves = np.log2(formants / 1_000), np.log2(bandwidths / 100)
             frames[at[is_voiced], len(ANY_SOUND) :] = np.concatenate([harmonics, *octaves], 1)
+    if above < 10 ** (TELEPHONE_DB / 10) * (whole - above):
+        frames[:] = np.nan
     return frames
 
 
@@ -191,4 +201,4 @@ def _peak(decibels: np.ndarray, hertz: np.ndarray, reach: np.ndarray) -> np.ndar
     return np.where(np.isfinite(strongest), strongest, np.nan)
 
 
-__all__ = ["ANY_SOUND", "BALANCE", "FRAME_NAMES", "spectrum_frames"]
+__all__ = ["ANY_SOUND", "BALANCE", "FRAME_NAMES", "TELEPHONE_DB", "TELEPHONE_HZ", "spectrum_frames"]

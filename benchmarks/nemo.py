@@ -26,6 +26,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -68,13 +69,15 @@ def run(command: list[str], log: Path) -> None:
 def each_fold(function: Callable[[str], None], folds: list[str], jobs: int) -> None:
     """Call `function` with every fold, `jobs` at a time, among which the cores are shared: a model this small does not
     keep many of them busy."""
-    if jobs > 1:
-        threads = max((os.cpu_count() or 1) // jobs, 1)
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-        torch.set_num_threads(threads)
-    with ThreadPoolExecutor(jobs) as pool:
-        for fold, _ in zip(folds, pool.map(function, folds), strict=True):
-            print(f"{fold} is done", flush=True)
+    before = torch.get_num_threads()
+    threads = max(before // jobs, 1)
+    torch.set_num_threads(threads)
+    try:
+        with patch.dict(os.environ, OMP_NUM_THREADS=str(threads)), ThreadPoolExecutor(jobs) as pool:
+            for fold, _ in zip(folds, pool.map(function, folds), strict=True):
+                print(f"{fold} is done", flush=True)
+    finally:
+        torch.set_num_threads(before)
 
 
 def train_fold(data: str, fold: str, folder: Path, config: str, new_texts: float | None, options: list[str]) -> None:

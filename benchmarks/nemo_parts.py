@@ -12,6 +12,7 @@ import argparse
 import json
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import torch
 from nemo import ALL, NONE, each_fold, train_fold, ua_of
@@ -30,6 +31,7 @@ from xser.training.options import read_yaml
 from xser.voice_measures_xser import MEASURES, SIZES
 
 WHOLE = "nothing"
+LOADING = Lock()  # transformers changes its classes while it loads: one model at a time
 COLUMNS = ("taken away", "reference", "UA, mean of folds", "difference", *TESTS)
 
 
@@ -59,8 +61,9 @@ def answer(run: Path, data: str, fold: str, reference: str, path: Path) -> None:
     """Ask a trained model for the emotion of every recording of the fold's speaker."""
     if path.is_file():
         return
-    processor = XSERProcessor.from_pretrained(run / "final")
-    model = XSERForEmotionDescription.from_pretrained(run / "final", dtype=torch.float32).eval()
+    with LOADING:
+        processor = XSERProcessor.from_pretrained(run / "final")
+        model = XSERForEmotionDescription.from_pretrained(run / "final", dtype=torch.float32).eval()
     rows = by_fold(load_corpus(data), fold, "none")["test"]
     profiles = {} if reference == NONE else speaker_profiles(model, processor, rows, "all")
     answers = model.explain(

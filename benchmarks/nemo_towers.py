@@ -4,9 +4,9 @@
         'on the other speakers, too=runs/towers/{fold}/final' untrained --results docs/results/nemo-towers.json
 
 A tower is a name and a folder of a `HubertModel`; `{fold}` in the folder stands for the speaker left out, whom that
-tower must not have heard. `untrained` is the first one with new weights. What is classified is mean and deviation over
-time of every layer's states, by the support vector machine of the classic baseline (C = 1): as they are, and
-standardised for each speaker by that speaker's recordings, without labels. Nothing else of XSER is trained or heard.
+tower must not have heard. `untrained` is the first one's config with new weights. What is classified is mean and
+deviation over time of every layer's states, by the support vector machine of the classic baseline (C = 1): as they
+are, and standardised for each speaker by that speaker's recordings, without labels. Nothing else of XSER is heard.
 """
 
 import argparse
@@ -38,13 +38,13 @@ def tower_statistics(rows: Dataset, tower: HubertModel, extractor) -> np.ndarray
     def statistics(audio: dict) -> np.ndarray:
         inputs = extractor(load_audio(audio), sampling_rate=SAMPLE_RATE, return_tensors="pt")
         states = torch.cat(tower(inputs.input_values, output_hidden_states=True).hidden_states)  # (L+1, T, H)
-        return torch.stack([states.mean(1), states.std(1)]).reshape(1, -1).numpy()
+        return torch.stack([states.mean(1), states.std(1, correction=0)]).reshape(1, -1).numpy()
 
     return np.concatenate(computed_once(f"statistics-{digest_of(tower)}", rows, statistics, "hearing"))
 
 
 def untrained(folder: str) -> HubertModel:
-    """The tower of a folder as it was before it was trained: new weights, its filters those of a spectrogram."""
+    """A tower of the same config with new weights, its first convolution as `filters: spectral` starts it."""
     set_seed(0)
     tower = HubertModel(HubertModel.config_class.from_pretrained(folder))
     filters = tower.feature_extractor.conv_layers[0].conv
@@ -71,7 +71,9 @@ def main() -> None:
     folds = sorted(set(rows["fold"]))
     columns = ("tower", "reference", "UA, mean of folds", *folds)
     towers = [tower.partition("=")[::2] for tower in arguments.towers]
-    first = next(folder for _, folder in towers if folder)
+    first = next((folder for _, folder in towers if folder), None)
+    if first is None:
+        parser.error("--towers names no folder; 'untrained' takes its config from one")
     table = []
     for name, folder in towers:
         values = {}

@@ -14,11 +14,10 @@ import soundfile
 from scipy.signal import welch
 
 from xser.audio_xser import SAMPLE_RATE, AudioError, audio_name, check_samples_are_whole, load_audio, loudness_dbfs
+from xser.voice_spectrum_xser import TELEPHONE_DB, TELEPHONE_HZ
 
 SILENCE_DBFS = -60.0  # RMS of a piece
 FULL_SCALE = 0.99
-TELEPHONE_HZ = 5_500.0  # 8 kHz recordings end at 4,000 Hz; resampling leaves a mirror image just above
-TELEPHONE_DB = -58.0  # what is above against what is below: real voices had -50 at least, 8 kHz ones -65 at most
 PART_SECONDS = 600.0  # of a long recording are in memory at a time
 UNREADABLE, SHORT, SILENT, CLIPPED, TELEPHONE = "unreadable", "too short", "silent", "clipped", "telephone band"
 

@@ -1,6 +1,7 @@
 """The benchmark on nEMO: what each part of a pooled answer said by itself, and the tables over folds."""
 
 import importlib.util
+import os
 import sys
 import time
 from pathlib import Path
@@ -95,19 +96,22 @@ def test_an_option_can_name_the_speaker_left_out(benchmark, tmp_path, monkeypatc
 def test_folds_run_side_by_side_and_what_fails_in_one_is_told(benchmark, monkeypatch):
     threads = torch.get_num_threads()
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    running, most = set(), []
+    torch.set_num_threads(2)
+    running, most, shared = set(), [], []
 
     def fold(name: str) -> None:
         running.add(name)
         time.sleep(0.05)
         most.append(len(running))
+        shared.append((os.environ["OMP_NUM_THREADS"], torch.get_num_threads()))
         running.discard(name)
         if name == "c":
             raise ValueError("no such fold: c")
 
     try:
         benchmark.each_fold(fold, ["a", "b"], 2)
-        assert max(most) == 2
+        assert max(most) == 2 and set(shared) == {("1", 1)}
+        assert (os.environ["OMP_NUM_THREADS"], torch.get_num_threads()) == ("7", 2)
         with pytest.raises(ValueError, match="no such fold: c"):
             benchmark.each_fold(fold, ["a", "b", "c"], 2)
     finally:
@@ -156,7 +160,9 @@ def test_statistics_of_a_tower_are_those_of_its_layers_and_an_untrained_one_is_a
     inputs = extractor(wave, sampling_rate=16_000, return_tensors="pt")
     with torch.no_grad():
         states = tower(inputs.input_values, output_hidden_states=True).hidden_states
-    expected = torch.stack([torch.cat([each.mean(1) for each in states]), torch.cat([each.std(1) for each in states])])
+    expected = torch.stack(
+        [torch.cat([each.mean(1) for each in states]), torch.cat([each.std(1, correction=0) for each in states])]
+    )
     np.testing.assert_allclose(found, np.tile(expected.reshape(1, -1).numpy(), (2, 1)), rtol=1e-5)
     other = towers.untrained(tmp_path / "tower").eval()
     assert other.config.hidden_size == 8

@@ -69,7 +69,7 @@ class VoiceInputsMixin:
 
     def _level_spread(self, profile) -> float:
         """By how much the speaker's loudness varies from recording to recording, as a multiple of what is usual."""
-        if self.usual_measures is None:
+        if self.usual_measures is None or self.usual_measures[1][LEVEL] is None:
             return 1.0
         own, usual = float(profile.measures[1][LEVEL]), float(self.usual_measures[1][LEVEL])
         ratio = shrunk_deviation(own, usual, profile.num_recordings) / usual if usual > 0 else math.nan

@@ -15,12 +15,12 @@ from torch import nn
 
 from .bottleneck_xser import BottleneckOutput, LayerMix, VariationalBottleneck
 from .configuration_xser import XSERConfig
+from .voice_measures_xser import FARTHEST
 
 LOUDNESS_CENTRE, LOUDNESS_SPAN = -25.0, 10.0  # dBFS: ordinary speech comes out around 0 ± 1
 SUMMARY_HEADS = 4  # attentions over the frames of a summary, beside their mean and deviation
 MIN_DEVIATION = 1e-4
 RECORDING_SIZE = 64  # of what a whole recording is summed up in before it joins the frames
-FARTHEST = 6.0  # deviations
 
 
 @dataclass
@@ -127,10 +127,9 @@ class XSERRecordingStates(nn.Module):
             nn.Linear(RECORDING_SIZE, hidden_size),
         )
 
-    def forward(self, relative: Sequence[torch.Tensor], frame_mask: torch.Tensor) -> torch.Tensor:
-        """(L+1) x (B, T, H) states relative to the speaker, (B, T) -> (B, 1, H)."""
+    def forward(self, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
+        """(B, L+1, H) mean and deviation over time of states relative to the speaker -> (B, 1, H)."""
         spread, usual_deviation, deviation_spread = self.usual.float()
-        mean, deviation = _over_time(relative, frame_mask)
         told = torch.cat([mean / spread, (deviation - usual_deviation) / deviation_spread], 1)
         told = told.clamp(-FARTHEST, FARTHEST).flatten(1).to(self.projector[1].weight.dtype)
         return self.projector(told).unsqueeze(1)
@@ -176,7 +175,8 @@ class XSERSpeechStream(XSERStream):
         distance = None
         if self.is_relative:
             hidden_states = self._relative(hidden_states, reference)
-            distance = _distance(hidden_states, frame_mask)
+            mean = _mean_over_time(hidden_states, frame_mask)
+            distance = mean.detach().square().mean((1, 2)).sqrt()
         mixed = self.layer_norm(self.layer_mix(hidden_states))
         if self.loudness is not None:
             level = ((loudness.float() - LOUDNESS_CENTRE) / LOUDNESS_SPAN).to(self.loudness.weight.dtype)
@@ -185,7 +185,7 @@ class XSERSpeechStream(XSERStream):
             is_known = knows_speaker.view(-1, 1, 1).to(self.known.weight.dtype)
             mixed = mixed + self.known(is_known)
             if self.recording is not None:
-                mixed = mixed + is_known * self.recording(hidden_states, frame_mask)
+                mixed = mixed + is_known * self.recording(mean, _deviation_over_time(hidden_states, mean, frame_mask))
         return replace(self.squeeze(mixed, frame_mask, noise_seed), distance=distance)
 
     def _relative(self, hidden_states: tuple[torch.Tensor, ...], reference: torch.Tensor | None) -> list[torch.Tensor]:
@@ -204,23 +204,16 @@ class XSERSpeechStream(XSERStream):
         ]
 
 
-@torch.no_grad()
-def _distance(relative: Sequence[torch.Tensor], frame_mask: torch.Tensor) -> torch.Tensor:
-    """(L+1) x (B, T, H) states relative to what is usual -> (B,) root mean square of their means over time."""
-    return _over_time(relative, frame_mask)[0].square().mean((1, 2)).sqrt()
-
-
-def _over_time(relative: Sequence[torch.Tensor], frame_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(L+1) x (B, T, H) states, (B, T) -> mean and deviation over real frames, (B, L+1, H) float32 each."""
+def _mean_over_time(states: Sequence[torch.Tensor], frame_mask: torch.Tensor) -> torch.Tensor:
+    """(L+1) x (B, T, H), (B, T) -> (B, L+1, H) float32 over real frames."""
     real = frame_mask.unsqueeze(-1).float()
-    count = real.sum(1)
-    means, deviations = [], []
-    for states in relative:
-        mean = (states.float() * real).sum(1) / count
-        means.append(mean)
-        square = ((states.float() - mean.unsqueeze(1)) ** 2 * real).sum(1) / count
-        deviations.append((square + MIN_DEVIATION**2).sqrt())
-    return torch.stack(means, 1), torch.stack(deviations, 1)
+    return torch.stack([(each.float() * real).sum(1) for each in states], 1) / real.sum(1).unsqueeze(1)
+
+
+def _deviation_over_time(states: Sequence[torch.Tensor], mean: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+    """(L+1) x (B, T, H), their means (B, L+1, H), (B, T) -> (B, L+1, H) float32 over real frames."""
+    squares = [(each.float() - usual.unsqueeze(1)) ** 2 for each, usual in zip(states, mean.unbind(1), strict=True)]
+    return (_mean_over_time(squares, frame_mask) + MIN_DEVIATION**2).sqrt()
 
 
 class XSERAuxStream(XSERStream):
