@@ -123,12 +123,18 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the run")
     parser.add_argument("--results", type=Path, required=True, help="JSON file to write the table to")
     parser.add_argument("--folds", nargs="+", help="only these speakers")
+    parser.add_argument("--parts", nargs="+", help="only these parts")
     parser.add_argument("--jobs", type=int, default=1, help="folds at once, which share the cores")
     parser.add_argument("--resamples", type=int, default=RESAMPLES)
     arguments = parser.parse_args()
     corpus = load_corpus(arguments.data)
     folds = arguments.folds or sorted({fold for part in corpus.values() for fold in part["fold"]})
     asked = variants(read_yaml(arguments.config))
+    if arguments.parts:
+        unknown = [part for part in arguments.parts if part not in asked]
+        if unknown:
+            parser.error(f"--parts names {unknown}; there are {list(asked)[1:]}")
+        asked = {name: asked[name] for name in (WHOLE, *arguments.parts)}
     for name, options in asked.items():
         print(f"without {name}", flush=True)
         each_fold(partial(test_variant, name, options, arguments), folds, arguments.jobs)
