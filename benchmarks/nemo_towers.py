@@ -65,10 +65,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="nEMO, prepared")
     parser.add_argument("--towers", nargs="+", required=True, help="NAME=FOLDER, or 'untrained'")
+    parser.add_argument("--folds", nargs="+", help="only these speakers are left out")
     parser.add_argument("--results", type=Path, required=True, help="JSON file to write the table to")
     arguments = parser.parse_args()
     rows = concatenate_datasets(list(load_corpus(arguments.data).values()))
-    folds = sorted(set(rows["fold"]))
+    folds = arguments.folds or sorted(set(rows["fold"]))
+    n = sum(fold in folds for fold in rows["fold"])
     columns = ("tower", "reference", "UA, mean of folds", *folds)
     towers = [tower.partition("=")[::2] for tower in arguments.towers]
     first = next((folder for _, folder in towers if folder), None)
@@ -90,9 +92,7 @@ def main() -> None:
             ]
             table.append((name, reference, f"{np.mean(uas):.3f}", *(f"{ua:.3f}" for ua in uas)))
             print(*table[-1], flush=True)
-    title = (
-        f"nEMO, strangers: UA of the frozen audio tower alone under a support vector machine, {len(rows)} utterances"
-    )
+    title = f"nEMO, strangers: UA of the frozen audio tower alone under a support vector machine, {n} utterances"
     print(title, text_table(table, columns), sep="\n")
     write_json(arguments.results, {"title": title, "command": command_line(), "columns": columns, "rows": table})
 
