@@ -75,9 +75,21 @@ def test_each_opinion_is_scored_alone_in_every_fold(benchmark):
     }
     predictions = {"XSER": folds, "XSER with reference": folds}
     rows = benchmark.opinions_table(predictions)
-    assert {row[0] for row in rows} == {benchmark.NONE, benchmark.ALL} and len(rows) == 2 * 4
+    assert {row[0] for row in rows} == {benchmark.NONE, benchmark.ALL} and len(rows) == 2 * 5
     alone = {row[1]: row[2:] for row in rows if row[0] == benchmark.NONE}
     assert alone["measures"] == ("0.667", "1.000", "0.333")  # right in A, always the same in B
+
+
+def test_opinions_are_weighed_by_how_right_they_are_in_other_folds_alone(benchmark):
+    rng = np.random.default_rng(2)
+    folds = {fold: [answer(rng, truth, sure=truth) for truth in EMOTIONS * 20] for fold in "AB"}
+    folds["C"] = [answer(rng, truth, sure="sad") for truth in EMOTIONS * 20]
+    opinions = {fold: list(map(benchmark.opinions_of, answers)) for fold, answers in folds.items()}
+    assert benchmark.weighed(opinions, folds, "C") == ["sad"] * 60, "measures were right in A and B"
+    names = {"A": folds["A"], "C": folds["C"]}
+    found = benchmark.weighed({name: opinions[name] for name in names}, names, "A")
+    right = np.mean([said == truth for said, truth in zip(found, EMOTIONS * 20, strict=True)])
+    assert right < 0.95, "in C they were not"
 
 
 def test_an_option_can_name_the_speaker_left_out(benchmark, tmp_path, monkeypatch):
