@@ -27,7 +27,8 @@ BOTTLENECK_DEFAULTS = {
 }
 AUX_DEFAULTS = {**BOTTLENECK_DEFAULTS, "size": 1, "frame_stack": 4, "latent_size": 16, "hidden_size": 64}
 AUX_NAME = re.compile(r"[a-z][a-z0-9_]*")
-RESERVED = ("content", "descriptors")  # names of the streams that are always there
+LANGUAGE_MODEL = "language_model"  # among those whose votes are weighed
+RESERVED = ("content", "descriptors", LANGUAGE_MODEL)  # names that no auxiliary stream may have
 CTC_UNITS = ("byte", "token")
 AUDIO_MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
 
@@ -64,6 +65,8 @@ class XSERConfig(PreTrainedConfig):
             for no such head.
         emotion_votes (`bool`): these classifications have a say in the answer: its emotion's scores are the
             geometric mean of the language model's and of theirs.
+        vote_weights (`dict`, *optional*): exponents of the opinions where a reference is given: of `language_model`,
+            `descriptors` and every auxiliary stream. Without one, and elsewhere, all count alike.
         summary_dropout (`float`): of that head.
         speaker_reference (`bool`): the descriptor stream hears each layer relative to what is usual for the speaker,
             where a reference is given, and to what is usual in the training data elsewhere.
@@ -110,6 +113,7 @@ class XSERConfig(PreTrainedConfig):
     summary_tokens: bool = False
     emotion_weight: float | int = 0.0
     emotion_votes: bool = False
+    vote_weights: dict | None = None
     summary_dropout: float | int = 0.0
     speaker_reference: bool = False
     recording_states: bool = False
@@ -209,6 +213,16 @@ class XSERConfig(PreTrainedConfig):
             _require(self.summary_tokens, "emotion_weight", self.emotion_weight, "0 where summary_tokens is false")
         if self.emotion_votes:
             _require(self.emotion_weight > 0, "emotion_votes", True, "false where emotion_weight is 0: nothing votes")
+        if self.vote_weights is not None:
+            voters = [LANGUAGE_MODEL, "descriptors", *self.aux_streams]
+            weights = self.vote_weights.values()
+            is_right = sorted(self.vote_weights) == sorted(voters) and all(
+                isinstance(weight, (int, float)) and not isinstance(weight, bool) and weight >= 0 for weight in weights
+            )
+            needs = f"a number of 0 or more for each of {voters}, not all of them 0"
+            _require(is_right and any(weights), "vote_weights", self.vote_weights, needs)
+            needs = "left out where emotion_votes or speaker_reference is false: it weighs votes of known speakers"
+            _require(self.emotion_votes and self.speaker_reference, "vote_weights", self.vote_weights, needs)
         needs = "false where speaker_reference is false: it is told beside what is usual for the speaker"
         _require(self.speaker_reference or not self.recording_states, "recording_states", True, needs)
         if not self.disentangled:

@@ -13,8 +13,8 @@ vector machine, as they are and standardised for each speaker). What is done alr
 sentences. It needs folders and results of its own.
 
 The second table says what the language model and every stream would have answered by themselves, of whose opinions the
-answer is the mean; and what they would answer if each had the weight that was best for the other speakers, which XSER
-does not do.
+answer is the mean. "Votes weighed": each with the exponent (`XSERConfig.vote_weights`) that was best for the answers
+about the other speakers; nothing is chosen by the speaker who is tested.
 """
 
 import argparse
@@ -52,9 +52,11 @@ SYSTEMS = {  # name → (reference, the classic system it is held against)
     "XSER": (NONE, "eGeMAPS + SVM"),
     "eGeMAPS + SVM, by speaker": (ALL, None),
     "XSER with reference": (ALL, "eGeMAPS + SVM, by speaker"),
+    "XSER with reference, votes weighed": (ALL, "eGeMAPS + SVM, by speaker"),
 }
+WEIGHED = {"XSER with reference, votes weighed": "XSER with reference"}  # made of the answers of another
 BASELINES = {"eGeMAPS + SVM": "egemaps-svm", "eGeMAPS + SVM, by speaker": "egemaps-svm-speaker"}
-WEIGHED = "all of them, weighed by the other folds"
+TOGETHER = "all of them"
 SMALLEST = 1e-6  # of a share
 COLUMNS = (
     "system",
@@ -102,7 +104,7 @@ def test_fold(data: str, folder: Path, config: str, new_texts: float | None, opt
     train_fold(data, fold, folder, config, new_texts, options)
     for name, (reference, _) in SYSTEMS.items():
         answers = folder / f"{name}.jsonl"
-        if name in BASELINES or answers.is_file():
+        if name in BASELINES or name in WEIGHED or answers.is_file():
             continue
         command = [str(ROOT / "eval.py"), "--model", str(folder / "run" / "final"), "--corpus", data]
         command += ["--test_fold", fold, "--output", str(folder / f"{name}.json"), "--predictions", str(answers)]
@@ -132,7 +134,8 @@ def table(predictions: dict[str, dict[str, list[dict]]], resamples: int) -> list
     """A row for each system: system → fold → predictions."""
     together = {name: [each for fold in folds.values() for each in fold] for name, folds in predictions.items()}
     rows = []
-    for name, (reference, against) in SYSTEMS.items():
+    for name in predictions:
+        reference, against = SYSTEMS[name]
         by_fold_ua = [
             ua_of(fold, [each["emotion"] or NO_ANSWER for each in fold]) for fold in predictions[name].values()
         ]
@@ -158,7 +161,7 @@ def opinions_table(predictions: dict[str, dict[str, list[dict]]]) -> list[tuple[
     """A row for each opinion and each way of hearing: UA, as the mean of the folds, and in each."""
     rows = []
     for name, (reference, against) in SYSTEMS.items():
-        if against is None:
+        if against is None or name in WEIGHED:
             continue
         opinions = {fold: list(map(opinions_of, answers)) for fold, answers in predictions[name].items()}
         for holder in next(iter(opinions.values()))[0]:
@@ -167,34 +170,49 @@ def opinions_table(predictions: dict[str, dict[str, list[dict]]]) -> list[tuple[
                 for fold, answers in predictions[name].items()
             ]
             rows.append((reference, holder, f"{np.mean(uas):.3f}", *(f"{ua:.3f}" for ua in uas)))
-        if len(opinions) > 1:
-            uas = [
-                ua_of(answers, weighed(opinions, predictions[name], fold))
-                for fold, answers in predictions[name].items()
-            ]
-            rows.append((reference, WEIGHED, f"{np.mean(uas):.3f}", *(f"{ua:.3f}" for ua in uas)))
     return rows
 
 
-def weighed(opinions: dict[str, list[dict]], answers: dict[str, list[dict]], fold: str) -> list[str]:
-    """What a fold's opinions would say together, each with the weight that is best for the answers of other folds."""
-    holders = [holder for holder in opinions[fold][0] if holder != "all of them"]
-    emotions = sorted(opinions[fold][0][holders[0]])
+def weigh(predictions: dict[str, list[dict]]) -> tuple[dict[str, list[dict]], dict[str, dict[str, float]]]:
+    """Answers of each fold with the votes weighed as is best for the other folds, and these weights."""
+    opinions = {fold: list(map(opinions_of, answers)) for fold, answers in predictions.items()}
+    weighed, weights = {}, {}
+    for fold, answers in predictions.items():
+        others = [name for name in predictions if name != fold]
+        weights[fold] = vote_weights(
+            [each for name in others for each in opinions[name]],
+            [each["reference"]["emotion"] for name in others for each in predictions[name]],
+        )
+        said = [say(each, weights[fold]) for each in opinions[fold]]
+        weighed[fold] = [{**answer, "emotion": emotion} for answer, emotion in zip(answers, said, strict=True)]
+    return weighed, weights
 
-    def logs(name: str) -> np.ndarray:  # (holders, N, emotions)
-        shares = [[[each[holder][emotion] for emotion in emotions] for each in opinions[name]] for holder in holders]
-        return np.log(np.array(shares) + SMALLEST)
 
-    others = [name for name in opinions if name != fold]
-    heard = np.concatenate([logs(name) for name in others], 1)
-    truth = np.array([emotions.index(each["reference"]["emotion"]) for name in others for each in answers[name]])
+def vote_weights(opinions: list[dict], truth: list[str]) -> dict[str, float]:
+    """The exponents of opinions under which their product is likeliest, as `XSERConfig.vote_weights` has them."""
+    holders = [holder for holder in opinions[0] if holder != TOGETHER]
+    emotions = sorted(opinions[0][TOGETHER])
+    shares = [[[each[holder][emotion] for emotion in emotions] for each in opinions] for holder in holders]
+    logs, right = np.log(np.array(shares) + SMALLEST), [emotions.index(emotion) for emotion in truth]
 
     def nats(weights: np.ndarray) -> float:
-        pooled = np.tensordot(weights, heard, 1)
-        return float((logsumexp(pooled, axis=1) - pooled[np.arange(len(truth)), truth]).mean())
+        pooled = np.tensordot(weights, logs, 1)
+        return float((logsumexp(pooled, axis=1) - pooled[np.arange(len(right)), right]).mean())
 
     found = minimize(nats, np.full(len(holders), 1 / len(holders)), bounds=[(0, None)] * len(holders))
-    return [emotions[index] for index in np.tensordot(found.x, logs(fold), 1).argmax(1)]
+    return {holder.replace(" ", "_"): round(float(weight), 3) for holder, weight in zip(holders, found.x, strict=True)}
+
+
+def say(opinions: dict[str, dict[str, float]], weights: dict[str, float]) -> str:
+    """The emotion of weighed opinions."""
+    logs = {
+        emotion: sum(
+            weight * math.log(opinions[holder.replace("_", " ")][emotion] + SMALLEST)
+            for holder, weight in weights.items()
+        )
+        for emotion in opinions[TOGETHER]
+    }
+    return max(logs, key=logs.get)
 
 
 def ua_of(answers: list[dict], emotions: list[str]) -> float:
@@ -213,7 +231,7 @@ def opinions_of(answer: dict) -> dict[str, dict[str, float]]:
     top = max(logs.values())
     shares = {emotion: math.exp(log - top) for emotion, log in logs.items()}
     alone = {emotion: share / sum(shares.values()) for emotion, share in shares.items()}
-    return {**votes, "language model": alone, "all of them": pooled}
+    return {**votes, "language model": alone, TOGETHER: pooled}
 
 
 def main() -> None:
@@ -237,8 +255,14 @@ def main() -> None:
     for fold in folds:
         test_baselines(arguments.data, fold, arguments.output / fold, arguments.new_texts)
     predictions = {
-        name: {fold: read_predictions(arguments.output / fold / f"{name}.jsonl") for fold in folds} for name in SYSTEMS
+        name: {fold: read_predictions(arguments.output / fold / f"{name}.jsonl") for fold in folds}
+        for name in SYSTEMS
+        if name not in WEIGHED
     }
+    weights = {}
+    for name, of in WEIGHED.items():
+        if len(folds) > 1:
+            predictions[name], weights[name] = weigh(predictions[of])
     rows = table(predictions, arguments.resamples)
     n = sum(len(fold) for fold in predictions["XSER"].values())
     what = "each" if arguments.new_texts is None else f"{arguments.new_texts:.0%} of the sentences and each"
@@ -252,7 +276,8 @@ def main() -> None:
         columns = ("reference", "whose opinion", "UA, mean of folds", *folds)
         rows = opinions_table(predictions)
         print(title, text_table(rows, columns), sep="\n")
-        write_json(arguments.opinions, {"title": title, "command": command_line(), "columns": columns, "rows": rows})
+        content = {"title": title, "command": command_line(), "columns": columns, "rows": rows}
+        write_json(arguments.opinions, {**content, "vote_weights": weights})
 
 
 if __name__ == "__main__":

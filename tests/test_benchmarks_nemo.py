@@ -75,21 +75,32 @@ def test_each_opinion_is_scored_alone_in_every_fold(benchmark):
     }
     predictions = {"XSER": folds, "XSER with reference": folds}
     rows = benchmark.opinions_table(predictions)
-    assert {row[0] for row in rows} == {benchmark.NONE, benchmark.ALL} and len(rows) == 2 * 5
+    assert {row[0] for row in rows} == {benchmark.NONE, benchmark.ALL} and len(rows) == 2 * 4
     alone = {row[1]: row[2:] for row in rows if row[0] == benchmark.NONE}
     assert alone["measures"] == ("0.667", "1.000", "0.333")  # right in A, always the same in B
 
 
-def test_opinions_are_weighed_by_how_right_they_are_in_other_folds_alone(benchmark):
+def test_votes_are_weighed_by_how_right_they_are_in_other_folds_alone(benchmark):
     rng = np.random.default_rng(2)
     folds = {fold: [answer(rng, truth, sure=truth) for truth in EMOTIONS * 20] for fold in "AB"}
     folds["C"] = [answer(rng, truth, sure="sad") for truth in EMOTIONS * 20]
-    opinions = {fold: list(map(benchmark.opinions_of, answers)) for fold, answers in folds.items()}
-    assert benchmark.weighed(opinions, folds, "C") == ["sad"] * 60, "measures were right in A and B"
-    names = {"A": folds["A"], "C": folds["C"]}
-    found = benchmark.weighed({name: opinions[name] for name in names}, names, "A")
-    right = np.mean([said == truth for said, truth in zip(found, EMOTIONS * 20, strict=True)])
-    assert right < 0.95, "in C they were not"
+    weighed, weights = benchmark.weigh(folds)
+    assert [each["emotion"] for each in weighed["C"]] == ["sad"] * 60, "measures were right in A and B"
+    assert set(weights["C"]) == {"descriptors", "measures", "language_model"}
+    assert weights["C"]["measures"] > 5 * max(weights["C"]["descriptors"], weights["C"]["language_model"])
+    assert weights["A"]["measures"] < weights["C"]["measures"], "in C they were not"
+    assert [each["reference"] for each in weighed["C"]] == [each["reference"] for each in folds["C"]]
+
+
+def test_a_weighed_pool_says_what_the_model_would(benchmark):
+    opinions = {
+        "measures": {"sad": 0.6, "angry": 0.4},
+        "language model": {"sad": 0.1, "angry": 0.9},
+        "all of them": {},
+    }
+    opinions["all of them"] = dict.fromkeys(("sad", "angry"), 0.5)
+    assert benchmark.say(opinions, {"measures": 1.0, "language_model": 0.1}) == "sad"
+    assert benchmark.say(opinions, {"measures": 1.0, "language_model": 0.3}) == "angry"
 
 
 def test_an_option_can_name_the_speaker_left_out(benchmark, tmp_path, monkeypatch):

@@ -341,6 +341,41 @@ def test_what_streams_say_of_a_clip_does_not_depend_on_the_batch(tiny_backbone_f
             assert together[row]["votes"][name] == pytest.approx(opinion, abs=1e-4)
 
 
+def test_votes_are_weighed_where_the_speaker_is_known_and_alike_elsewhere(tiny_backbone_folders, waves):
+    weights = {"language_model": 0.5, "descriptors": 0.25, "prosody": 1.5, "face": 0.0}
+    model, processor = build(tiny_backbone_folders, emotion_votes=True, vote_weights=weights)
+    profile = model.profile(waves[5:8], processor)
+    options = {"aux": {"face": FACES[:2]}, "slots": ["emotion"], "transcript": False, "reference": [profile, None]}
+    weighed = model.explain(waves[:2], processor, **options)
+    model.config.vote_weights = None
+    alike = model.explain(waves[:2], processor, **options)
+    assert weighed[1] == alike[1]
+    model.config.emotion_votes = False
+    [alone, _] = model.explain(waves[:2], processor, **options)
+    opinions = {"language_model": alone["scores"], **alike[0]["votes"]}
+    pooled = {
+        emotion: np.prod([opinion[emotion] ** weights[name] for name, opinion in opinions.items()])
+        for emotion in alone["scores"]
+    }
+    expected = {emotion: value / sum(pooled.values()) for emotion, value in pooled.items()}
+    assert weighed[0]["scores"] == pytest.approx(expected, abs=1e-5)
+    assert weighed[0]["scores"] != pytest.approx(alike[0]["scores"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"language_model": 1.0}, "a number of 0 or more for each of"),
+        ({"language_model": 1.0, "descriptors": -1.0, "prosody": 1.0, "face": 1.0}, "a number of 0 or more"),
+        ({"language_model": 0, "descriptors": 0, "prosody": 0, "face": 0}, "not all of them 0"),
+        ({"language_model": 1.0, "descriptors": True, "prosody": 1.0, "face": 1.0}, "a number of 0 or more"),
+    ],
+)
+def test_weights_of_votes_that_are_not_right_are_refused(weights, message):
+    with pytest.raises(ValueError, match=f"vote_weights is .*{message}"):
+        XSERConfig(**VOICE, emotion_votes=True, vote_weights=weights)
+
+
 def test_nobody_votes_where_no_emotion_is_asked_for(tiny_backbone_folders, waves):
     model, processor = build(tiny_backbone_folders, emotion_votes=True)
     [answer] = model.explain(waves[:1], processor, aux={"face": FACES[:1]}, slots=["tone"], transcript=False)

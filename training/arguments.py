@@ -64,6 +64,10 @@ class ModelArguments:
     emotion_votes: bool | None = field(
         default=None, metadata=help_text("these classifications have a say in the answer's emotion")
     )
+    vote_weights: dict | str | None = field(
+        default=None,
+        metadata=help_text("{language_model, descriptors, …: exponents of their opinions with a reference}"),
+    )
     summary_dropout: float | None = field(default=None, metadata=help_text("of that classification"))
     speaker_reference: bool | None = field(
         default=None, metadata=help_text("hear voices relative to a few recordings of the same speaker, where known")
@@ -80,7 +84,7 @@ class ModelArguments:
     max_audio_seconds: float | None = field(default=None, metadata=help_text("longer recordings are refused"))
 
     def __post_init__(self):
-        parse_dicts(self, "load_options", "descriptors", *BOTTLENECKS, "lora", "aux_streams")
+        parse_dicts(self, "load_options", "descriptors", *BOTTLENECKS, "lora", "aux_streams", "vote_weights")
         backbones = {"audio_model": self.audio_model, "text_model": self.text_model}
         if self.model is not None:
             options = {**backbones, "audio_layers": self.audio_layers, **self.config_options}

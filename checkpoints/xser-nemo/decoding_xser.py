@@ -14,6 +14,7 @@ import torch
 from transformers import DynamicCache
 
 from .audio_xser import SAMPLE_RATE
+from .configuration_xser import LANGUAGE_MODEL
 from .grammar_xser import EMOTION, EMPHASIS, NO_EMPHASIS, EmotionDescription, quote
 from .prosody_xser import measure
 from .verification_xser import Verifier
@@ -52,6 +53,7 @@ class Decoding:
         branches: Sequence[Sequence[Sequence[int]]],
         ends: Sequence[int],
         votes: Sequence[torch.Tensor] = (),
+        weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Read a slot's name and all its candidate values, keep the likeliest, and return the scores.
 
@@ -61,6 +63,7 @@ class Decoding:
             ends: tokens of which one must follow a value; their likelihoods add up.
             votes: (B, candidates) log-probabilities of others who have a say. With them the scores are a logarithmic
                 opinion pool (Genest and Zidek 1986): the mean of all log-probabilities, the language model's too.
+            weights: (1 + votes, B) of the language model and of each vote, instead of the mean's.
 
         Returns:
             (B, most candidates) log-likelihoods, -inf where a row has fewer.
@@ -107,7 +110,8 @@ class Decoding:
             scores = scores + after[..., list(ends)].logsumexp(-1)
         scores = scores.masked_fill(~exists.to(device), -torch.inf)
         if votes:
-            scores = torch.stack([scores.log_softmax(-1), *votes]).mean(0)
+            opinions = torch.stack([scores.log_softmax(-1), *votes])
+            scores = opinions.mean(0) if weights is None else (weights.unsqueeze(-1) * opinions).sum(0)
 
         best = scores.argmax(-1, keepdim=True)  # (B, 1)
         kept = (candidate == -1) | (candidate == best)
@@ -145,6 +149,7 @@ def decode_description(
     slots: Sequence[str],
     words: Sequence[Sequence[str]],
     votes: Mapping[str, torch.Tensor] | None = None,
+    weights: torch.Tensor | None = None,
 ) -> list[tuple[EmotionDescription, dict[str, dict[str, float]]]]:
     """Fill the slots one after the other.
 
@@ -152,6 +157,7 @@ def decode_description(
         slots: those the prompt asked for, in the order of the answer.
         words: for each row, the words that may be emphasised.
         votes: stream → (B, emotions) log-probabilities that have a say in the emotion.
+        weights: as `vote_weights` gives them.
 
     Returns:
         For each row the description, and for each slot with levels its distribution over them.
@@ -172,7 +178,7 @@ def decode_description(
         labels = schema.emotions if slot == EMOTION else schema.descriptors[slot]
         branches = [[processor.piece_ids(f" {label}") for label in labels]] * num_rows
         heard = tuple((votes or {}).values()) if slot == EMOTION else ()
-        scores = decoding.read(language_model, literal, branches, ends, heard).softmax(-1).tolist()
+        scores = decoding.read(language_model, literal, branches, ends, heard, weights).softmax(-1).tolist()
         for row, distribution in enumerate(scores):
             distributions[row][slot] = dict(zip(labels, distribution, strict=True))
             best = max(distributions[row][slot], key=distributions[row][slot].get)
@@ -299,7 +305,8 @@ def _explain_batch(model, processor, batch, slots, transcript, voice) -> list[di
     decoding = Decoding.start(model.language_model, model.embed_prompt(input_ids, streams), attention_mask)
     words = [[word for word in (text or "").split() if word.isprintable()] for text in texts]
     votes = model.votes(streams) if EMOTION in slots else {}
-    results = decode_description(decoding, model.language_model, processor, slots, words, votes)
+    weights = vote_weights(model.config, votes, inputs.get("knows_speaker"))
+    results = decode_description(decoding, model.language_model, processor, slots, words, votes, weights)
     answers = []
     references = _check_references(batch, voice["reference"], streams)
     voted = _tell_votes(votes, processor.schema.emotions, len(batch))
@@ -324,6 +331,19 @@ def _aux_frames(processor, inputs) -> list[dict[str, int]]:
     """For each recording, name → frames of each auxiliary stream."""
     lengths = {name: inputs[f"aux_{name}_mask"].sum(-1).tolist() for name in processor.aux_streams}
     return [{name: int(each[row]) for name, each in lengths.items()} for row in range(len(inputs["loudness"]))]
+
+
+def vote_weights(config, votes: Mapping[str, torch.Tensor], knows_speaker: torch.Tensor | None) -> torch.Tensor | None:
+    """(1 + votes, B) of the language model and of each vote; `None` where all count alike.
+
+    Args:
+        knows_speaker: (B,) 1 where there is a reference; elsewhere all count alike.
+    """
+    if not votes or config.vote_weights is None or knows_speaker is None:
+        return None
+    given = [config.vote_weights[name] for name in (LANGUAGE_MODEL, *votes)]
+    given = torch.tensor(given, device=knows_speaker.device).unsqueeze(1)
+    return torch.where(knows_speaker.bool(), given, 1 / len(given))
 
 
 def _tell_votes(votes: Mapping[str, torch.Tensor], emotions: Sequence[str], num_rows: int) -> list[dict]:
