@@ -95,7 +95,10 @@ def load_task_data(arguments: DataArguments, tasks: list[str], config: XSERConfi
             if len(selected):
                 getattr(data, name)[task] = selected
             elif name == "train":
-                raise ValueError(f"no utterance is left to train {task}; left out: {dict(reasons)}")
+                raise ValueError(
+                    f"no utterance is left to train {task}; left out: {dict(reasons)}: give what is missing, or leave "
+                    "the task out of task_weights"
+                )
     return data
 
 
