@@ -27,7 +27,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -68,19 +67,19 @@ COLUMNS = (
 
 
 def run(command: list[str], log: Path) -> None:
-    """Run a script of this repository; its output goes to a file."""
+    """Run a script of this repository on as many threads as are used here; its output goes to a file."""
+    env = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     with log.open("a", encoding="utf-8") as file:
-        subprocess.run([sys.executable, *command], check=True, stdout=file, stderr=subprocess.STDOUT)
+        subprocess.run([sys.executable, *command], check=True, stdout=file, stderr=subprocess.STDOUT, env=env)
 
 
 def each_fold(function: Callable[[str], None], folds: list[str], jobs: int) -> None:
     """Call `function` with every fold, `jobs` at a time, among which the cores are shared: a model this small does not
     keep many of them busy."""
     before = torch.get_num_threads()
-    threads = max(before // jobs, 1)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(max(before // jobs, 1))
     try:
-        with patch.dict(os.environ, OMP_NUM_THREADS=str(threads)), ThreadPoolExecutor(jobs) as pool:
+        with ThreadPoolExecutor(jobs) as pool:
             for fold, _ in zip(folds, pool.map(function, folds), strict=True):
                 print(f"{fold} is done", flush=True)
     finally:

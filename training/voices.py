@@ -178,12 +178,17 @@ class Voices:
     @property
     def has_speakers(self) -> bool:
         """Whether some speaker has the three recordings that a profile takes."""
-        return any(len(ids) >= MIN_RECORDINGS for ids in self.of_speaker.values())
+        return bool(self.profiled)
+
+    @property
+    def profiled(self) -> list[list[str]]:
+        """Ids of each speaker who has the recordings that a profile takes."""
+        return [ids for ids in self.of_speaker.values() if len(ids) >= MIN_RECORDINGS]
 
     @cached_property
     def known(self) -> tuple[SpeakerProfile, list[SpeakerProfile]]:
         """Everyone, and each speaker who has three recordings or more, at the speed they spoke at."""
-        return self.everyone(), [self.profile(ids) for ids in self.of_speaker.values() if len(ids) >= MIN_RECORDINGS]
+        return self.everyone(), [self.profile(ids) for ids in self.profiled]
 
     def everyone(self) -> SpeakerProfile:
         """What is usual for these speakers, each of whom counts alike.
@@ -191,7 +196,7 @@ class Voices:
         Raises:
             ValueError: no speaker has three recordings.
         """
-        profiles = [self.profile(ids) for ids in self.of_speaker.values() if len(ids) >= MIN_RECORDINGS]
+        profiles = [self.profile(ids) for ids in self.profiled]
         if not profiles:
             raise ValueError(
                 f"speaker_reference is on, but no speaker of the training data has {MIN_RECORDINGS} recordings: fill "
@@ -203,9 +208,7 @@ class Voices:
         """(3, L+1, H) of what whole recordings make of the tower's states, relative to their speaker: the spread of
         means over time, and the mean and the spread of deviations. Each speaker counts alike."""
         found = []
-        for ids in self.of_speaker.values():
-            if len(ids) < MIN_RECORDINGS:
-                continue
+        for ids in self.profiled:
             profile, states = self.profile(ids), [self.states[identity, 1.0] for identity in ids]
             means = (np.stack([each.mean for each in states]) - profile.mean) / profile.deviation
             squares = np.stack([np.maximum(each.square - each.mean**2, 0.0) for each in states])
