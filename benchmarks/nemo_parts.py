@@ -1,11 +1,11 @@
 """What each part of XSER bought on real voices: nEMO, each speaker left out in turn, one part taken away at a time.
 
     python benchmarks/nemo_parts.py --data data/nemo-prepared --config configs/xser-nemo.yaml --whole runs/nemo-folds \
-        --output runs/nemo-parts --results docs/results/nemo-parts.json
+        --output runs/nemo-parts --results docs/results/nemo-parts.json [--key value … for train.py]
 
-`--whole` holds the models of `benchmarks/nemo.py` under the same config. Every other one is trained anew, with all the
-same but what its name says, and asked for the emotion alone, without and with a reference (all the stranger's
-recordings, no labels). What is done already is not done again.
+`--whole` holds the models of `benchmarks/nemo.py` under the same config and options of `train.py`. Every other one is
+trained anew, with all the same but what its name says, and asked for the emotion alone, without and with a reference
+(all the stranger's recordings, no labels). What is done already is not done again.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def answer(run: Path, data: str, fold: str, reference: str, path: Path) -> None:
 
 
 def test_variant(name: str, options: list[str], arguments: argparse.Namespace, fold: str) -> None:
-    """Train and ask the model of one fold."""
+    """Train, with what is the same for all and `options`, and ask the model of one fold."""
     folder = arguments.output / name / fold
     run = arguments.whole / fold / "run" if name == WHOLE else folder / "run"
     if name != WHOLE:
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", help="only these parts")
     parser.add_argument("--jobs", type=int, default=1, help="folds at once, which share the cores")
     parser.add_argument("--resamples", type=int, default=RESAMPLES)
-    arguments = parser.parse_args()
+    arguments, same = parser.parse_known_args()
     corpus = load_corpus(arguments.data)
     folds = arguments.folds or sorted({fold for part in corpus.values() for fold in part["fold"]})
     asked = variants(read_yaml(arguments.config))
@@ -137,7 +137,7 @@ def main() -> None:
         asked = {name: asked[name] for name in (WHOLE, *arguments.parts)}
     for name, options in asked.items():
         print(f"without {name}", flush=True)
-        each_fold(partial(test_variant, name, options, arguments), folds, arguments.jobs)
+        each_fold(partial(test_variant, name, [*same, *options], arguments), folds, arguments.jobs)
     rows = table(arguments, list(asked), folds)
     n = sum(len(read_predictions(arguments.output / WHOLE / fold / "none.jsonl")) for fold in folds)
     title = f"nEMO, each of {len(folds)} speakers left out in turn: what a part of XSER bought, {n} utterances"

@@ -42,8 +42,10 @@ def test_command_line_wins_over_the_file(write):
     path = write(MINIMAL[:-1] + ", learning_rate: 1e-4, lora: {rank: 4}, emotions: [angry, sad], train_limit: 5}")
     tokens = ["--learning_rate=2e-3", "--lora", "{rank: 16, alpha: 3e1}", "--emotions", "happy", "bored", "calm"]
     tokens += ["--train_limit", "null", "--content-bottleneck", '{"beta": 1e-05}', "--max_steps", "-1"]
+    tokens += ["--lr_scheduler_kwargs", "{num_cycles: 2}"]
     model, data, training = parse_config([path, *tokens])
     assert training.learning_rate == 2e-3 and training.max_steps == -1
+    assert training.lr_scheduler_kwargs == {"num_cycles": 2}
     assert model.lora == {"rank": 16, "alpha": 30.0} and model.content_bottleneck == {"beta": 1e-5}
     assert model.emotions == ["happy", "bored", "calm"] and data.train_limit is None
 

@@ -1,15 +1,18 @@
 """XSERTrainer on tiny models: what moves, what is logged, what is generated, and that a run can be stopped."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from training_corpus import make_dataset
 from transformers import AutoModelForMultimodalLM, TrainerCallback
 
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.training.arguments import XSERTrainingArguments
+from xser.training.averaging import WeightAverage
 from xser.training.collator import XSERCollator
 from xser.training.sampler import TaskRows
 from xser.training.trainer import XSERTrainer
@@ -283,3 +286,73 @@ def test_evaluation_tells_no_words_of_the_data(make_trainer):
     batches = [batch["describe"] for batch in trainer.get_train_dataloader() if "describe" in batch]
     told = [trainer.processing_class.tokenizer.decode(ids) for batch in batches for ids in batch["input_ids"]]
     assert told and all("Transcript:" in prompt for prompt in told)
+
+
+def test_a_run_ends_with_the_averages_of_the_weights_it_went_through(make_trainer):
+    snapshots = Snapshots()
+    trainer = make_trainer(callbacks=[snapshots], average_weights=True, max_steps=3, task_weights={"asr": 1})
+    trainer.train()
+    first, second, third = (weights["ctc_head.weight"] for weights in snapshots.weights[1:])
+    expected = first.lerp(second, 10 / 11).lerp(third, 10 / 12)
+    torch.testing.assert_close(trainer.model.ctc_head.weight.detach(), expected)
+    assert not torch.equal(expected, third)
+    untouched = "model.descriptors.adapter.projector.0.weight"  # of the other task
+    assert torch.equal(trainer.model.get_parameter(untouched), snapshots.weights[0][untouched])
+
+
+def test_evaluation_within_a_run_is_of_the_averages_and_changes_nothing(make_trainer, monkeypatch):
+    plain = make_trainer(max_steps=3)
+    plain.train()
+    trainer = make_trainer(average_weights=True, max_steps=3, eval_strategy="steps", eval_steps=1)
+    seen, predict = [], trainer.prediction_step
+    head = trainer.model.ctc_head.weight
+
+    def watched(*args, **kwargs):
+        seen.append(torch.equal(head.detach(), trainer.average.averages["ctc_head.weight"]))
+        return predict(*args, **kwargs)
+
+    monkeypatch.setattr(trainer, "prediction_step", watched)
+    trainer.train()
+    assert seen and all(seen)
+    assert [log["loss"] for log in training_logs(trainer)] == [log["loss"] for log in training_logs(plain)]
+
+
+def test_a_run_that_was_stopped_ends_with_the_averages_of_one_that_was_not(make_trainer, tmp_path):
+    options = {"max_steps": 6, "save_strategy": "steps", "save_steps": 2, "save_total_limit": 9}
+    whole = make_trainer(**options, average_weights=True)
+    whole.train()
+    checkpoint = tmp_path / "run" / "checkpoint-4"
+    kept, average = (load_file(checkpoint / name) for name in ("model.safetensors", "weight_average.safetensors"))
+    assert not torch.equal(kept["ctc_head.weight"], average["ctc_head.weight"])
+    resumed = make_trainer(**options, average_weights=True, output_dir=str(tmp_path / "resumed"))
+    shutil.copytree(checkpoint, tmp_path / "resumed" / "checkpoint-4")
+    resumed.train(resume_from_checkpoint=True)
+    assert training_logs(resumed)[4:] == training_logs(whole)[4:]
+    assert resumed.average.updates == whole.average.updates
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weight, resumed.model.state_dict()[name])
+
+
+def test_a_checkpoint_without_averages_or_with_those_of_another_model_is_refused(make_trainer, tmp_path):
+    make_trainer(save_strategy="steps", save_steps=2).train()
+    checkpoint = tmp_path / "run" / "checkpoint-2"
+    with pytest.raises(ValueError, match=r"average_weights is true, but .*checkpoint-2 holds no weight_average"):
+        make_trainer(average_weights=True).train(resume_from_checkpoint=str(checkpoint))
+    WeightAverage(nn.Linear(1, 1)).save(checkpoint)
+    with pytest.raises(ValueError, match="averages of other weights"):
+        make_trainer(average_weights=True).train(resume_from_checkpoint=str(checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 1}, "load_best_model_at_end"),
+        ({"deepspeed": SimpleNamespace()}, "deepspeed"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(make_trainer, monkeypatch, options, message):
+    if "deepspeed" in options:  # its own package is not wanted here
+        monkeypatch.setattr("transformers.Seq2SeqTrainingArguments.__post_init__", lambda self: None)
+    save = {"save_strategy": "steps", "save_steps": 1}
+    with pytest.raises(ValueError, match=message):
+        make_trainer(average_weights=True, **save, **options)

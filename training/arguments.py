@@ -194,6 +194,12 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
             "so many steps first in which descriptions train the streams by their heads alone, cheaply"
         ),
     )
+    average_weights: bool = field(
+        default=False,
+        metadata=help_text(
+            "evaluate and save at the end the average of each weight over about the last tenth of its updates"
+        ),
+    )
     keep_states: bool = field(
         default=False,
         metadata=help_text("let a frozen tower hear every recording once, and keep its states in memory and on disk"),
@@ -230,7 +236,7 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
     predict_with_generate: bool = field(default=True, metadata=help_text("must be true: metrics are of answers"))
 
     def __post_init__(self):
-        parse_dicts(self, "task_weights")
+        parse_dicts(self, "task_weights", "lr_scheduler_kwargs")
         if self.output_dir is None:
             raise ValueError("output_dir is missing: give the run folder")
         if self.ddp_find_unused_parameters is None:  # a step of one task leaves the other's block without gradient
@@ -255,6 +261,10 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
             raise ValueError(f"max_minutes is {self.max_minutes}; it must be above 0")
         if not self.speeds or not all(0.5 <= speed <= 2 for speed in self.speeds):
             raise ValueError(f"speeds is {self.speeds}; it must hold numbers from 0.5 to 2")
+        if self.average_weights and self.load_best_model_at_end:
+            raise ValueError("average_weights and load_best_model_at_end are both true: checkpoints hold no averages")
+        if self.average_weights and (self.fsdp or self.deepspeed):
+            raise ValueError("average_weights is true, but fsdp or deepspeed splits the weights up: leave one of them")
         for name in PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")

@@ -16,6 +16,7 @@ from transformers.trainer_utils import EvalPrediction, SaveStrategy
 
 from xser.modeling_xser import AUX_INPUT
 from xser.training.arguments import XSERTrainingArguments
+from xser.training.averaging import WeightAverage
 from xser.training.collator import XSERCollator
 from xser.training.loading import interleaving_loader, loader_options
 from xser.training.metrics import asr_metrics, describe_metrics
@@ -125,6 +126,10 @@ class XSERTrainer(Seq2SeqTrainer):
         self.meter = LossMeter()
         if args.max_minutes is not None:
             self.add_callback(TimeLimit(args.max_minutes))
+        self.average = None
+        if args.average_weights:
+            self.average = WeightAverage(self.model)
+            self.add_callback(self.average)
 
     # ------------------------------------------------------------------ data
 
@@ -156,6 +161,13 @@ class XSERTrainer(Seq2SeqTrainer):
         return self.accelerator.prepare(loader)
 
     # ------------------------------------------------------------------ training
+
+    def train(self, *args, **kwargs):
+        """As `Seq2SeqTrainer.train`; with `average_weights` the model has the averages afterwards."""
+        output = super().train(*args, **kwargs)
+        if self.average is not None:
+            self.average.apply()
+        return output
 
     def training_step(self, model, inputs: dict[str, dict], num_items_in_batch=None) -> torch.Tensor:
         """Backward for every task of the micro-batch (one, or all in the joint schedule); the sum of their losses.
@@ -190,7 +202,7 @@ class XSERTrainer(Seq2SeqTrainer):
     # ------------------------------------------------------------------ evaluation
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
-        """Evaluate each task by generation from prompts that hold no answer.
+        """Evaluate each task by generation from prompts that hold no answer; with `average_weights`, the averages.
 
         Args:
             eval_dataset: task → data set; those given to the trainer by default.
@@ -205,8 +217,9 @@ class XSERTrainer(Seq2SeqTrainer):
         for task, dataset in datasets.items():
             prefix = f"{metric_key_prefix}_{task}"
             self.meter, self.compute_metrics = LossMeter(), partial(self._score, task)
-            # Seq2SeqTrainer.evaluate would gather the copies that fill up the last batch: past it, to its parent
-            metrics |= Trainer.evaluate(self, TaskRows(task, dataset), ignore_keys, prefix)
+            with nullcontext() if self.average is None else self.average.applied():
+                # Seq2SeqTrainer.evaluate would gather the copies that fill up the last batch: past it, to its parent
+                metrics |= Trainer.evaluate(self, TaskRows(task, dataset), ignore_keys, prefix)
         self.meter = training_meter
         return metrics
 
@@ -249,6 +262,16 @@ class XSERTrainer(Seq2SeqTrainer):
         model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
         model.save_pretrained(output_dir, thin=self.args.thin_checkpoints, state_dict=state_dict)
         self.processing_class.save_pretrained(output_dir)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.average is not None and self.args.should_save:
+            self.average.save(output_dir)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if self.average is not None and checkpoint is not None:
+            self.average.load(checkpoint)
 
     def _issue_warnings_after_load(self, load_result) -> None:
         """A checkpoint to resume from must hold all that is trained: less is an error, not a warning."""
