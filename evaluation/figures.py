@@ -2,8 +2,8 @@
 
     python -m xser.evaluation.figures [--check]
 
-A page says where: `<!-- figures: NAME -->` … `<!-- /figures -->`, NAME being `summary`, `example` or `all`. With
-`--check` nothing is written, and the exit status is 1 where a page is out of date.
+A page says where: `<!-- figures: NAME -->` … `<!-- /figures -->`, NAME being `summary`, `strangers`, `example` or
+`all`. With `--check` nothing is written, and the exit status is 1 where a page is out of date.
 """
 
 import argparse
@@ -21,6 +21,8 @@ PAGES = ("README.md", "docs/results.md")
 RESULTS = "docs/results"
 SUMMARY = {"espeak-test": "voices of the training data", "espeak-test-unseen": "voices and accents never heard"}
 EXAMPLE = "explanation"
+STRANGERS = "nemo-folds"
+STRANGERS_COLUMNS = ("system", "reference", "UA, mean of folds", "held against", "difference")
 SUMMARY_FIGURES = ("emotion, UA", "best possible guess", "over the best possible", "WER", "accuracy")
 NOTHING = "(nothing measured yet)"
 BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
@@ -41,6 +43,15 @@ def summary(results: dict[str, dict]) -> str:
     return markdown_table(rows, ("", *(SUMMARY[name] for name in known)))
 
 
+def strangers(results: dict[str, dict]) -> str:
+    """Real voices that no model has heard: a row a system."""
+    if STRANGERS not in results:
+        return NOTHING
+    measured = results[STRANGERS]
+    kept = [measured["columns"].index(name) for name in STRANGERS_COLUMNS]
+    return markdown_table([tuple(row[index] for index in kept) for row in measured["rows"]], STRANGERS_COLUMNS)
+
+
 def everything(results: dict[str, dict]) -> str:
     """A section a file: what was measured, by which command, and the table."""
     return "\n\n".join(_section(name, measured) for name, measured in results.items() if name != EXAMPLE) or NOTHING
@@ -58,6 +69,7 @@ def example(results: dict[str, dict]) -> str:
 RENDERERS: dict[str, Callable[[dict[str, dict]], str]] = {
     "summary": summary,
     "example": example,
+    "strangers": strangers,
     "all": everything,
 }
 
