@@ -214,10 +214,10 @@ class XSERTrainer(Seq2SeqTrainer):
         if not datasets:
             raise ValueError("evaluation wants eval_dataset, a dict of task → data set; it is empty")
         metrics, training_meter = {}, self.meter
-        for task, dataset in datasets.items():
-            prefix = f"{metric_key_prefix}_{task}"
-            self.meter, self.compute_metrics = LossMeter(), partial(self._score, task)
-            with nullcontext() if self.average is None else self.average.applied():
+        with nullcontext() if self.average is None else self.average.applied():
+            for task, dataset in datasets.items():
+                prefix = f"{metric_key_prefix}_{task}"
+                self.meter, self.compute_metrics = LossMeter(), partial(self._score, task)
                 # Seq2SeqTrainer.evaluate would gather the copies that fill up the last batch: past it, to its parent
                 metrics |= Trainer.evaluate(self, TaskRows(task, dataset), ignore_keys, prefix)
         self.meter = training_meter
