@@ -8,7 +8,7 @@
 a metadata.csv. `--test_fold` splits it anew by its folds, as a model was trained that left this one out.
 """
 
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from datasets import Dataset, concatenate_datasets
 from transformers import HfArgumentParser
 
 from xser import XSERForEmotionDescription, XSERProcessor
+from xser.commands.entry import run
+from xser.commands.models import checked_device, find_model
 from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
 from xser.corpora.folds import by_fold
@@ -78,12 +80,23 @@ def of_speakers(dataset: Dataset, speakers: list[str]) -> Dataset:
     return dataset.select([index for index, speaker in enumerate(spoken) if speaker in speakers])
 
 
-def main(arguments: EvalArguments) -> dict:
+def main(argv: Sequence[str] | None = None) -> dict:
+    """Evaluate as `argv` says; gives the figures."""
+    parser = HfArgumentParser(EvalArguments, allow_abbrev=False, prog="xser evaluate")
+    return evaluate(*parser.parse_args_into_dataclasses(argv))
+
+
+def evaluate(arguments: EvalArguments) -> dict:
+    """Evaluate a model on a corpus, and write and print the figures."""
     if arguments.dtype not in DTYPES:
         raise ValueError(f"--dtype is {arguments.dtype!r}; it must be one of {list(DTYPES)}")
-    processor = XSERProcessor.from_pretrained(arguments.model)
-    model = XSERForEmotionDescription.from_pretrained(arguments.model, dtype=DTYPES[arguments.dtype])
-    model = model.to(arguments.device).eval()
+    for name in ("output", "predictions"):  # found now, not after the last recording
+        if getattr(arguments, name) is not None and Path(getattr(arguments, name)).is_dir():
+            raise ValueError(f"--{name} {getattr(arguments, name)} is a folder: give a file")
+    folder = find_model(arguments.model)
+    processor = XSERProcessor.from_pretrained(folder)
+    model = XSERForEmotionDescription.from_pretrained(folder, dtype=DTYPES[arguments.dtype])
+    model = model.to(checked_device(arguments.device)).eval()
     dataset = load_rows(arguments.corpus, arguments.split, arguments.test_fold, arguments.new_texts)
     if arguments.speakers:
         dataset = of_speakers(dataset, arguments.speakers)
@@ -128,7 +141,4 @@ def main(arguments: EvalArguments) -> dict:
 
 
 if __name__ == "__main__":
-    try:
-        main(HfArgumentParser(EvalArguments).parse_args_into_dataclasses()[0])
-    except (ValueError, OSError) as error:
-        sys.exit(f"eval.py: {error}")
+    run("eval.py", main)

@@ -18,6 +18,8 @@ _FOLDERS = re.compile(r"(?<![^'\"=])~?/.*/")  # of a word that is or ends in an 
 def command_line() -> str:
     """The command that runs now, as it would be typed in the repository's root, `without_folders`."""
     spec = sys.modules["__main__"].__spec__
+    if (spec is not None and spec.name == "xser.__main__") or Path(sys.argv[0]).stem == "xser":
+        return without_folders(shlex.join(["xser", *sys.argv[1:]]))
     if spec is not None and spec.name.startswith("xser."):  # python -m
         return without_folders(shlex.join(["python", "-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]]))
     script = Path(sys.argv[0]).resolve()

@@ -1,18 +1,17 @@
-"""Explain one recording, and draw it.
+"""Explain one recording from Python, and draw it.
 
     python examples/explain.py --audio recording.wav --picture explanation.png
 
-Without `--audio`, the first utterance of the synthetic test set is explained, beside what is true of it.
+Without `--audio`, the first utterance of the synthetic test set is explained, beside its labels.
 """
 
 import argparse
 import json
 from pathlib import Path
 
-import torch
-
 from xser import XSERForEmotionDescription, XSERProcessor
 from xser.audio_xser import load_audio
+from xser.commands.entry import run
 from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
 from xser.evaluation.picture import draw_explanation
@@ -20,13 +19,13 @@ from xser.evaluation.report import command_line
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--audio", type=Path)
     parser.add_argument("--model", default="checkpoints/xser-tiny")
     parser.add_argument("--picture", type=Path, help="PNG to draw")
     parser.add_argument("--output", type=Path, help="JSON to write")
     arguments = parser.parse_args()
-    model = XSERForEmotionDescription.from_pretrained(arguments.model, dtype=torch.float32)
+    model = XSERForEmotionDescription.from_pretrained(arguments.model)
     processor = XSERProcessor.from_pretrained(arguments.model)
     known = {}
     source, title = arguments.audio, str(arguments.audio)
@@ -43,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run("explain.py", main)

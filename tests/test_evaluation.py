@@ -269,7 +269,12 @@ def test_the_command_of_a_module_is_told_as_it_is_typed(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/evaluation/probes/__main__.py", "--title", "a b"])
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", SimpleNamespace(name="xser.evaluation.probes.__main__"))
     assert command_line() == "python -m xser.evaluation.probes --title 'a b'"
+    monkeypatch.setattr(sys, "argv", ["/somewhere/__main__.py", "score", "/elsewhere/a.jsonl"])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", SimpleNamespace(name="xser.__main__"))
+    assert command_line() == "xser score a.jsonl"
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/xser", "score", "/elsewhere/a.jsonl"])
+    assert command_line() == "xser score a.jsonl"
     monkeypatch.setattr(sys, "argv", [str(ROOT / "benchmarks" / "levels.py"), "--limit", "3"])
     assert command_line() == "python benchmarks/levels.py --limit 3"
     monkeypatch.setattr(sys, "argv", [str(ROOT / "eval.py"), "--output=/somewhere/a.json", "--model", "/elsewhere/b"])
@@ -290,4 +295,4 @@ def test_a_fold_of_a_corpus_without_folds_is_refused(tmp_path, dataset):
 def test_eval_py_names_what_is_wrong(tmp_path):
     command = [sys.executable, str(ROOT / "eval.py"), "--model", "x", "--output", "y.json", "--dtype", "float8"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1 and "--dtype is 'float8'" in done.stderr
+    assert done.returncode == 2 and done.stderr.startswith("eval.py: --dtype is 'float8'")

@@ -14,8 +14,7 @@ from xser.audio_xser import SAMPLE_RATE
 from xser.calibration_xser import Reference
 from xser.corpora import make_row
 from xser.corpora.cache import write_dataset
-from xser.eval import EvalArguments
-from xser.eval import main as evaluate
+from xser.eval import EvalArguments, evaluate
 from xser.evaluation.evaluator import evaluate_model
 from xser.evaluation.references import parse_reference, speaker_profiles, told_reference
 from xser.modeling_xser import XSERForEmotionDescription
