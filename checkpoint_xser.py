@@ -5,18 +5,20 @@ where they came from; the answers are the same. What a checkpoint holds is check
 the config wants, and none beside.
 """
 
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 
 import torch
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from .adapters_xser import own_state, save_adapters
 from .backbones_xser import load_from_state, load_language_model, load_tower, loading_dtype, named
 from .configuration_xser import DEFAULT_LORA, FIELDS, XSERConfig
 from .lora_xser import LORA_NAMES, OLD_NAMES, merge_lora
 from .options_xser import HUB_OPTIONS, LOADING_OPTIONS, PLACEMENT_OPTIONS, SAVING_OPTIONS, refuse_unknown
 from .processing_xser import XSERProcessor
-from .weights_xser import has_old_names, own_state, put_in_place, read_weights, save_adapters, weight_files
+from .weights_xser import has_old_names, put_in_place, read_weights, weight_files
 
 AUTO_MAP = {
     "AutoConfig": "configuration_xser.XSERConfig",
@@ -151,9 +153,7 @@ class XSERCheckpointMixin:
             tower = load_from_state(config.audio_config, AutoModel, parts[0], tower_options)
             language_model = load_from_state(config.text_config, AutoModelForCausalLM, parts[1], options)
         model = cls(config, tower, language_model)
-        own = {
-            name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if model._is_own(name, loaded)
-        }
+        own = {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if model._is_read(name)}
         held = {id(own[name]) for name in loaded if name in own}  # tied tensors are held once
         _check_keys(path, {name for name in own if id(own[name]) not in held}, set(loaded) - set(own))
         dtype = options["dtype"] if isinstance(options["dtype"], torch.dtype) else None
@@ -164,13 +164,11 @@ class XSERCheckpointMixin:
                 )
             is_real = tensor.is_floating_point()
             own[name].data = tensor.to(language_model.device, dtype if is_real else None, copy=True)
-        try:
+        with suppress(OSError):  # a checkpoint may come without
             model.generation_config = GenerationConfig.from_pretrained(path, **hub_options)
-        except OSError:  # a checkpoint may come without
-            pass
         return model.eval()
 
-    def _is_own(self, name: str, loaded: dict) -> bool:
+    def _is_read(self, name: str) -> bool:
         """Whether a tensor is read from the checkpoint itself, not with a backbone."""
         if self.config.thin:
             return self._is_trained(name)
@@ -212,9 +210,7 @@ class XSERCheckpointMixin:
         wanted = _wanted(type(self), config)
         if thin:
             state, wanted = ({name: each[name] for name in each if self._is_trained(name)} for each in (state, wanted))
-        _check_fit(
-            "the model", state, wanted, "bring the config and the model together (LoRA is merged by merge_lora)"
-        )
+        _check_fit("the model", state, wanted, "bring config and model together (LoRA is merged by merge_lora)")
         if kwargs.get("push_to_hub"):
             kwargs.setdefault("repo_id", Path(save_directory).name)
         try:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from test_checkpoint import randomise
 
 from xser import XSERForEmotionDescription
-from xser.weights_xser import own_state
+from xser.adapters_xser import own_state
 
 TARGETS = [["q_proj", "v_proj"], "all-linear", r".*(q_proj|down_proj)", ["up_proj", "projector.0", "lm_head"]]
 
@@ -132,7 +132,7 @@ def test_a_save_holds_the_model_without_the_adapter_and_the_adapter_beside_it(tm
 
 
 def test_adapters_that_are_merged_are_refused_when_saving(tmp_path, trained, waves):
-    model, processor, expected = trained
+    model, processor, _ = trained
     wrapped = get_peft_model(model, lora())
     wrapped.merge_adapter()
     with pytest.raises(ValueError, match=r"adapters \['default'\] of PEFT are merged.*unmerge_adapter"):
