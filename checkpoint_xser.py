@@ -36,7 +36,7 @@ CUSTOM_PIPELINES = {
 TOWER, LANGUAGE_MODEL = "model.audio_tower.", "language_model."
 # of `from_pretrained`, for a checkpoint whose backbones are loaded by themselves
 BACKBONE_OPTIONS = (*PLACEMENT_OPTIONS, "_from_pipeline", "token", "local_files_only", "cache_dir", "proxies")
-OTHER_OPTIONS = (*HUB_OPTIONS, "variant", "trust_remote_code", "code_revision", "output_loading_info", "name_or_path")
+OTHER_OPTIONS = (*HUB_OPTIONS, "variant", "trust_remote_code", "code_revision", "adapter_kwargs", "name_or_path")
 
 
 class XSERCheckpointMixin:
@@ -164,6 +164,7 @@ class XSERCheckpointMixin:
                 )
             is_real = tensor.is_floating_point()
             own[name].data = tensor.to(language_model.device, dtype if is_real else None, copy=True)
+        model.config.dtype = model.dtype
         with suppress(OSError):  # a checkpoint may come without
             model.generation_config = GenerationConfig.from_pretrained(path, **hub_options)
         return model.eval()

@@ -15,7 +15,6 @@ from transformers.pytorch_utils import Conv1D
 
 from .options_xser import nearest
 
-ALL_LINEAR = "all-linear"
 LORA_NAMES = (".lora.A", ".lora.B")  # ends of the tensors' names
 OLD_NAMES = {  # of tensors in checkpoints of earlier versions → as they are now
     r"\.base_layer\.": ".",
@@ -29,8 +28,8 @@ class XSERLora(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, rank: int, alpha: float, dropout: float, device):
         super().__init__()
-        self.A = nn.Parameter(torch.empty(rank, in_features, device=device, dtype=torch.float32))
-        self.B = nn.Parameter(torch.zeros(out_features, rank, device=device, dtype=torch.float32))
+        self.A = nn.Parameter(torch.empty(rank, in_features, device=device))
+        self.B = nn.Parameter(torch.zeros(out_features, rank, device=device))
         self.dropout, self.scaling = nn.Dropout(dropout), alpha / rank
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
         self._is_hf_initialized = True  # the language model around it would not know how
@@ -105,26 +104,20 @@ def _features(layer: nn.Module) -> tuple[int, int]:
     return (layer.nx, layer.nf) if isinstance(layer, Conv1D) else (layer.in_features, layer.out_features)
 
 
-def _targets(language_model: PreTrainedModel, wanted: str | list[str]) -> list[nn.Module]:
-    """The layers that `target_modules` means: ends of names, a regular expression for whole names, or `all-linear`."""
+def _targets(language_model: PreTrainedModel, wanted: list[str]) -> list[nn.Module]:
+    """The linear layers whose names are, or end in, those of `target_modules`."""
     linear = {
         name: module
         for name, module in language_model.named_modules()
         if isinstance(module, Conv1D) or (hasattr(module, "in_features") and hasattr(module, "out_features"))
     }
-    if isinstance(wanted, str) and wanted.lower() == ALL_LINEAR:
-        head = language_model.get_output_embeddings()
-        return [layer for layer in linear.values() if layer is not head]
-    if isinstance(wanted, str):
-        found = {wanted: [name for name in linear if re.fullmatch(wanted, name)]}
-    else:
-        found = {end: [name for name in linear if f".{name}".endswith(f".{end}")] for end in wanted}
+    found = {end: [name for name in linear if f".{name}".endswith(f".{end}")] for end in wanted}
     for target, names in found.items():
         if not names:
             ends = {name.rpartition(".")[2] for name in linear}
             raise ValueError(
                 f"XSERConfig.lora['target_modules'] has {target!r}, which is no linear layer of the language model; "
-                f"the nearest is {nearest(target, ends)!r}, and there are {sorted(ends)}, or {ALL_LINEAR!r}"
+                f"the nearest is {nearest(target, ends)!r}, and there are {sorted(ends)}"
             )
     names = {name for each in found.values() for name in each}
     return [layer for name, layer in linear.items() if name in names]

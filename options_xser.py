@@ -22,6 +22,7 @@ SAVING_OPTIONS = (
     *("save_original_format", "safe_serialization"),
     *("repo_id", "commit_message", "commit_description", "private", "create_pr", "revision", "tags"),
 )
+MOST_LISTED = 50  # names in a message
 
 
 class UnknownOptionError(TypeError, ValueError):
@@ -42,7 +43,8 @@ def refuse_unknown(given: Iterable[str], known: Collection[str], of: str) -> Non
     unknown = sorted(set(given) - set(known))
     if unknown:
         meant = ", ".join(repr(nearest(name, known)) for name in unknown)
-        raise UnknownOptionError(f"unknown options {unknown} of {of}: the nearest is {meant}. It has {sorted(known)}")
+        listed = f". It has {sorted(known)}" if len(known) <= MOST_LISTED else ""
+        raise UnknownOptionError(f"unknown options {unknown} of {of}: the nearest is {meant}{listed}")
 
 
 __all__ = ["UnknownOptionError", "nearest", "refuse_unknown"]
