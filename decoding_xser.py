@@ -14,6 +14,7 @@ import torch
 from transformers import DynamicCache
 
 from .audio_xser import SAMPLE_RATE
+from .bottleneck_xser import compute_dtype
 from .configuration_xser import LANGUAGE_MODEL
 from .grammar_xser import EMOTION, EMPHASIS, NO_EMPHASIS, EmotionDescription, quote
 from .prosody_xser import measure
@@ -130,7 +131,7 @@ class Decoding:
         tree = (same | (candidate == -1).unsqueeze(1)) & causal
         tree |= torch.eye(ids.shape[1], dtype=torch.bool, device=ids.device)  # padding sees itself, not nothing
         allowed = torch.cat([self.visible.unsqueeze(1).expand(-1, ids.shape[1], -1), tree], -1).unsqueeze(1)
-        dtype = language_model.get_input_embeddings().weight.dtype
+        dtype = compute_dtype(language_model)
         mask = torch.zeros(allowed.shape, dtype=dtype, device=ids.device)
         logits = language_model(
             input_ids=ids,

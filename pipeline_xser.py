@@ -39,6 +39,11 @@ class XSERPipeline(Pipeline):
     _load_image_processor = False
     _load_video_processor = False
 
+    def __init__(self, model, *args, **kwargs):
+        super().__init__(model, *args, **kwargs)
+        if self.device.type == "cpu" and getattr(self.model, "dtype_is_open", False):
+            self.model.float()
+
     def _sanitize_parameters(self, slots=None, **options):
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:

@@ -19,6 +19,7 @@ from nemo import ALL, NONE
 from transformers import AutoFeatureExtractor, HubertModel, set_seed
 
 from xser.audio_xser import SAMPLE_RATE, load_audio
+from xser.backbones_xser import load_whole
 from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
 from xser.corpora.kept import computed_once
@@ -82,7 +83,7 @@ def main() -> None:
         for fold in folds:
             path = (folder or first).replace("{fold}", fold)
             if path not in values:
-                tower = HubertModel.from_pretrained(path) if folder else untrained(path)
+                tower = load_whole(HubertModel, path) if folder else untrained(path)
                 heard = tower_statistics(rows, tower.eval(), AutoFeatureExtractor.from_pretrained(path))
                 values[path] = {NONE: heard, ALL: standardised_by_speaker(heard, np.array(rows["speaker"]))}
         for reference in (NONE, ALL):

@@ -16,6 +16,7 @@ import torchaudio
 from transformers import AutoConfig, AutoModelForCTC, AutoProcessor
 
 from xser.audio_xser import SAMPLE_RATE
+from xser.backbones_xser import load_whole
 from xser.descriptors.align import AlignmentError, Word, align_by_letters, split_words
 from xser.losses_xser import BLANK
 from xser.modeling_xser import CONTENT, XSERForEmotionDescription
@@ -61,7 +62,7 @@ class CTCAligner:
         if AutoConfig.from_pretrained(folder).model_type == "xser":
             model, processor = XSERForEmotionDescription.from_pretrained(folder), XSERProcessor.from_pretrained(folder)
         else:
-            model, processor = AutoModelForCTC.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+            model, processor = load_whole(AutoModelForCTC, folder), AutoProcessor.from_pretrained(folder)
         return cls(model.to(device, torch.float32), processor, **options)
 
     def __call__(self, wave: np.ndarray, words: list[str]) -> list[Word]:

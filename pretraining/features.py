@@ -13,9 +13,9 @@ from torchaudio.transforms import MFCC
 from transformers import HubertModel
 
 from xser.audio_xser import SAMPLE_RATE
-from xser.modeling_xser import MaskedGroupNorm
 from xser.pretraining.collator import normalize
 from xser.pretraining.frames import FrameGrid
+from xser.tower_xser import mark_padding, prepare_tower
 
 Features = Callable[[list[np.ndarray]], list[np.ndarray]]  # waves (S,) -> (T, D) each
 
@@ -70,20 +70,16 @@ class LayerFeatures:
         self.tower, self.layer, self.grid = tower.eval().to(device), layer, grid
         self.do_normalize, self.device = do_normalize, device
         self.own_grid = FrameGrid.of(tower.config)
-        for each in tower.feature_extractor.conv_layers:
-            if isinstance(getattr(each, "layer_norm", None), torch.nn.GroupNorm):
-                each.layer_norm = MaskedGroupNorm.of(each.layer_norm)
+        prepare_tower(tower)
 
     @torch.no_grad()
     def __call__(self, waves: list[np.ndarray]) -> list[np.ndarray]:
         lengths = torch.tensor([len(wave) for wave in waves], device=self.device)
-        for each in self.tower.feature_extractor.conv_layers:
-            if isinstance(getattr(each, "layer_norm", None), MaskedGroupNorm):
-                each.layer_norm.valid_lengths = (lengths - each.conv.kernel_size[0]) // each.conv.stride[0] + 1
         waves = [normalize(wave) if self.do_normalize else wave for wave in waves]
         padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(wave) for wave in waves], batch_first=True)
         mask = torch.arange(padded.shape[1], device=self.device) < lengths.unsqueeze(1)
-        states = self.tower(padded.to(self.device), attention_mask=mask, output_hidden_states=True)
+        padded = mark_padding(self.tower, padded.to(self.device), mask)
+        states = self.tower(padded, attention_mask=mask, output_hidden_states=True)
         layer = states.hidden_states[self.layer].float().cpu().numpy()
         return [self._frames(features, len(wave)) for features, wave in zip(layer, waves, strict=True)]
 

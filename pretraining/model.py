@@ -13,11 +13,12 @@ from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 from transformers.utils import ModelOutput
 
 from xser.audio_xser import SAMPLE_RATE
+from xser.backbones_xser import load_whole
 from xser.corpora.cache import written_beside
-from xser.modeling_xser import MaskedGroupNorm, convolve_in_float32
 from xser.pretraining.arguments import TowerArguments
 from xser.pretraining.collator import NOT_MASKED
 from xser.pretraining.items import NEW
+from xser.tower_xser import mark_padding, prepare_tower
 
 TEMPERATURE = 0.1  # of the cosine, equation 3
 LOWEST_HZ, HIGHEST_HZ = 60.0, 7_600.0  # of spectral filters
@@ -54,20 +55,14 @@ class TowerForPretraining(nn.Module):
     """Masked prediction of clusters.
 
     The tower computes what it will compute inside XSER: group norm counts real samples only, and convolutions of few
-    channels a group stay in float32 (see `xser.modeling_xser`).
+    channels a group stay in float32 (see `xser.tower_xser`).
     """
 
     def __init__(self, tower: HubertModel, num_clusters: int, head: str):
         super().__init__()
         self.tower = tower
         self.head = ClusterHead(tower.config.hidden_size, num_clusters, head)
-        layers = tower.feature_extractor.conv_layers
-        for layer in layers:
-            if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
-                layer.layer_norm = MaskedGroupNorm.of(layer.layer_norm)
-        for conv in (*(layer.conv for layer in layers), tower.encoder.pos_conv_embed.conv):
-            if conv.in_channels // conv.groups < 32:
-                convolve_in_float32(conv)
+        prepare_tower(tower, least_channels=1)
 
     def forward(
         self,
@@ -75,13 +70,11 @@ class TowerForPretraining(nn.Module):
         attention_mask: torch.Tensor,  # (B, S)
         labels: torch.Tensor,  # (B, T), -100 where a frame is not masked
     ) -> TowerOutput:
-        lengths = attention_mask.sum(-1)
-        for layer in self.tower.feature_extractor.conv_layers:
-            if isinstance(getattr(layer, "layer_norm", None), MaskedGroupNorm):  # only ever in the first layer
-                layer.layer_norm.valid_lengths = (lengths - layer.conv.kernel_size[0]) // layer.conv.stride[0] + 1
         is_masked = labels != NOT_MASKED
         hidden_states = self.tower(
-            input_values, attention_mask=attention_mask, mask_time_indices=is_masked
+            mark_padding(self.tower, input_values, attention_mask),
+            attention_mask=attention_mask,
+            mask_time_indices=is_masked,
         ).last_hidden_state
         masked = is_masked.flatten().nonzero().squeeze(1)  # whole rows: their gradient is far cheaper than of a mask
         scores, targets = self.head(hidden_states.flatten(0, 1).index_select(0, masked)), labels[is_masked]
@@ -114,7 +107,7 @@ def start_tower(start: str | Path, arguments: TowerArguments) -> HubertModel:
     """New weights (`new`), or those of a folder, in float32.
 
     Raises:
-        ValueError: the folder holds no HuBERT, or one that is not as `tower` says.
+        ValueError: the folder holds no HuBERT, or one that is not as `tower` says, or that lacks weights.
     """
     if start == NEW:
         return new_tower(arguments)
@@ -124,7 +117,7 @@ def start_tower(start: str | Path, arguments: TowerArguments) -> HubertModel:
         if (list(found) if isinstance(found, (list, tuple)) else found) != value:
             raise ValueError(f"tower gives {key} {value!r}, but the tower to start from, {start}, has {found!r}")
     masks = {"mask_time_prob": arguments.mask_prob, "mask_time_length": arguments.mask_length}
-    return HubertModel.from_pretrained(start, apply_spec_augment=True, **masks, dtype=torch.float32)
+    return load_whole(HubertModel, start, apply_spec_augment=True, **masks, dtype=torch.float32)
 
 
 def read_tower_config(folder: str | Path) -> HubertConfig:

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 from transformers import HubertModel, Wav2Vec2FeatureExtractor
 
+from xser.backbones_xser import load_whole
 from xser.corpora.cache import digest, written_beside
 from xser.pretraining.features import BATCH, CepstralFeatures, Features, LayerFeatures, features_of, perplexity
 from xser.pretraining.frames import FrameGrid
@@ -142,7 +143,7 @@ def _origin_name(iteration: Iteration) -> str:
 def _features(iteration: Iteration, grid: FrameGrid, device: torch.device) -> Features:
     if iteration.targets == MFCC:
         return CepstralFeatures(grid)
-    tower = HubertModel.from_pretrained(iteration.targets, dtype=torch.float32)
+    tower = load_whole(HubertModel, iteration.targets, dtype=torch.float32)
     do_normalize = Wav2Vec2FeatureExtractor.from_pretrained(iteration.targets).do_normalize
     return LayerFeatures(tower, iteration.layer, grid, do_normalize, device)
 

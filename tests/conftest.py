@@ -82,12 +82,12 @@ def save_audio_backbone(directory, kind="hubert", norm="group"):
     return directory
 
 
-def save_text_backbone(directory, tokenizer, kind="llama"):
-    """A tiny random language model, with its tokenizer, as an ordinary folder."""
+def save_text_backbone(directory, tokenizer, kind="llama", **options):
+    """A tiny random language model, with its tokenizer, as an ordinary folder; `options` are its config's."""
     torch.manual_seed(0)
     config_class, model_class = TEXT_MODELS[kind]
     ids = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    model_class(config_class(vocab_size=len(tokenizer), **TINY_TEXT, **ids)).save_pretrained(directory)
+    model_class(config_class(vocab_size=len(tokenizer), **TINY_TEXT, **ids, **options)).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
 

@@ -67,7 +67,7 @@ def test_thin_and_full_answer_the_same(tmp_path, tiny_pair, waves):
 
 
 @pytest.mark.parametrize("thin", [False, True])
-@pytest.mark.parametrize("missing", ["model.content.layer_mix.scores", "lora_A"])
+@pytest.mark.parametrize("missing", ["model.content.layer_mix.scores", "lora.A"])
 def test_missing_weights_are_an_error_that_names_them(tmp_path, tiny_pair, thin, missing):
     model, _ = tiny_pair
     model.save_pretrained(tmp_path, thin=thin)

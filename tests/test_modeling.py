@@ -59,8 +59,8 @@ def test_from_backbones_keeps_the_pretrained_weights(tiny_backbone_folders, tiny
         assert torch.equal(tensor, tower[name]), name
     language_model = TEXT_MODELS["llama"][1].from_pretrained(text).state_dict()
     for name, tensor in model.language_model.state_dict().items():
-        if "lora_" not in name:
-            assert torch.equal(tensor, language_model[name.replace(".base_layer", "")]), name
+        if ".lora." not in name:
+            assert torch.equal(tensor, language_model[name]), name
 
 
 def test_from_backbones_refuses_unknown_options(tiny_backbone_folders):
@@ -70,7 +70,7 @@ def test_from_backbones_refuses_unknown_options(tiny_backbone_folders):
 
 def test_new_lora_changes_nothing(tiny_pair):
     model, _ = tiny_pair
-    lora_b = [p for name, p in model.named_parameters() if "lora_B" in name]
+    lora_b = [p for name, p in model.named_parameters() if ".lora.B" in name]
     assert lora_b and all((p == 0).all() for p in lora_b)
 
 
@@ -81,7 +81,7 @@ def test_frozen_is_the_tower_and_the_language_model_but_for_lora(tiny_pair):
     model, _ = tiny_pair
     trainable = {name for name, p in model.named_parameters() if p.requires_grad}
     assert not any(name.startswith("model.audio_tower") for name in trainable)
-    assert all("lora_" in name for name in trainable if name.startswith("language_model"))
+    assert all(".lora." in name for name in trainable if name.startswith("language_model"))
     assert any(name.startswith("model.descriptors") for name in trainable)
 
 
@@ -315,21 +315,6 @@ def test_a_clip_alone_and_padded_in_a_batch_answers_the_same(tmp_path, tiny_toke
             assert alone[key] == among[key], key
 
 
-def test_group_norm_is_the_original_where_there_is_no_padding(tmp_path, waves):
-    folder = save_audio_backbone(tmp_path, "hubert", "group")
-    tower = AUDIO_MODELS["hubert"][1].from_pretrained(folder).eval()
-    values = torch.from_numpy(waves[0][0]).unsqueeze(0)
-    with torch.no_grad():
-        original = tower(values).last_hidden_state
-        from xser.modeling_xser import MaskedGroupNorm
-
-        norm = tower.feature_extractor.conv_layers[0].layer_norm
-        assert isinstance(norm, nn.GroupNorm)
-        masked = tower.feature_extractor.conv_layers[0].layer_norm = MaskedGroupNorm.of(norm)
-        masked.valid_lengths = torch.tensor([(values.shape[1] - 10) // 5 + 1])
-        torch.testing.assert_close(tower(values).last_hidden_state, original, rtol=1e-4, atol=1e-5)
-
-
 # ---------------------------------------------------------------- generation
 
 
@@ -361,7 +346,7 @@ def test_generation_with_the_cache_is_that_of_full_passes(tiny_pair, waves):
 def test_forward_of_a_checkpoint_in_bfloat16_runs(tmp_path, tiny_pair, waves):
     model, processor = tiny_pair
     model.to(torch.bfloat16).save_pretrained(tmp_path)
-    loaded = XSERForEmotionDescription.from_pretrained(tmp_path)
+    loaded = XSERForEmotionDescription.from_pretrained(tmp_path, dtype="bfloat16")
     assert loaded.dtype == torch.bfloat16
     [answer] = loaded.explain(waves[:1], processor)
     assert abs(sum(answer["scores"].values()) - 1) < 1e-5

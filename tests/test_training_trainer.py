@@ -111,7 +111,7 @@ def test_a_step_leaves_the_other_tasks_block_bit_equal(make_trainer):
         asr_only = {name for name in moved if name.startswith(("model.content.", "ctc_head."))}
         describe_only = {name for name in moved if name.startswith("model.descriptors.")}
         assert (bool(asr_only), bool(describe_only)) == (step % 2 == 0, step % 2 == 1)
-        assert any(".lora_" in name for name in moved)
+        assert any(".lora." in name for name in moved)
 
 
 def test_loss_terms_are_logged_for_each_task(make_trainer):
