@@ -23,7 +23,7 @@ from transformers.utils import ModelOutput, is_peft_available
 from .bottleneck_xser import GaussianLinear, LayerMix
 from .checkpoint_xser import LORA_KEY, XSERCheckpointMixin
 from .configuration_xser import XSERConfig
-from .decoding_xser import explain
+from .explain_xser import explain
 from .losses_xser import IGNORE_INDEX, answer_loss, ctc_loss, emotion_loss, level_loss
 from .profile_xser import SpeakerProfile, make_profile
 from .streams_xser import StreamOutput, XSERAuxStream, XSEREmotionHead, XSERLevelHead, XSERSpeechStream
