@@ -68,6 +68,12 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
             option does not exist or has a value that is not allowed.
     """
 
+    def __new__(cls, *args, **options):
+        refuse_unknown(
+            "XSERProcessor", options, cls.option_names()
+        )  # here, as transformers reads __init__'s signature
+        return super().__new__(cls)
+
     def __init__(
         self,
         feature_extractor,
@@ -93,9 +99,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         usual_measures=None,
         calibration=None,
         chat_template=None,
-        **unknown,
     ):
-        refuse_unknown("XSERProcessor", unknown, self.option_names())
         self.conv_kernel = list(conv_kernel)
         self.conv_stride = list(conv_stride)
         self.frame_stack = frame_stack
@@ -131,8 +135,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
     @classmethod
     def option_names(cls) -> list[str]:
         """The names of what a processor is made with."""
-        parameters = inspect.signature(cls.__init__).parameters.values()
-        return [each.name for each in parameters if each.name != "self" and each.kind is not each.VAR_KEYWORD]
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **options) -> "XSERProcessor":
