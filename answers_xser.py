@@ -3,7 +3,9 @@
 So the ids of a text are the concatenation of its pieces' ids by construction, in training, generation and scoring.
 """
 
-from .grammar_xser import EMPHASIS, NO_EMPHASIS, SLOT_SEPARATOR, EmotionDescription, quote
+from .grammar_xser import EMPHASIS, NO_EMPHASIS, SLOT_SEPARATOR, EmotionDescription, quote, words_of
+
+MAX_TOKENS_PER_SECOND = 100  # of a transcript that a user gives: several times what anybody can say
 
 
 class AnswersMixin:
@@ -47,11 +49,41 @@ class AnswersMixin:
         ids = [index for index in map(int, ids) if index not in self._special_ids]
         return self._decode(self._anchor_ids + ids).removeprefix(self._anchor_text).strip()
 
+    def emphasisable(self, transcript: str) -> list[str]:
+        """Its words that can be emphasised, in order of speech: those that spell no special token."""
+        return [word for word in words_of(transcript) if not self._special_in(word)]
+
+    def check_transcript(self, transcript: str, context: int | None = None) -> None:
+        """Refuse a transcript that a prompt cannot hold.
+
+        Args:
+            context: how many tokens the language model reads; a transcript may take half of them.
+
+        Raises:
+            ValueError: it holds special tokens or what is no text, or is too long for any recording.
+        """
+        shown = repr(transcript if len(transcript) < 60 else f"{transcript[:60]}…")
+        try:
+            transcript.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{shown} holds surrogates, which are no text: decode it as UTF-8") from error
+        if found := self._special_in(transcript):
+            raise ValueError(f"{shown} holds {found}, special tokens of the language model: take them out")
+        limit = int(MAX_TOKENS_PER_SECOND * self.max_audio_seconds)
+        limit = limit if context is None else min(limit, context // 2)
+        if (length := len(self._continuations([self._transcript_piece(transcript)])[0])) > limit:
+            raise ValueError(
+                f"{shown} has {length} tokens; it may have {limit}: give the words of this recording alone"
+            )
+
+    def _special_in(self, text: str) -> list[str]:
+        return [token for token in self._special_tokens if token in text]
+
     def _tokenize(self, texts: list[str]) -> list[list[int]]:
-        return self.tokenizer(texts, add_special_tokens=False, padding=False, return_attention_mask=False)["input_ids"]
+        return self._encoder(texts, add_special_tokens=False, padding=False, return_attention_mask=False)["input_ids"]
 
     def _decode(self, ids: list[int]) -> str:
-        return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return self._encoder.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
     def _continuations(self, texts: list[str], allow_special: bool = False) -> list[list[int]]:
         """Tokenise each text as the continuation of the anchor; only a template's own may hold special tokens."""

@@ -23,7 +23,7 @@ from transformers.utils import ModelOutput
 from .bottleneck_xser import GaussianLinear, LayerMix
 from .checkpoint_xser import XSERCheckpointMixin
 from .configuration_xser import XSERConfig
-from .decoding_xser import explain
+from .explain_xser import explain
 from .lora_xser import LORA_NAMES, add_lora
 from .losses_xser import IGNORE_INDEX, answer_loss, ctc_loss, emotion_loss, level_loss
 from .options_xser import refuse_unknown

@@ -19,8 +19,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from .agreement_xser import matching_processor
 from .audio_xser import SAMPLE_RATE, audio_name, is_recording, sampling_rate_of
 from .calibration_xser import Calibration, Reference
+from .eval_mode_xser import in_eval_mode
 from .prosody_xser import measure
 from .voice_frames_xser import prosody_frames, usual_of
 from .voice_measures_xser import usual_measures, voice_measures
@@ -185,22 +187,19 @@ def make_profile(model, processor, recordings: Iterable) -> SpeakerProfile:
 
     Raises:
         AudioError: a recording cannot be read.
-        ValueError: there are too few; one is silent, too short, or of less than 16 kHz. It is named.
+        ValueError: there are too few; one is silent, too short, or of less than 16 kHz, and named; or the processor is
+            another model's.
     """
+    processor = matching_processor(processor, model.config)
     recordings = [recordings] if is_recording(recordings) else list(recordings)
     waves = [_reference_wave(processor, recording) for recording in recordings]
     prosodies = [measure(wave) for wave in waves]
-    states = []
-    training = model.training
-    model.eval()
-    try:
-        for wave, prosody in zip(waves, prosodies, strict=True):
-            inputs = processor([(wave, SAMPLE_RATE)], task="asr").to(model.device)
-            heard = model.model.all_states(inputs["input_values"], inputs["input_values_mask"])
-            measured = prosody_frames(prosody), voice_measures(prosody, wave)
-            states.append(RecordingStates.of(heard.numpy(), *measured, prosody.duration))
-    finally:
-        model.train(training)
+    states, model = [], in_eval_mode(model)
+    for wave, prosody in zip(waves, prosodies, strict=True):
+        inputs = processor([(wave, SAMPLE_RATE)], task="asr").to(model.device)
+        heard = model.model.all_states(inputs["input_values"], inputs["input_values_mask"])
+        measured = prosody_frames(prosody), voice_measures(prosody, wave)
+        states.append(RecordingStates.of(heard.numpy(), *measured, prosody.duration))
     calibration = Calibration.default()
     if processor.calibration is not None:
         calibration = Calibration.from_dict(processor.calibration)

@@ -10,6 +10,7 @@ import datasets
 import numpy as np
 from tqdm import tqdm
 
+from xser.agreement_xser import matching_processor
 from xser.audio_xser import SAMPLE_RATE
 from xser.corpora.espeak import bayes_emotion, ceiling
 from xser.evaluation.conditions import AS_RECORDED, CONDITIONS, perturb
@@ -17,6 +18,7 @@ from xser.evaluation.predictions import reference_of
 from xser.evaluation.references import speaker_profiles, told_reference
 from xser.evaluation.scoring import score, wording
 from xser.grammar_xser import EMOTION, LabelSchema
+from xser.options_xser import check_batch_size
 from xser.training.metrics import metric
 
 SAMPLE_SEED = 0  # of the sample that `limit` draws
@@ -59,10 +61,10 @@ def evaluate_model(
         and one prediction a row, in the order of `dataset`: `id`, `reference` and the explanation's own fields.
 
     Raises:
-        ValueError: `limit` or `batch_size` is below 1, or no row could be evaluated.
+        ValueError: `limit` or `batch_size` is below 1, the processor is another model's, or no row could be evaluated.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+    check_batch_size(batch_size)
+    processor = matching_processor(processor, model.config)
     if condition not in CONDITIONS:
         raise ValueError(f"condition is {condition!r}; it must be one of {list(CONDITIONS)}")
     dataset = sampled(dataset, limit)

@@ -369,7 +369,10 @@ def test_saved_processor_is_loaded_with_every_field(tmp_path, any_processor):
     assert saved["auto_map"] == {"AutoProcessor": "processing_xser.XSERProcessor"}
     shipped = {path.name for path in tmp_path.glob("*.py")}
     parts = {
+        "agreement_xser.py",
         "answers_xser.py",
+        "calibration_xser.py",
+        "options_xser.py",
         "padding_xser.py",
         "prompts_xser.py",
         "prosody_xser.py",

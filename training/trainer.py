@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from transformers import Seq2SeqTrainer, Trainer, TrainerCallback
 from transformers.trainer_utils import EvalPrediction, SaveStrategy
 
+from xser.agreement_xser import matching_processor
 from xser.modeling_xser import AUX_INPUT
 from xser.training.arguments import XSERTrainingArguments
 from xser.training.averaging import WeightAverage
@@ -101,6 +102,7 @@ class XSERTrainer(Seq2SeqTrainer):
         **kwargs,
     ):
         had_use_cache = hasattr(model.config, "use_cache")
+        processor = matching_processor(processor, model.config)
         collator = XSERCollator(
             processor,
             args.slot_dropout,

@@ -13,13 +13,9 @@ from dataclasses import dataclass
 import torch
 from transformers import DynamicCache
 
-from .audio_xser import SAMPLE_RATE
-from .configuration_xser import LANGUAGE_MODEL
+from .bottleneck_xser import compute_dtype
 from .grammar_xser import EMOTION, EMPHASIS, NO_EMPHASIS, EmotionDescription, quote
-from .prosody_xser import measure
-from .verification_xser import Verifier
 
-MAX_BYTES_PER_SECOND = 40  # of transcript: twice what fast speech needs
 MAX_EMPHASISED = 8
 
 
@@ -130,7 +126,7 @@ class Decoding:
         tree = (same | (candidate == -1).unsqueeze(1)) & causal
         tree |= torch.eye(ids.shape[1], dtype=torch.bool, device=ids.device)  # padding sees itself, not nothing
         allowed = torch.cat([self.visible.unsqueeze(1).expand(-1, ids.shape[1], -1), tree], -1).unsqueeze(1)
-        dtype = language_model.get_input_embeddings().weight.dtype
+        dtype = compute_dtype(language_model)
         mask = torch.zeros(allowed.shape, dtype=dtype, device=ids.device)
         logits = language_model(
             input_ids=ids,
@@ -217,171 +213,4 @@ def _decode_emphasis(decoding, language_model, processor, literal, ends, words) 
     return chosen
 
 
-@torch.no_grad()
-def explain(
-    model,
-    processor,
-    audio: Sequence,
-    batch_size: int = 8,
-    slots: Sequence[str] | None = None,
-    transcript: bool = True,
-    verifier: Verifier | None = None,
-    reference=None,
-    aux: Mapping[str, Sequence] | None = None,
-) -> list[dict]:
-    """Explain recordings.
-
-    Args:
-        audio: recordings in any form that `audio_xser.load_audio` takes.
-        batch_size: recordings a pass; it does not change the answers.
-        slots: the slots to ask for; all of the schema's by default.
-        transcript: off saves the transcription, unless emphasis is asked for, whose words come from it, or the
-            model weighs the words as text (`transcript_in_prompt`).
-        verifier: measures the voice, and judges the descriptors by that.
-        reference: a `SpeakerProfile` for all recordings, or one or `None` for each.
-        aux: name → features of each recording, for auxiliary streams (see `XSERProcessor`).
-
-    Returns:
-        For each recording `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores` (a distribution over the
-        model's emotions), `descriptors` (slot → level), `emphasis` (words), `transcript`, `explanation` (a sentence).
-        Where the status is not `ok`, or a slot was not asked for, the value is `None`. With a verifier also
-        `verification`, as `Verifier.verify` gives it. With `emotion_votes` also `votes`, a distribution over the
-        emotions by each stream alone. Where there is a reference also `speaker_reference`: of how many
-        `recordings` and `seconds` it is, and a `warning` if it is plainly of another person.
-
-    Raises:
-        ValueError: a recording cannot be read or is longer than the model's limit; it is named.
-    """
-    slots = processor.schema.check_slots(list(slots) if slots is not None else processor.schema.slots)
-    waves = [processor.load(source) for source in audio]
-    profiles = list(reference) if isinstance(reference, (list, tuple)) else [reference] * len(waves)
-    if len(profiles) != len(waves):
-        raise ValueError(f"there are {len(profiles)} references for {len(waves)} recordings")
-    for name, each in (aux or {}).items():
-        if len(each) != len(waves):
-            raise ValueError(f"aux[{name!r}] holds features of {len(each)} recordings; there are {len(waves)}")
-    statuses = [processor.status(wave) for wave in waves]
-    answers = [
-        dict.fromkeys(ANSWER_KEYS) | {"status": status} | ({} if profile is None else {"speaker_reference": None})
-        for status, profile in zip(statuses, profiles, strict=True)
-    ]
-    spoken = [index for index, status in enumerate(statuses) if status == "ok"]
-    training = model.training
-    model.eval()
-    try:
-        for start in range(0, len(spoken), batch_size):
-            rows = spoken[start : start + batch_size]
-            batch = [(waves[index], SAMPLE_RATE) for index in rows]
-            voice = {
-                "reference": [profiles[index] for index in rows],
-                "aux": {name: [each[index] for index in rows] for name, each in (aux or {}).items()},
-            }
-            given = _explain_batch(model, processor, batch, slots, transcript, voice)
-            for index, answer in zip(rows, given, strict=True):
-                answers[index].update(answer)
-    finally:
-        model.train(training)
-    if verifier is not None:
-        for wave, answer in zip(waves, answers, strict=True):
-            claims = answer["descriptors"]
-            answer["verification"] = None if claims is None else verifier.verify(claims, wave)
-    return answers
-
-
-ANSWER_KEYS = ("status", "emotion", "scores", "descriptors", "emphasis", "transcript", "explanation")
-
-
-def _explain_batch(model, processor, batch, slots, transcript, voice) -> list[dict]:
-    inputs = processor(batch, task="describe", slots=slots, **voice).to(model.device)
-    input_ids, attention_mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
-    streams = model.hear(input_ids, **inputs)  # once for both prompts
-    frames = [processor.num_frames(len(wave)) for wave, _ in batch]
-    texts = [None] * len(batch)
-    if transcript or EMPHASIS in slots or processor.transcript_in_prompt:
-        texts = _transcribe(model, processor, batch, frames, streams)
-    if processor.transcript_in_prompt:
-        prompts = processor.prompt_ids("describe", frames, slots, _aux_frames(processor, inputs), texts)
-        input_ids, attention_mask = (prompts.to(model.device)[name] for name in ("input_ids", "attention_mask"))
-    decoding = Decoding.start(model.language_model, model.embed_prompt(input_ids, streams), attention_mask)
-    words = [[word for word in (text or "").split() if word.isprintable()] for text in texts]
-    votes = model.votes(streams) if EMOTION in slots else {}
-    weights = vote_weights(model.config, votes, inputs.get("knows_speaker"))
-    results = decode_description(decoding, model.language_model, processor, slots, words, votes, weights)
-    answers = []
-    references = _check_references(batch, voice["reference"], streams)
-    voted = _tell_votes(votes, processor.schema.emotions, len(batch))
-    for text, (description, distributions), reference, votes in zip(texts, results, references, voted, strict=True):
-        scores = distributions.get(EMOTION)
-        answers.append(
-            {
-                "emotion": description.emotion,
-                "scores": scores,
-                "descriptors": description.levels,
-                "emphasis": None if description.emphasis is None else list(description.emphasis),
-                "transcript": text if transcript else None,
-                "explanation": description.to_sentence(scores),
-                **votes,
-                **reference,
-            }
-        )
-    return answers
-
-
-def _aux_frames(processor, inputs) -> list[dict[str, int]]:
-    """For each recording, name → frames of each auxiliary stream."""
-    lengths = {name: inputs[f"aux_{name}_mask"].sum(-1).tolist() for name in processor.aux_streams}
-    return [{name: int(each[row]) for name, each in lengths.items()} for row in range(len(inputs["loudness"]))]
-
-
-def vote_weights(config, votes: Mapping[str, torch.Tensor], knows_speaker: torch.Tensor | None) -> torch.Tensor | None:
-    """(1 + votes, B) of the language model and of each vote; `None` where all count alike.
-
-    Args:
-        knows_speaker: (B,) 1 where there is a reference; elsewhere all count alike.
-    """
-    if not votes or config.vote_weights is None or knows_speaker is None:
-        return None
-    given = [config.vote_weights[name] for name in (LANGUAGE_MODEL, *votes)]
-    given = torch.tensor(given, device=knows_speaker.device).unsqueeze(1)
-    return torch.where(knows_speaker.bool(), given, 1 / len(given))
-
-
-def _tell_votes(votes: Mapping[str, torch.Tensor], emotions: Sequence[str], num_rows: int) -> list[dict]:
-    """What each stream says of each recording's emotion; nothing where none has a say."""
-    if not votes:
-        return [{}] * num_rows
-    said = {name: log_probs.exp().tolist() for name, log_probs in votes.items()}
-    return [
-        {"votes": {name: dict(zip(emotions, each[row], strict=True)) for name, each in said.items()}}
-        for row in range(num_rows)
-    ]
-
-
-def _check_references(batch, profiles, streams) -> list[dict]:
-    """What is told of each recording's reference; nothing where it has none."""
-    told = []
-    for row, profile in enumerate(profiles):
-        if profile is None:
-            told.append({})
-            continue
-        distance = float(streams["descriptors"].distance[row])
-        warning = profile.warning(distance, measure(batch[row][0]).pitch)
-        about = {"recordings": profile.num_recordings, "seconds": profile.seconds, "warning": warning}
-        told.append({"speaker_reference": about})
-    return told
-
-
-def _transcribe(model, processor, batch, frames, streams) -> list[str]:
-    """Greedy transcripts from the content stream that is already at hand."""
-    prompts = processor.prompt_ids("asr", frames).to(model.device)
-    # each row stops at its own length, so that its neighbours in the batch cannot change its text
-    limits = [int(8 + MAX_BYTES_PER_SECOND * len(wave) / SAMPLE_RATE) for wave, _ in batch]
-    ids = model.language_model.generate(
-        inputs_embeds=model.embed_prompt(prompts["input_ids"], streams),
-        attention_mask=prompts["attention_mask"],
-        do_sample=False,
-        max_new_tokens=max(limits),
-        eos_token_id=processor.tokenizer.eos_token_id,
-        pad_token_id=processor.tokenizer.pad_token_id,
-    )
-    return [processor.decode_answer(row[:limit]) for row, limit in zip(ids, limits, strict=True)]
+__all__ = ["Decoding", "decode_description"]

@@ -11,31 +11,40 @@ D width of the language model, V vocabulary.
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from transformers import AutoModel, AutoModelForCausalLM, Cache, GenerationMixin, PreTrainedModel
+from transformers import AutoModel, AutoModelForCausalLM, Cache, GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput, is_peft_available
+from transformers.utils import ModelOutput
 
 from .bottleneck_xser import GaussianLinear, LayerMix
-from .checkpoint_xser import LORA_KEY, XSERCheckpointMixin
+from .checkpoint_xser import XSERCheckpointMixin
 from .configuration_xser import XSERConfig
-from .decoding_xser import explain
+from .explain_xser import explain
+from .lora_xser import LORA_NAMES, add_lora
 from .losses_xser import IGNORE_INDEX, answer_loss, ctc_loss, emotion_loss, level_loss
+from .options_xser import refuse_unknown
 from .profile_xser import SpeakerProfile, make_profile
 from .streams_xser import StreamOutput, XSERAuxStream, XSEREmotionHead, XSERLevelHead, XSERSpeechStream
-
-if is_peft_available():
-    from peft import LoraConfig, inject_adapter_in_model
+from .tower_xser import mark_padding, prepare_tower
 
 if TYPE_CHECKING:  # named here so that the pipeline travels with every saved model
     from .pipeline_xser import XSERPipeline  # noqa: F401
 
 CONTENT, DESCRIPTORS = "content", "descriptors"
 AUX_INPUT = "aux_"  # before the name of an auxiliary stream's features, and of their mask (`…_mask`)
+HEAD_LABELS = ("ctc_labels", "level_labels", "emotion_labels")
+LANGUAGE_MODEL_OPTIONS = ("past_key_values", "use_cache", "cache_position", "logits_to_keep")
+# what PEFT's wrappers hand to every language model, and the values at which it says nothing
+EMPTY = {
+    "inputs_embeds": (None,),
+    "output_attentions": (None, False),
+    "output_hidden_states": (None, False),
+    "return_dict": (None, True),
+}
 
 
 @dataclass
@@ -54,42 +63,6 @@ class XSEROutput(ModelOutput):
     emotion_loss: torch.FloatTensor | None = None  # nats
     logits: torch.FloatTensor | None = None  # (B, P, V), with labels only from the token before the first answer on
     past_key_values: Cache | None = None
-
-
-class MaskedGroupNorm(nn.GroupNorm):
-    """A group norm over time that counts real samples only (HuBERT-base normalises over the padding as well)."""
-
-    valid_lengths: torch.Tensor | None = None  # (B,), set by the model before each pass
-
-    @classmethod
-    def of(cls, norm: nn.GroupNorm) -> "MaskedGroupNorm":
-        masked = cls(norm.num_groups, norm.num_channels, norm.eps, affine=False)
-        masked.affine, masked.weight, masked.bias = norm.affine, norm.weight, norm.bias
-        return masked
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:  # (B, C, T) -> (B, C, T)
-        groups = hidden_states.float().unflatten(1, (self.num_groups, -1))  # (B, G, C/G, T)
-        mask = torch.arange(groups.shape[-1], device=groups.device) < self.valid_lengths.view(-1, 1, 1, 1)
-        count = mask.sum((2, 3), keepdim=True) * groups.shape[2]
-        mean = (groups * mask).sum((2, 3), keepdim=True) / count
-        variance = ((groups - mean) ** 2 * mask).sum((2, 3), keepdim=True) / count
-        normed = ((groups - mean) * torch.rsqrt(variance + self.eps)).flatten(1, 2)
-        return (normed * self.weight.unsqueeze(-1) + self.bias.unsqueeze(-1)).to(hidden_states.dtype)
-
-
-def convolve_in_float32(conv: nn.Conv1d) -> None:
-    """Make a convolution compute in float32, whatever its weights' dtype, in place.
-
-    oneDNN, as torch 2.11 has it, gets some bfloat16 convolutions of few channels a group wrong on CPUs with AMX: not
-    by rounding, the sums are others. A small tower's positional convolution is of that kind.
-    """
-    conv._conv_forward = partial(_convolve_in_float32, conv._conv_forward)
-
-
-def _convolve_in_float32(convolve, hidden_states, weight, bias):
-    with torch.autocast(hidden_states.device.type, enabled=False):
-        output = convolve(hidden_states.float(), weight.float(), None if bias is None else bias.float())
-    return output.to(hidden_states.dtype)
 
 
 class XSERPreTrainedModel(PreTrainedModel):
@@ -127,13 +100,7 @@ class XSERModel(XSERPreTrainedModel):
         super().__init__(config)
         self.audio_tower = audio_tower or AutoModel.from_config(config.audio_config)
         self.audio_tower.config.layerdrop = 0.0  # a dropped layer would be missing from the mix
-        layers = self.audio_tower.feature_extractor.conv_layers
-        for layer in layers:
-            if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
-                layer.layer_norm = MaskedGroupNorm.of(layer.layer_norm)
-        for conv in (*(layer.conv for layer in layers), self.audio_tower.encoder.pos_conv_embed.conv):
-            if 1 < conv.in_channels // conv.groups < 32:
-                convolve_in_float32(conv)
+        prepare_tower(self.audio_tower)
         self.content = XSERSpeechStream(config, config.content_bottleneck, hears_voice=not config.disentangled)
         self.descriptors = None
         if config.disentangled:
@@ -143,13 +110,16 @@ class XSERModel(XSERPreTrainedModel):
         )
         self.post_init()
 
+    @property
+    def aux_inputs(self) -> list[str]:
+        """Names of the auxiliary streams' inputs."""
+        return [f"{AUX_INPUT}{name}{end}" for name in self.config.aux_streams for end in ("", "_mask")]
+
     def encode_audio(self, input_values: torch.Tensor, input_values_mask: torch.Tensor):
         """All hidden states of the tower, (L+1) x (B, T, H), and the mask of real frames, (B, T)."""
-        lengths = input_values_mask.sum(-1)
-        for layer in self.audio_tower.feature_extractor.conv_layers:
-            if isinstance(getattr(layer, "layer_norm", None), MaskedGroupNorm):  # only ever in the first layer
-                layer.layer_norm.valid_lengths = (lengths - layer.conv.kernel_size[0]) // layer.conv.stride[0] + 1
-        with torch.no_grad() if self.config.freeze_audio_tower else nullcontext():
+        input_values = mark_padding(self.audio_tower, input_values, input_values_mask)
+        is_trained = any(parameter.requires_grad for parameter in self.audio_tower.parameters())
+        with nullcontext() if is_trained else torch.no_grad():
             hidden_states = self.audio_tower(
                 input_values.to(self.audio_tower.dtype),
                 attention_mask=input_values_mask.long(),
@@ -200,6 +170,7 @@ class XSERModel(XSERPreTrainedModel):
         Raises:
             ValueError: the features of an auxiliary stream are missing, or of another size.
         """
+        refuse_unknown(aux, self.aux_inputs, "XSERModel")
         if tower_states is None:
             hidden_states, frame_mask = self.encode_audio(input_values, input_values_mask)
         else:
@@ -239,7 +210,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         self.model = XSERModel(config, audio_tower)
         self.language_model = language_model or AutoModelForCausalLM.from_config(config.text_config)
         if config.lora is not None:
-            _inject_lora(self.language_model, config.lora)
+            add_lora(self.language_model, config.lora)
         self.ctc_head = None
         if config.ctc_weight > 0:
             self.ctc_head = nn.Linear(config.content_bottleneck["latent_size"], config.num_ctc_units + 1)
@@ -256,7 +227,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         """Freeze what the config freezes. Done after loading too: flags set while building do not survive it."""
         self.model.audio_tower.requires_grad_(not self.config.freeze_audio_tower)
         for name, parameter in self.language_model.named_parameters():
-            parameter.requires_grad_(LORA_KEY in name or not self.config.freeze_language_model)
+            parameter.requires_grad_(name.endswith(LORA_NAMES) or not self.config.freeze_language_model)
 
     def train(self, mode: bool = True):
         super().train(mode)
@@ -323,9 +294,6 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         input_values_mask: torch.Tensor | None = None,
         loudness: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
-        ctc_labels: torch.LongTensor | None = None,
-        level_labels: torch.LongTensor | None = None,
-        emotion_labels: torch.LongTensor | None = None,
         noise_seed: torch.LongTensor | None = None,
         reference: torch.Tensor | None = None,
         knows_speaker: torch.Tensor | None = None,
@@ -342,11 +310,21 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             input_values, input_values_mask, loudness, noise_seed, reference, knows_speaker, tower_states, tower_mask,
                 and `aux_…` among `kwargs`: see `XSERModel.forward`.
             labels: (B, P) the answer's tokens, -100 elsewhere.
-            ctc_labels: (B, U) the transcript in `config.ctc_unit`s, -100 on padding.
-            level_labels: (B, K) index of each descriptor's level, -100 where it is not known.
-            emotion_labels: (B,) index of the emotion, -100 where it is not known.
             heads_only: leave the language model out, for the loss of the heads on the streams alone.
+            kwargs: `ctc_labels` (B, U), the transcript in `config.ctc_unit`s, -100 on padding; `level_labels` (B, K),
+                index of each descriptor's level, and `emotion_labels` (B,), -100 where it is not known; and options
+                of the language model. (Labels stand here since transformers' `Trainer` has a loss to evaluate only
+                where every argument with `label` in its name is given.)
+
+        Raises:
+            ValueError: an option is unknown.
         """
+        for name, empty in EMPTY.items():
+            if any(kwargs.get(name, self) is value for value in empty):
+                del kwargs[name]
+        known = {*FORWARD_INPUTS, *HEAD_LABELS, *self.model.aux_inputs, *LANGUAGE_MODEL_OPTIONS}
+        refuse_unknown(kwargs, known, f"{type(self).__name__}.forward")
+        head_labels = {name: kwargs.pop(name, None) for name in HEAD_LABELS}
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         streams, aux = {}, _take_aux(kwargs)
@@ -365,7 +343,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
                 **aux,
             )
         if heads_only:
-            return XSEROutput(**self._losses(None, None, streams, ctc_labels, level_labels, emotion_labels))
+            return XSEROutput(**self._losses(None, None, streams, **head_labels))
         if labels is not None:  # logits are needed from the token before the first answer token on
             first = int((labels != IGNORE_INDEX).any(0).long().argmax())
             kwargs["logits_to_keep"] = labels.shape[1] - max(first - 1, 0)
@@ -378,7 +356,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         )
         losses = {}
         if labels is not None:
-            losses = self._losses(outputs.logits, labels, streams, ctc_labels, level_labels, emotion_labels)
+            losses = self._losses(outputs.logits, labels, streams, **head_labels)
         return XSEROutput(logits=outputs.logits, past_key_values=outputs.past_key_values, **losses)
 
     def _losses(
@@ -436,7 +414,11 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
 
         Returns:
             (B, new tokens): the answer alone, without the prompt.
+
+        Raises:
+            ValueError: an option is unknown.
         """
+        refuse_unknown(kwargs, {*GENERATION_OPTIONS, *self.model.aux_inputs}, f"{type(self).__name__}.generate")
         streams = self.hear(
             input_ids,
             input_values=input_values,
@@ -468,6 +450,14 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         return explain(self, processor, audio, **options)
 
 
+FORWARD_INPUTS = {*signature(XSERForEmotionDescription.forward).parameters} - {"self", "kwargs"}
+GENERATION_OPTIONS = {
+    *signature(XSERForEmotionDescription.generate).parameters,
+    *signature(GenerationMixin.generate).parameters,
+    *(name for name in vars(GenerationConfig()) if not name.startswith("_")),
+} - {"self", "kwargs"}
+
+
 def _take_aux(options: dict) -> dict[str, torch.Tensor]:
     """The inputs of auxiliary streams, which are taken out of `options`."""
     return {name: options.pop(name) for name in list(options) if name.startswith(AUX_INPUT)}
@@ -476,22 +466,6 @@ def _take_aux(options: dict) -> dict[str, torch.Tensor]:
 def prompt_positions(attention_mask: torch.Tensor) -> torch.Tensor:
     """Positions that count real tokens only, (B, P)."""
     return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
-
-
-def _inject_lora(language_model: PreTrainedModel, lora: dict) -> None:
-    """Put LoRA (Hu et al. 2021) on the language model's projections, in place."""
-    if not is_peft_available():
-        raise ImportError("this model's config has LoRA: pip install peft")
-    peft_config = LoraConfig(
-        r=lora["rank"],
-        lora_alpha=lora["alpha"],
-        lora_dropout=lora["dropout"],
-        target_modules=lora["target_modules"],
-    )
-    inject_adapter_in_model(peft_config, language_model)
-    for name, module in language_model.named_modules():
-        if LORA_KEY in name:  # peft has initialised them: B is zero, and must stay so
-            module._is_hf_initialized = True
 
 
 XSERConfig.register_for_auto_class()

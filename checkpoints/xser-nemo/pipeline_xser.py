@@ -1,24 +1,22 @@
 """`pipeline("audio-emotion-explain")`: recordings in, emotions with their reasons out."""
 
-import os
 from collections.abc import Iterable, Iterator, Sized
-from itertools import islice
-from pathlib import Path
+from itertools import islice, repeat
 
 from transformers import Pipeline
 from transformers.utils import logging
 
-from .audio_xser import SAMPLE_RATE, AudioError, is_recording, load_audio
-from .calibration_xser import Reference
-from .decoding_xser import ANSWER_KEYS
-from .profile_xser import SpeakerProfile
-from .verification_xser import Verifier
+from .agreement_xser import matching_processor
+from .audio_xser import SAMPLE_RATE, AudioError, audio_name, is_recording, load_audio
+from .explain_xser import ANSWER_KEYS, empty_answer
+from .options_xser import check_batch_size, check_flag, is_list, refuse_unknown
+from .references_xser import holds_references, one_reference, several
+from .request_xser import Request, as_options, common_request, each_request, place
 
 logger = logging.get_logger(__name__)
 
 BATCH_SIZE = 8
-OPTIONS = ("transcript", "verify", "reference", "gender")  # beside batch_size and slots
-PROFILE_SUFFIX = ".safetensors"
+OPTIONS = ("batch_size", "slots", "transcript", "verify", "reference", "gender")
 NAMED_FAILURES = 5  # in the closing warning; every one has its message in its own dict
 
 
@@ -39,14 +37,34 @@ class XSERPipeline(Pipeline):
     _load_image_processor = False
     _load_video_processor = False
 
-    def _sanitize_parameters(self, slots=None, **options):
-        unknown = sorted(set(options) - set(OPTIONS))
-        if unknown:
-            raise TypeError(f"unknown options {unknown}: there are batch_size, slots, {', '.join(OPTIONS)}")
-        if "reference" in options:  # here, so that one given to the pipeline is measured once and not at every call
-            options["reference"] = self._profile(options["reference"])
-        if slots is not None:
-            options["slots"] = self.processor.schema.check_slots(list(slots))
+    def __init__(self, *args, **options):
+        useless = [name for name in ("num_workers", "binary_output") if options.get(name)]
+        refuse_unknown(useless, OPTIONS, "XSERPipeline")
+        options.pop("local_files_only", None)  # of `pipeline`, which hands it on
+        super().__init__(*args, **options)
+        if self.device.type == "cpu" and getattr(self.model, "dtype_is_open", False):
+            self.model.float()
+        if self._batch_size is not None:
+            check_batch_size(self._batch_size)
+
+    def _sanitize_parameters(self, **options):
+        """Check options that hold for every call; a reference is measured once, here."""
+        matching_processor(self.processor, self.model.config)
+        refuse_unknown(options, OPTIONS, "XSERPipeline")
+        if "slots" in options and options["slots"] is not None:
+            options["slots"] = self.processor.schema.check_slots(options["slots"])
+        if "verify" in options:
+            check_flag("verify", options["verify"])
+        if "transcript" in options:
+            check_flag("transcript of every call", options["transcript"])
+        if is_list(options.get("gender")):
+            raise ValueError(f"gender is {options['gender']!r}; what holds for every call is one gender, not a list")
+        if "reference" in options:
+            reference = options["reference"]
+            entries = several(reference)
+            if holds_references(entries):
+                raise ValueError("reference holds one for each recording; what holds for every call is one for all")
+            options["reference"] = one_reference(self.model, self.processor, reference if entries is None else entries)
         return {}, options, {}
 
     def __call__(self, inputs, batch_size: int | None = None, **options) -> dict | list[dict] | Iterator[dict]:
@@ -57,13 +75,19 @@ class XSERPipeline(Pipeline):
                 column of a data set; or a generator, which is read a batch at a time.
             batch_size (`int`): recordings a pass, 8 by default; it does not change the answers.
             slots (`list[str]`): what to ask for; all that the model knows by default.
-            transcript (`bool`): off saves time where no transcript is wanted.
+            transcript (`bool`, `str` or `list`): the words of a single recording, or a list with those of each, `None`
+                where they are not known. They stand for the model's own transcript in the prompt, in the words that
+                may be emphasised, in `verify` and in the answer. `False` saves time where no transcript is wanted.
             verify (`bool`): also measure the voice, and say of each descriptor whether that agrees.
-            reference: three or more recordings of the same speaker without labels, a `SpeakerProfile` (or the file it
-                was saved to), or a `Reference`. A model made with `speaker_reference` hears the voice relative to it,
-                but to a `Reference`, which has measurements alone; `verify` judges by it. Other models use it only
-                with `verify`.
-            gender (`str`): stands in where there is no reference. Only with `verify`.
+            reference: of the speaker, without labels: three or more recordings, a `SpeakerProfile` (or the
+                .safetensors file it was saved to), or a `Reference`. A list of such references, or `None`, holds one
+                for each recording. A model made with `speaker_reference` answers relative to it, but to a `Reference`,
+                which has measurements alone; `verify` judges by it. Other models use it only with `verify`.
+            gender (`str` or `list`): stands in where there is no reference; a list holds one or `None` for each
+                recording. Only with `verify`.
+
+            A generator does not say how many recordings it has: its `transcript` is `True` or `False`, its reference
+            and gender hold for all. So do those that are given to the pipeline itself.
 
         Returns:
             A dict for one recording, a list for a list or column, a generator for a generator. The keys of a dict are
@@ -71,77 +95,68 @@ class XSERPipeline(Pipeline):
             `explanation`. Among many, a recording that cannot be used has the status `error`, the message in `error`,
             and `None` elsewhere. With `verify` there is `verification` too: slot → `claim`, `verdict` (`agree`,
             `contradict`, `can't tell`), `value`, `unit`, `cuts`, `basis` and `reason`. With a reference that the model
-            hears there is `speaker_reference`, too: of how many `recordings` and `seconds` it is, and a `warning`
+            takes there is `speaker_reference`, too: of how many `recordings` and `seconds` it is, and a `warning`
             where it is plainly of another person.
 
         Raises:
             AudioError: a single recording cannot be used.
-            ValueError, TypeError: an option or the input is not right.
+            ValueError, TypeError: an option or the input is not right; before the first recording is read.
         """
-        batch_size = self._batch_size or BATCH_SIZE if batch_size is None else batch_size
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number, at least 1")
-        options = {**self._forward_params, **self._sanitize_parameters(**options)[1], "batch_size": batch_size}
-        reference = options.get("reference")
-        options["verifier"] = self._verifier(options.pop("verify", None), reference, options.pop("gender", None))
-        is_heard = self.model.config.speaker_reference and type(reference).__name__ == SpeakerProfile.__name__
-        options["reference"] = reference if is_heard else None
+        refuse_unknown(options, OPTIONS, "XSERPipeline")
+        if batch_size is None:
+            batch_size = BATCH_SIZE if self._batch_size is None else self._batch_size
+        batch_size = check_batch_size(batch_size)
+        options = {**self._forward_params, **options}
+        slots = options.pop("slots", None)
+        if slots is not None:
+            slots = self.processor.schema.check_slots(slots)
+        asked = {"slots": slots, "batch_size": batch_size, "verify": options.get("verify", False)}
         if is_recording(inputs):
-            return self.postprocess(self.forward([self.preprocess(inputs)], **options))[0]
+            [request] = each_request(self.model, self.processor, [audio_name(inputs)], **options)
+            return self.postprocess(self.forward([self.preprocess(inputs)], requests=[request], **asked))[0]
         if hasattr(inputs, "column_names"):
             raise TypeError(f"give one column of the data set, such as dataset['audio'], of {inputs.column_names}")
         if not isinstance(inputs, Iterable) and not hasattr(inputs, "__getitem__"):
             raise TypeError(f"{type(inputs).__name__} is neither a recording nor a list or generator of recordings")
-        answers = self._explain_each(iter(inputs), options)
-        return list(answers) if isinstance(inputs, Sized) else answers
+        if not isinstance(inputs, Sized):
+            request = common_request(self.model, self.processor, **options)
+            return self._explain_each(zip(inputs, repeat(request), strict=False), asked)
+        is_at_hand = isinstance(inputs, list)  # a column would decode its recordings to name them
+        places = [place(i, inputs[i]) if is_at_hand else f"recording {i}" for i in range(len(inputs))]
+        requests = each_request(self.model, self.processor, places, **options)
+        return list(self._explain_each(zip(inputs, requests, strict=True), asked))
 
-    def _explain_each(self, sources: Iterator, options: dict) -> Iterator[dict]:
-        """Answers in order, batch by batch; recordings that cannot be used cost no others."""
+    def _explain_each(self, pairs: Iterator[tuple[object, Request]], asked: dict) -> Iterator[dict]:
+        """Answers in order, batch by batch; recordings that cannot be used cost no others, nor their requests."""
         total, failures = 0, []
-        keys = ANSWER_KEYS + (("verification",) if options["verifier"] else ())
-        keys += ("speaker_reference",) if options["reference"] is not None else ()
         try:
-            while batch := list(islice(sources, options["batch_size"])):
+            while batch := list(islice(pairs, asked["batch_size"])):
                 waves, errors = {}, {}
-                for index, source in enumerate(batch):
+                for index, (source, _) in enumerate(batch):
                     try:
                         waves[index] = self.preprocess(source)
                     except AudioError as error:
                         errors[index] = str(error)
                 total += len(batch)
                 failures += errors.values()
-                answers = iter(self.postprocess(self.forward(list(waves.values()), **options)) if waves else ())
-                for index in range(len(batch)):
-                    failed = {**dict.fromkeys(keys), "status": "error", "error": errors.get(index)}
+                answers = iter(())
+                if waves:
+                    loaded, its = list(waves.values()), [batch[index][1] for index in waves]
+                    answers = iter(self.postprocess(self.forward(loaded, requests=its, **asked)))
+                for index, (_, request) in enumerate(batch):
+                    failed = {**empty_answer("error", request, self.model.config), "error": errors.get(index)}
                     yield failed if index in errors else next(answers)
         finally:
             if failures:
                 listed = "; ".join(failures[:NAMED_FAILURES]) + ("; …" if len(failures) > NAMED_FAILURES else "")
                 logger.warning(f"{len(failures)} of {total} recordings could not be used: {listed}")
 
-    def _profile(self, reference):
-        """Recordings or a file as a `SpeakerProfile`, where the model hears one; anything else as it is."""
-        if isinstance(reference, (str, os.PathLike)) and Path(reference).suffix == PROFILE_SUFFIX:
-            return SpeakerProfile.load(reference)
-        is_known = reference is None or type(reference).__name__ in (Reference.__name__, SpeakerProfile.__name__)
-        if is_known or not self.model.config.speaker_reference:
-            return reference
-        return self.model.profile(reference, self.processor)
-
-    def _verifier(self, verify, reference, gender) -> Verifier | None:
-        if verify:
-            return Verifier(self.processor.calibration, self.processor.descriptors, reference, gender)
-        is_heard = self.model.config.speaker_reference and type(reference).__name__ == SpeakerProfile.__name__
-        if gender is not None or (reference is not None and not is_heard):
-            raise ValueError("this model uses reference and gender for verify=True alone: give it too")
-        return None
-
     def preprocess(self, source):
         """Load one recording: its samples and rate."""
         return load_audio(source, self.processor.max_audio_seconds), SAMPLE_RATE
 
-    def _forward(self, recordings: list, **options) -> list[dict]:
-        return self.model.explain(recordings, self.processor, **options)
+    def _forward(self, recordings: list, requests: list[Request], **asked) -> list[dict]:
+        return self.model.explain(recordings, self.processor, **asked, **as_options(requests))
 
     def postprocess(self, answers: list[dict]) -> list[dict]:
         return answers
@@ -152,4 +167,4 @@ class XSERPipeline(Pipeline):
         self.processor.save_pretrained(save_directory)
 
 
-__all__ = ["XSERPipeline"]
+__all__ = ["ANSWER_KEYS", "XSERPipeline"]

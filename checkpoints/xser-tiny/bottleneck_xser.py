@@ -30,6 +30,11 @@ class BottleneckOutput:
     kl: torch.Tensor  # () nats a frame, float32
 
 
+def compute_dtype(module: nn.Module) -> torch.dtype:
+    """What a module computes in: of its first tensor of real numbers, since quantised weights are packed in others."""
+    return next(p.dtype for p in module.parameters() if p.is_floating_point() and p.dtype.itemsize > 1)
+
+
 def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean over real positions of each utterance, then over utterances; one without any counts as zero.
 

@@ -1,21 +1,25 @@
 """Building XSER around pretrained backbones, and full and thin checkpoints of it.
 
 A full checkpoint holds everything. A thin one holds what was trained and the ids of the backbones, which are read from
-where they came from; the answers are the same.
+where they came from; the answers are the same. What a checkpoint holds is checked when it is saved: every tensor that
+the config wants, and none beside.
 """
 
+from contextlib import suppress
 from copy import deepcopy
+from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import cached_file
+from transformers import AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from .configuration_xser import DEFAULT_LORA, XSERConfig
+from .adapters_xser import own_state, save_adapters
+from .backbones_xser import load_from_state, load_language_model, load_tower, loading_dtype, named
+from .configuration_xser import DEFAULT_LORA, FIELDS, XSERConfig
+from .lora_xser import LORA_NAMES, OLD_NAMES, merge_lora
+from .options_xser import HUB_OPTIONS, LOADING_OPTIONS, PLACEMENT_OPTIONS, SAVING_OPTIONS, refuse_unknown
 from .processing_xser import XSERProcessor
+from .weights_xser import has_old_names, put_in_place, read_weights, weight_files
 
-LORA_KEY = ".lora_"
-WEIGHTS_FILE = "model.safetensors"
 AUTO_MAP = {
     "AutoConfig": "configuration_xser.XSERConfig",
     "AutoModel": "modeling_xser.XSERForEmotionDescription",
@@ -29,8 +33,10 @@ CUSTOM_PIPELINES = {
         "type": "multimodal",
     }
 }
-HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
-BACKBONE_OPTIONS = ("dtype", "device_map", "quantization_config", "attn_implementation", "token", "local_files_only")
+TOWER, LANGUAGE_MODEL = "model.audio_tower.", "language_model."
+# of `from_pretrained`, for a checkpoint whose backbones are loaded by themselves
+BACKBONE_OPTIONS = (*PLACEMENT_OPTIONS, "_from_pipeline", "token", "local_files_only", "cache_dir", "proxies")
+OTHER_OPTIONS = (*HUB_OPTIONS, "variant", "trust_remote_code", "code_revision", "adapter_kwargs", "name_or_path")
 
 
 class XSERCheckpointMixin:
@@ -51,25 +57,27 @@ class XSERCheckpointMixin:
         Args:
             audio_id_or_path, text_id_or_path: folder or Hub id of a HuBERT-family model and of a causal LM.
             emotions: the labels; any further field of `XSERConfig` may follow by name. LoRA is on by default.
-            load_options: for both backbones' `from_pretrained`, such as `dtype`, `device_map`, `quantization_config`.
+            load_options: for both backbones' `from_pretrained`, such as `dtype` (float32 on a CPU, elsewhere that of
+                the files), `device_map`, or `quantization_config`, which is the language model's alone.
             audio_layers: take so many of the tower's layers, from the first on: smaller and faster, where the upper
                 ones are not worth their cost.
 
         Raises:
-            ValueError: the tower has fewer layers; an option is not a field of `XSERConfig`, or has a value that is
-                not allowed.
+            ValueError: the tower has fewer layers; a backbone lacks weights; an option is not a field of `XSERConfig`,
+                or has a value that is not allowed.
         """
-        unknown = sorted(set(config_options) - set(XSERConfig.__annotations__))
-        if unknown:
-            raise ValueError(f"unknown options {unknown}: XSERConfig has {sorted(XSERConfig.__annotations__)}")
-        options = {"dtype": "auto", **(load_options or {})}
-        audio_tower = _load_tower(audio_id_or_path, audio_layers, _without_quantization(options))
-        language_model = AutoModelForCausalLM.from_pretrained(text_id_or_path, **options)
+        refuse_unknown(config_options, FIELDS, "XSERConfig")
+        options = load_options or {}
+        audio_tower = load_tower(audio_id_or_path, audio_layers, options)
+        language_model = load_language_model(text_id_or_path, options)
         if config_options.get("freeze_language_model", True):
             config_options.setdefault("lora", dict(DEFAULT_LORA))
+        text_config = deepcopy(language_model.config)  # copies: a config sets its sub-configs' attention
+        if hasattr(text_config, "quantization_config"):  # how it is loaded this time, not what it is
+            del text_config.quantization_config
         config = XSERConfig(
-            audio_config=deepcopy(audio_tower.config),  # copies: a config sets its sub-configs' attention
-            text_config=deepcopy(language_model.config),
+            audio_config=deepcopy(audio_tower.config),
+            text_config=text_config,
             audio_model_id=str(audio_id_or_path),
             text_model_id=str(text_id_or_path),
             emotions=emotions,
@@ -85,106 +93,202 @@ class XSERCheckpointMixin:
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
         return model.eval(), processor
 
+    # ------------------------------------------------------------------ loading
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, config=None, output_loading_info=False, **kwargs):
         """Load a full or a thin checkpoint.
 
+        Args:
+            kwargs: as those of transformers. Without `dtype`, or with "auto", weights are float32 on a CPU, and in the
+                files' own dtype elsewhere. `quantization_config` is for the language model alone. Fields of the config
+                may be given anew by name.
+
         Raises:
-            ValueError: the checkpoint lacks weights (they would be random otherwise), or has others.
+            ValueError: the checkpoint lacks weights (they would be random otherwise), or has others; an option is
+                unknown.
         """
+        path, name = pretrained_model_name_or_path, f"{cls.__name__}.from_pretrained"
+        fields = {} if config is not None else {key: kwargs.pop(key) for key in FIELDS if key in kwargs}
+        known = {*LOADING_OPTIONS, *(FIELDS if config is None else ())} - {"thin"}
+        refuse_unknown([key for key in (*fields, *kwargs) if not key.startswith("_")], known, name)
         hub_options = {key: kwargs[key] for key in HUB_OPTIONS if key in kwargs}
         if config is None:
-            config = XSERConfig.from_pretrained(pretrained_model_name_or_path, **hub_options)
-        if config.thin:
-            model = cls._from_thin(pretrained_model_name_or_path, config, hub_options, kwargs)
+            config = XSERConfig.from_pretrained(path, **hub_options, **fields)
+        kwargs["dtype"] = loading_dtype(kwargs)
+        kwargs.pop("torch_dtype", None)
+        if config.thin or kwargs.get("quantization_config") is not None:
+            model = cls._from_parts(path, config, hub_options, kwargs)
             info = {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set(), "error_msgs": []}
         else:
-            model, info = super().from_pretrained(
-                pretrained_model_name_or_path, *args, config=config, output_loading_info=True, **kwargs
-            )
-            _check_keys(pretrained_model_name_or_path, info["missing_keys"], info["unexpected_keys"])
+            files = weight_files(path, kwargs.get("variant"), hub_options)
+            if is_old := has_old_names(files):
+                kwargs["key_mapping"] = {**OLD_NAMES, **(kwargs.get("key_mapping") or {})}
+            model, info = super().from_pretrained(path, *args, config=config, output_loading_info=True, **kwargs)
+            if is_old:
+                model._weight_conversions = None  # what is saved has the names of today
+            mismatched = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
+            _check_keys(path, set(info["missing_keys"]) | mismatched, info["unexpected_keys"])
+        is_open = kwargs["dtype"] == "auto" and "_from_pipeline" in kwargs
+        model.dtype_is_open = is_open  # the pipeline knows the device, and then the dtype
         model._freeze_backbones()
         return (model, info) if output_loading_info else model
 
     @classmethod
-    def _from_thin(cls, path, config, hub_options: dict, options: dict):
-        """What was trained from `path`, the backbones from where they came from."""
-        options = {"dtype": "auto", **{key: options[key] for key in BACKBONE_OPTIONS if key in options}}
-        wanted = config.audio_config
-        tower = _load_tower(config.audio_model_id, wanted.num_hidden_layers, _without_quantization(options))
-        for name in ("hidden_size", "conv_kernel", "conv_stride"):
-            if _plain(getattr(tower.config, name)) != _plain(getattr(wanted, name)):
+    def _from_parts(cls, path, config, hub_options: dict, options: dict):
+        """Backbones by themselves, so that quantisation reaches the language model alone; the rest from `path`."""
+        given = [key for key, value in options.items() if value and not key.startswith("_")]
+        what = "a thin checkpoint" if config.thin else "a checkpoint with quantization_config"
+        refuse_unknown(given, {*BACKBONE_OPTIONS, *OTHER_OPTIONS}, f"from_pretrained of {what}")
+        loaded = read_weights(weight_files(path, options.get("variant"), hub_options))
+        options = {key: options[key] for key in BACKBONE_OPTIONS if key in options}
+        if config.thin:
+            tower = load_tower(config.audio_model_id, config.audio_config.num_hidden_layers, options)
+            _check_tower(path, config, tower)
+            language_model = load_language_model(config.text_model_id, options)
+        else:
+            _check_fit(f"checkpoint {path}", loaded, _wanted(cls, config), "save it anew from its model")
+            parts = [_take(loaded, prefix) for prefix in (TOWER, LANGUAGE_MODEL)]
+            tower_options = {key: value for key, value in options.items() if key != "quantization_config"}
+            tower = load_from_state(config.audio_config, AutoModel, parts[0], tower_options)
+            language_model = load_from_state(config.text_config, AutoModelForCausalLM, parts[1], options)
+        model = cls(config, tower, language_model)
+        own = {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if model._is_read(name)}
+        held = {id(own[name]) for name in loaded if name in own}  # tied tensors are held once
+        _check_keys(path, {name for name in own if id(own[name]) not in held}, set(loaded) - set(own))
+        dtype = options["dtype"] if isinstance(options["dtype"], torch.dtype) else None
+        for name, tensor in loaded.items():
+            if own[name].shape != tensor.shape:
                 raise ValueError(
-                    f"the audio tower {config.audio_model_id} has {name} {getattr(tower.config, name)}, the "
-                    f"checkpoint {path} was made with {getattr(wanted, name)}: it needs the tower it was trained on"
+                    f"{path}: {name} has shape {tuple(tensor.shape)}, the config wants {tuple(own[name].shape)}"
                 )
-        model = cls(config, tower, AutoModelForCausalLM.from_pretrained(config.text_model_id, **options))
-        trained = model._trained_state()
-        loaded = load_file(cached_file(str(path), WEIGHTS_FILE, **hub_options))
-        _check_keys(path, set(trained) - set(loaded), set(loaded) - set(trained))
-        for name, tensor in trained.items():
-            if tensor.shape != loaded[name].shape:
-                raise ValueError(
-                    f"{path}: {name} has shape {tuple(loaded[name].shape)}, the config wants {tuple(tensor.shape)}"
-                )
-        model.load_state_dict(loaded, strict=False)
+            is_real = tensor.is_floating_point()
+            own[name].data = tensor.to(language_model.device, dtype if is_real else None, copy=True)
+        model.config.dtype = model.dtype
+        with suppress(OSError):  # a checkpoint may come without
+            model.generation_config = GenerationConfig.from_pretrained(path, **hub_options)
         return model.eval()
 
-    def _trained_state(self) -> dict[str, torch.Tensor]:
-        """Every tensor but the backbones' own: streams, heads, LoRA, and a backbone that was not frozen."""
-        frozen = ["model.audio_tower."] if self.config.freeze_audio_tower else []
-        frozen += ["language_model."] if self.config.freeze_language_model else []
-        return {
-            name: tensor
-            for name, tensor in self.state_dict().items()
-            if LORA_KEY in name or not name.startswith(tuple(frozen))
-        }
+    def _is_read(self, name: str) -> bool:
+        """Whether a tensor is read from the checkpoint itself, not with a backbone."""
+        if self.config.thin:
+            return self._is_trained(name)
+        return name.endswith(LORA_NAMES) or not name.startswith((TOWER, LANGUAGE_MODEL))
+
+    def _is_trained(self, name: str) -> bool:
+        """Whether a tensor is part of a thin checkpoint: streams, heads, LoRA, and a backbone that was not frozen."""
+        frozen = [TOWER] if self.config.freeze_audio_tower else []
+        frozen += [LANGUAGE_MODEL] if self.config.freeze_language_model else []
+        return name.endswith(LORA_NAMES) or not name.startswith(tuple(frozen))
+
+    # ------------------------------------------------------------------ saving
 
     def save_pretrained(self, save_directory, thin: bool = False, **kwargs):
-        """Save weights, config and the code that loads them.
+        """Save weights, config and the code that loads them; in the dtype that the weights have.
+
+        Files are written beside and moved to their place when they are whole. Adapters of PEFT that lie on the model
+        are no part of it: each goes to `adapters/NAME`, from where `load_adapter` takes it.
 
         Args:
             thin: save what was trained only; the backbones are then read from the config's ids.
+            kwargs: as those of transformers.
+
+        Raises:
+            ValueError: the model is not what its config says, is quantised (unless `thin`), or has adapters merged.
         """
-        self.config.auto_map = dict(AUTO_MAP)
-        self.config.custom_pipelines = {task: dict(spec) for task, spec in CUSTOM_PIPELINES.items()}
-        was_thin, self.config.thin = self.config.thin, thin
+        refuse_unknown(kwargs, SAVING_OPTIONS, f"{type(self).__name__}.save_pretrained")
+        if Path(save_directory).is_file():
+            raise ValueError(f"{save_directory} is a file; give a folder to save to")
+        if not thin and getattr(self.language_model, "hf_quantizer", None) is not None:
+            raise ValueError(
+                "the language model is quantised, and a full checkpoint would hold its packed weights: save with "
+                "thin=True, or load the model without quantization_config and save that"
+            )
+        config, has_adapters = self.config, getattr(self, "_hf_peft_config_loaded", False)
+        config.auto_map = dict(AUTO_MAP)
+        config.custom_pipelines = {task: dict(spec) for task, spec in CUSTOM_PIPELINES.items()}
+        state, was_thin = own_state(self, kwargs.pop("state_dict", None)), config.thin
+        wanted = _wanted(type(self), config)
+        if thin:
+            state, wanted = ({name: each[name] for name in each if self._is_trained(name)} for each in (state, wanted))
+        _check_fit("the model", state, wanted, "bring config and model together (LoRA is merged by merge_lora)")
+        if kwargs.get("push_to_hub"):
+            kwargs.setdefault("repo_id", Path(save_directory).name)
         try:
+            config.thin = thin
             if thin:
-                self.config._check_values()
-                kwargs["state_dict"] = kwargs.get("state_dict") or self._trained_state()
-            super().save_pretrained(save_directory, **kwargs)
+                config._check_values()
+            self._hf_peft_config_loaded = False  # else transformers would save the adapters in place of the model
+            with put_in_place(save_directory) as beside:
+                super().save_pretrained(beside, state_dict=state, **kwargs)
+                if kwargs.get("is_main_process", True):
+                    save_adapters(self, beside)
         finally:
-            self.config.thin = was_thin
+            config.thin, self._hf_peft_config_loaded = was_thin, has_adapters
+
+    def merge_lora(self):
+        """Add LoRA to the language model's weights for good, in place; the answers are the same but for rounding.
+
+        The config then has no LoRA and no `text_model_id`, for the language model is no longer the one of that id: it
+        is saved in full.
+
+        Raises:
+            ValueError: there is no LoRA, or the language model is quantised.
+        """
+        if self.config.lora is None:
+            raise ValueError("XSERConfig.lora is null: this model has no LoRA to merge")
+        merge_lora(self.language_model)
+        self.config.lora = self.config.text_model_id = None
+        self._freeze_backbones()
+        return self
 
 
-def _load_tower(id_or_path: str, num_layers: int | None, options: dict):
-    """The audio tower, or its first layers.
+def _take(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors of a backbone, without the prefix, taken out of `state`."""
+    names = [name for name in state if name.startswith(prefix) and not name.endswith(LORA_NAMES)]
+    return {name.removeprefix(prefix): state.pop(name) for name in names}
 
-    Raises:
-        ValueError: it has fewer.
-    """
-    if num_layers is not None:
-        there = AutoConfig.from_pretrained(
-            id_or_path, **{key: options[key] for key in HUB_OPTIONS if key in options}
-        ).num_hidden_layers
-        if not 1 <= num_layers <= there:
-            raise ValueError(f"{num_layers} layers of the audio tower {id_or_path} are wanted; it has {there}")
-        options = {**options, "num_hidden_layers": num_layers}
-    return AutoModel.from_pretrained(id_or_path, **options)
+
+def _wanted(model_class: type, config: XSERConfig) -> dict[str, torch.Tensor]:
+    """Every tensor of a model that its config describes, without numbers."""
+    with torch.device("meta"):
+        return model_class(deepcopy(config)).state_dict(keep_vars=True)
+
+
+def _check_fit(what: str, state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], remedy: str) -> None:
+    """Refuse tensors that are missing, too many, or of other shapes than the config wants."""
+    held = {id(wanted[name]) for name in state if name in wanted}
+    lacking = [name for name, tensor in wanted.items() if name not in state and id(tensor) not in held]
+    beyond = [name for name in state if name not in wanted]
+    others = [name for name in state if name in wanted and state[name].shape != wanted[name].shape]
+    shapes = [f"{name} is {tuple(state[name].shape)} and not {tuple(wanted[name].shape)}" for name in others]
+    for kind, names in (
+        ("lacks weights that its config wants", lacking),
+        ("holds weights that its config has no place for", beyond),
+        ("holds weights of other shapes than its config wants", shapes),
+    ):
+        if names:
+            raise ValueError(f"{what} {kind}: {named(names)}; {remedy}")
+
+
+def _check_tower(path, config: XSERConfig, tower) -> None:
+    wanted = config.audio_config
+    for name in ("hidden_size", "conv_kernel", "conv_stride"):
+        if _plain(getattr(tower.config, name)) != _plain(getattr(wanted, name)):
+            raise ValueError(
+                f"the audio tower {config.audio_model_id} has {name} {getattr(tower.config, name)}, the "
+                f"checkpoint {path} was made with {getattr(wanted, name)}: it needs the tower it was trained on"
+            )
 
 
 def _plain(value: object) -> object:
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
-def _without_quantization(options: dict) -> dict:
-    """The tower is small beside the language model, which alone is quantised."""
-    return {key: value for key, value in options.items() if key != "quantization_config"}
-
-
 def _check_keys(path, missing, unexpected) -> None:
     for kind, keys in (("lacks weights", missing), ("holds weights that its config has no place for", unexpected)):
         if keys:
-            names = ", ".join(sorted(keys)[:5]) + (" …" if len(keys) > 5 else "")
-            raise ValueError(f"checkpoint {path} {kind}: {names} ({len(keys)} in all); save it anew from its model")
+            raise ValueError(f"checkpoint {path} {kind}: {named(keys)}; save it anew from its model")
+
+
+__all__ = ["AUTO_MAP", "CUSTOM_PIPELINES", "XSERCheckpointMixin"]

@@ -7,6 +7,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from .grammar_xser import LabelSchema
+from .options_xser import LOADING_OPTIONS, UnknownOptionError, nearest, refuse_unknown
 
 DEFAULT_EMOTIONS = ["angry", "happy", "sad", "neutral", "fearful", "surprised"]
 DEFAULT_DESCRIPTORS = {
@@ -31,6 +32,12 @@ LANGUAGE_MODEL = "language_model"  # among those whose votes are weighed
 RESERVED = ("content", "descriptors", LANGUAGE_MODEL)  # names that no auxiliary stream may have
 CTC_UNITS = ("byte", "token")
 AUDIO_MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
+# what transformers writes into a config or takes out of its options, beside the fields of `PreTrainedConfig`
+HOST_FIELDS = (
+    *("model_type", "auto_map", "custom_pipelines", "torch_dtype", "num_labels", "name_or_path", "output_attentions"),
+    *("attn_implementation", "experts_implementation", "use_cache", "tie_word_embeddings", "transformers_weights"),
+)
+LIKENESS = 0.75  # from which on an unknown field of a file is taken for one of ours misspelt
 
 
 class XSERConfig(PreTrainedConfig):
@@ -87,6 +94,10 @@ class XSERConfig(PreTrainedConfig):
     """
 
     model_type = "xser"
+    keys_to_ignore_at_inference = (
+        *("past_key_values", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss", "level_loss"),
+        *("aux_kl", "emotion_loss"),
+    )
     sub_configs_defaults = {
         "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="hubert"),
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama"),
@@ -127,6 +138,7 @@ class XSERConfig(PreTrainedConfig):
     thin: bool = False
 
     def __post_init__(self, **kwargs):
+        self._check_names(kwargs)
         if self.emotions is None:
             self.emotions = list(DEFAULT_EMOTIONS)
         if self.descriptors is None:
@@ -145,9 +157,37 @@ class XSERConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         self._check_values()
 
+    def _check_names(self, others: dict) -> None:
+        """Refuse fields that there are not; of a file, whose transformers may know more, those that look like ours."""
+        names = [name for name in others if not name.startswith("_") and name not in HOST_FIELDS]
+        if self.transformers_version is None:
+            refuse_unknown(names, FIELDS, "XSERConfig")
+        for name in names:
+            if meant := nearest(name, FIELDS, LIKENESS):
+                raise UnknownOptionError(f"unknown options [{name!r}] of XSERConfig: the nearest is {meant!r}")
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+        """As its parent's; fields of the file may be given anew by name.
+
+        Raises:
+            ValueError: an option is neither a field nor one of loading, or a value is not allowed.
+        """
+        if "_from_auto" not in kwargs and not kwargs.get("return_unused_kwargs"):
+            known = {*FIELDS, *HOST_FIELDS, *LOADING_OPTIONS, "return_unused_kwargs"}
+            names = [name for name in kwargs if not name.startswith("_")]
+            refuse_unknown(names, known, "XSERConfig.from_pretrained")
+        return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict, **kwargs):
+        """As its parent's, but fields given anew are checked as those of the file are."""
+        given = {name: kwargs.pop(name) for name in FIELDS if name in kwargs}
+        return super().from_dict({**config_dict, **given}, **kwargs)
+
     def _check_values(self):
         """Refuse values that are of a wrong type, out of range, or contradict each other."""
-        for name, allowed in type(self).__annotations__.items():
+        for name, allowed in XSERConfig.__annotations__.items():
             if not isinstance(getattr(self, name), allowed):
                 _require(False, name, getattr(self, name), f"of type {allowed}")
         _ = self.schema  # checks the labels
@@ -246,6 +286,9 @@ class XSERConfig(PreTrainedConfig):
         return LabelSchema(self.emotions, self.descriptors, self.emphasis)
 
 
+FIELDS = tuple(XSERConfig.__annotations__)
+
+
 def _require(holds: bool, name: str, value: object, allowed: str) -> None:
     if not holds:
         raise ValueError(f"XSERConfig.{name} is {value!r}; it must be {allowed}")
@@ -264,7 +307,10 @@ def _with_defaults(name: str, given: dict | None, defaults: dict) -> dict:
     given = given or {}
     unknown = sorted(set(given) - set(defaults))
     if unknown:
-        raise ValueError(f"XSERConfig.{name} has unknown keys {unknown}; it may hold {sorted(defaults)}")
+        meant = ", ".join(repr(nearest(key, defaults)) for key in unknown)
+        raise UnknownOptionError(
+            f"XSERConfig.{name} has unknown keys {unknown}: the nearest is {meant}; it may hold {sorted(defaults)}"
+        )
     merged = {**defaults, **given}
     for key, default in defaults.items():
         wanted = (int, float) if isinstance(default, float) else (type(default),)

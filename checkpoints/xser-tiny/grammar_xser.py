@@ -7,7 +7,11 @@ A slot that is not known is left out, so a text says only what is meant. The tex
 """
 
 import re
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from .options_xser import did_you_mean
 
 SLOT_SEPARATOR = " | "
 EMPHASIS = "emphasis"
@@ -31,6 +35,12 @@ def quote(word: str) -> str:
     if not word or word != word.strip() or not word.isprintable():
         raise ValueError(f"emphasised word {word!r} must be printable text without spaces at its ends")
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a transcript that can be emphasised, in order, without what cannot be printed."""
+    words = ("".join(filter(str.isprintable, word)) for word in text.split())
+    return [word for word in words if word]
 
 
 def unquote(text: str) -> str:
@@ -152,24 +162,31 @@ class LabelSchema:
     emphasis: bool = True
 
     def __post_init__(self):
-        object.__setattr__(self, "emotions", tuple(self.emotions))
-        object.__setattr__(self, "descriptors", {slot: tuple(v) for slot, v in self.descriptors.items()})
+        object.__setattr__(self, "emotions", _labels("emotions", self.emotions))
+        levels = {slot: _labels(f"descriptors[{slot!r}]", each) for slot, each in self.descriptors.items()}
+        object.__setattr__(self, "descriptors", levels)
         _check_labels("emotions", self.emotions, minimum=2)
         for slot, levels in self.descriptors.items():
-            if check_name("descriptors", slot) in (EMPHASIS, EMOTION):
+            if _spelling(check_name("descriptors", slot)) in (EMPHASIS, EMOTION):
                 raise ValueError(f"descriptors holds {slot!r}, a slot of its own: it has no levels to list")
             _check_labels(f"descriptors[{slot!r}]", levels, minimum=2)
+        _check_labels("descriptors", tuple(self.descriptors))
 
     @property
     def slots(self) -> list[str]:
         """All slots in the order of the answer."""
         return [*self.descriptors, *([EMPHASIS] if self.emphasis else []), EMOTION]
 
-    def check_slots(self, slots: list[str]) -> list[str]:
+    def check_slots(self, slots: Iterable[str]) -> list[str]:
         """Return `slots` in the order of the answer; `ValueError` names those that are unknown or repeated."""
-        unknown = [slot for slot in slots if slot not in self.slots]
-        if unknown or len(set(slots)) != len(slots) or not slots:
-            raise ValueError(f"slots {list(slots)} must be some of {self.slots}, each at most once")
+        if isinstance(slots, (str, bytes)) or not isinstance(slots, Iterable):
+            raise ValueError(f"slots is {slots!r}; it must be a list of some of {self.slots}")
+        slots = list(slots)
+        hints = "".join(
+            f"; {slot!r} is none{did_you_mean(slot, self.slots)}" for slot in slots if slot not in self.slots
+        )
+        if hints or len(set(slots)) != len(slots) or not slots:
+            raise ValueError(f"slots {slots} must be some of {self.slots}, each at most once{hints}")
         return [slot for slot in self.slots if slot in slots]
 
     def check(self, description: EmotionDescription) -> EmotionDescription:
@@ -191,11 +208,27 @@ class LabelSchema:
         return self.check(EmotionDescription(levels, None if words is None else tuple(words), emotion))
 
 
-def _check_labels(field_name: str, labels: tuple, minimum: int) -> None:
-    if len(labels) < minimum or len(set(labels)) != len(labels):
-        raise ValueError(f"{field_name} is {list(labels)}: give at least {minimum} different labels")
+def _labels(field_name: str, labels: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(labels, str):  # whose letters would pass for labels
+        raise ValueError(f"{field_name} is {labels!r}; it must be a list of labels")
+    return tuple(labels)
+
+
+def _check_labels(field_name: str, labels: tuple, minimum: int = 0) -> None:
+    spelled: dict[str, str] = {}
     for label in labels:
-        check_name(field_name, label)
+        other = spelled.setdefault(_spelling(check_name(field_name, label)), label)
+        if other != label:
+            raise ValueError(
+                f"{field_name} holds {other!r} and {label!r}, which differ by case, spaces or hyphens alone: keep one"
+            )
+    if not minimum <= len(labels) == len(spelled):
+        raise ValueError(f"{field_name} is {list(labels)}: give at least {minimum} different labels")
+
+
+def _spelling(label: str) -> str:
+    """What two spellings of one label have in common."""
+    return re.sub("[ -]", "", unicodedata.normalize("NFKC", label).casefold())
 
 
 def _and(words: list[str]) -> str:

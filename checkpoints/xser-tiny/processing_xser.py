@@ -7,30 +7,41 @@ and the features of further streams come from `voice_inputs_xser`.
 Shapes: B batch, L tokens, S samples, U CTC units.
 """
 
+import copy
+import inspect
 import json
 
 import numpy as np
 from transformers import AddedToken, BatchFeature, ProcessorMixin
 
+from .agreement_xser import AgreementMixin
 from .answers_xser import AnswersMixin
 from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, is_recording, load_audio, loudness_dbfs
+from .calibration_xser import check_number
 from .grammar_xser import EmotionDescription, LabelSchema
+from .options_xser import check_flag, known_options_only, one_for_each, refuse_unknown
 from .padding_xser import pad_left, pad_right
 from .prompts_xser import AUX_TOKEN, CONTENT_TOKEN, DESCRIPTOR_TOKEN, PromptsMixin, chat_template_of
 from .voice_inputs_xser import VoiceInputsMixin
 
 IGNORED = -100  # labels that carry no loss
-LOADING_OPTIONS = (
-    "dtype",
-    "torch_dtype",
-    "device_map",
-    "quantization_config",
-    "attn_implementation",
-    "local_files_only",
-)
+LOADING_OPTIONS = (  # that are the model's, and reach its processor as well
+    "dtype", "torch_dtype", "device_map", "quantization_config", "attn_implementation", "local_files_only",
+)  # fmt: skip
+HUB_OPTIONS = (  # of every `from_pretrained`
+    "cache_dir", "force_download", "proxies", "token", "revision", "subfolder", "trust_remote_code", "code_revision",
+    "repo_type", "user_agent", "config", "return_unused_kwargs", "_from_auto", "_commit_hash",
+)  # fmt: skip
+TOKENIZER_OPTIONS = (  # beside those in its signature and its special tokens
+    "model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces", "split_special_tokens",
+    "extra_special_tokens", "additional_special_tokens", "model_input_names", "use_fast", "from_slow", "legacy",
+    "tokenizer_file", "tokenizer_type", "gguf_file", "fix_mistral_regex", "add_prefix_space", "add_bos_token",
+    "add_eos_token",
+)  # fmt: skip
+FLAGS = ("emphasis", "disentangled", "summary_tokens", "speaker_reference", "transcript_in_prompt")
 
 
-class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin):
+class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin):
     r"""Prepares recordings and prompts for [`XSERForEmotionDescription`].
 
     Args:
@@ -53,8 +64,14 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         chat_template (`str`, *optional*): the tokenizer's own by default, or a plain one where it has none.
 
     Raises:
-        ValueError: the tokenizer lacks what is needed, or cannot write the labels; the sampling rate is not 16 kHz.
+        ValueError: the tokenizer lacks what is needed, or cannot write the labels; the sampling rate is not 16 kHz; an
+            option does not exist or has a value that is not allowed.
     """
+
+    def __new__(cls, *args, **options):
+        # here, as transformers reads __init__'s signature
+        refuse_unknown(options, cls.option_names(), "XSERProcessor", cls.option_names())
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -110,8 +127,56 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
             )
         if self.num_frames(int(min_audio_seconds * SAMPLE_RATE)) < 1:
             raise ValueError(f"min_audio_seconds is {min_audio_seconds}, shorter than a frame of the audio tower")
+        self._check_values()
         self._check_streams()
         self._prepare_tokenizer()
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """The names of what a processor is made with."""
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **options) -> "XSERProcessor":
+        """Load a saved processor.
+
+        Args:
+            options: fields of the processor instead of what was saved, and options of the tokenizer, the feature
+                extractor and the Hub.
+
+        Raises:
+            ValueError: an option is of none of them, or the folder's processor_config.json holds an unknown field.
+        """
+        processor = super().from_pretrained(pretrained_model_name_or_path, *args, **options)
+        if "_from_pipeline" not in options:  # which hands over the model's options, for the model to refuse
+            parts = processor[0] if isinstance(processor, tuple) else processor
+            known = dict.fromkeys((*cls.option_names(), *HUB_OPTIONS, *LOADING_OPTIONS, *TOKENIZER_OPTIONS))
+            known |= dict.fromkeys(parts.tokenizer.SPECIAL_TOKENS_ATTRIBUTES)
+            for part in (parts.feature_extractor, parts.tokenizer):
+                for each in type(part).__mro__:
+                    known |= dict.fromkeys(inspect.signature(each.__init__).parameters)
+            refuse_unknown(options, known, "XSERProcessor.from_pretrained", cls.option_names())
+        return processor
+
+    @classmethod
+    def from_args_and_dict(cls, args, processor_dict, **options):
+        """As the base class does, but unknown fields are refused, not dropped."""
+        fields = set(processor_dict) - {*cls.get_attributes(), "auto_map", "processor_class"}
+        refuse_unknown(sorted(fields), cls.option_names(), "processor_config.json")
+        return super().from_args_and_dict(args, processor_dict, **options)
+
+    def _check_values(self):
+        for name in FLAGS:
+            check_flag(name, getattr(self, name))
+        for name in ("min_audio_seconds", "max_audio_seconds", "silence_dbfs"):
+            check_number(name, getattr(self, name))
+        if not 0 < self.min_audio_seconds < self.max_audio_seconds:
+            both = (self.min_audio_seconds, self.max_audio_seconds)
+            raise ValueError(
+                f"min_audio_seconds, max_audio_seconds are {both}; the first must lie between 0 and the second"
+            )
+        if self.silence_dbfs >= 0:
+            raise ValueError(f"silence_dbfs is {self.silence_dbfs}; it must lie below 0 (full scale)")
 
     @classmethod
     def from_config(cls, config, feature_extractor, tokenizer) -> "XSERProcessor":
@@ -147,6 +212,8 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         tokenizer.padding_side = "left"
+        # our own: how others pad and truncate with theirs in the meantime would change what ours gives
+        self._encoder = copy.deepcopy(tokenizer)
         special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
         self._special_ids = special | set(tokenizer.all_special_ids)
         self._special_tokens = tokenizer.convert_ids_to_tokens(sorted(self._special_ids))
@@ -196,6 +263,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
 
     # Batches
 
+    @known_options_only
     def __call__(
         self,
         audio,
@@ -271,7 +339,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
                 units = [a[:-1] for a in answers] if is_token else [np.array([*t.encode()], np.int64) for t in targets]
                 data["ctc_labels"], _ = pad_right(units, IGNORED)
             else:
-                known = targets if known is None else known
+                known = targets if known is None else one_for_each("known", known, len(waves))
                 if self.descriptors:
                     levels = [self._level_indices(each) for each in known]
                     data["level_labels"] = np.array(levels, dtype=np.int64)
@@ -327,8 +395,12 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
             return [None] * batch_size
         if task == "asr" or not self.transcript_in_prompt:
             raise ValueError("transcripts are for descriptions, by a model that was made with transcript_in_prompt")
-        if len(transcripts) != batch_size:
-            raise ValueError(f"there are {len(transcripts)} transcripts for {batch_size} recordings")
+        if isinstance(transcripts, str) or len(transcripts) != batch_size:
+            given = "one string" if isinstance(transcripts, str) else f"{len(transcripts)} transcripts"
+            raise ValueError(f"there are {given} for {batch_size} recordings")
+        for text in transcripts:
+            if text is not None and not isinstance(text, str):
+                raise ValueError(f"transcript {text!r} must be a string, or None where it is not known")
         return list(transcripts)
 
     def _answers(self, task: str, targets: list) -> list[np.ndarray]:
@@ -340,9 +412,9 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
         """As the base class does, but without the loading options that the tokenizer has kept.
 
         A pipeline hands its options for the model to the processor too, whose tokenizer would write them to disk, or
-        fail at it (`dtype`).
+        fail at it (`dtype`); and it keeps the processor's.
         """
-        for option in LOADING_OPTIONS:
+        for option in {*LOADING_OPTIONS, *self.option_names()} - {"chat_template"}:
             self.tokenizer.init_kwargs.pop(option, None)
         return super().save_pretrained(save_directory, **kwargs)
 

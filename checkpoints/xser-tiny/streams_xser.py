@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from .bottleneck_xser import BottleneckOutput, LayerMix, VariationalBottleneck
+from .bottleneck_xser import BottleneckOutput, LayerMix, VariationalBottleneck, compute_dtype
 from .configuration_xser import XSERConfig
 from .voice_measures_xser import FARTHEST
 
@@ -131,7 +131,7 @@ class XSERRecordingStates(nn.Module):
         """(B, L+1, H) mean and deviation over time of states relative to the speaker -> (B, 1, H)."""
         spread, usual_deviation, deviation_spread = self.usual.float()
         told = torch.cat([mean / spread, (deviation - usual_deviation) / deviation_spread], 1)
-        told = told.clamp(-FARTHEST, FARTHEST).flatten(1).to(self.projector[1].weight.dtype)
+        told = told.clamp(-FARTHEST, FARTHEST).flatten(1).to(compute_dtype(self.projector))
         return self.projector(told).unsqueeze(1)
 
 
@@ -179,10 +179,10 @@ class XSERSpeechStream(XSERStream):
             distance = mean.detach().square().mean((1, 2)).sqrt()
         mixed = self.layer_norm(self.layer_mix(hidden_states))
         if self.loudness is not None:
-            level = ((loudness.float() - LOUDNESS_CENTRE) / LOUDNESS_SPAN).to(self.loudness.weight.dtype)
+            level = ((loudness.float() - LOUDNESS_CENTRE) / LOUDNESS_SPAN).to(compute_dtype(self.loudness))
             mixed = mixed + self.loudness(level.view(-1, 1, 1))
         if self.is_relative and knows_speaker is not None:
-            is_known = knows_speaker.view(-1, 1, 1).to(self.known.weight.dtype)
+            is_known = knows_speaker.view(-1, 1, 1).to(compute_dtype(self.layer_norm))
             mixed = mixed + self.known(is_known)
             if self.recording is not None:
                 mixed = mixed + is_known * self.recording(mean, _deviation_over_time(hidden_states, mean, frame_mask))
@@ -231,7 +231,7 @@ class XSERAuxStream(XSERStream):
         noise_seed: torch.Tensor | None,  # (B,)
         knows_speaker: torch.Tensor | None,  # (B,) 1 where the features are relative to the speaker
     ) -> StreamOutput:
-        features = features.to(self.adapter.projector[0].weight.dtype)
+        features = features.to(compute_dtype(self.adapter))
         if self.known is not None and knows_speaker is not None:
             features = features + self.known(knows_speaker.view(-1, 1, 1).to(features.dtype))
         return self.squeeze(features, frame_mask.bool(), noise_seed)

@@ -8,6 +8,7 @@ import numpy as np
 from .audio_xser import is_recording, load_audio
 from .calibration_xser import Calibration, Reference
 from .levels_xser import CANNOT_TELL, LEVELS, check
+from .options_xser import known_gender
 from .profile_xser import SpeakerProfile
 from .prosody_xser import measure
 
@@ -23,11 +24,11 @@ class Verifier:
         reference: what is usual for the speaker: a `Reference`, a `SpeakerProfile`, or a few of their recordings, as
             `load_audio` takes them. Without, what is usual for the gender or for everyone stands in, so that less can
             be told.
-        gender: of the speaker, as the corpus that was calibrated calls it.
+        gender: of the speaker, one that the calibration knows.
 
     Raises:
         AudioError: a recording of the reference cannot be read.
-        ValueError: the calibration is none; the recordings are too few, or tell nothing.
+        ValueError: the calibration is none, or does not know the gender; the recordings are too few, or tell nothing.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Verifier:
             if (known := tuple(level for level in levels if level in LEVELS.get(slot, ())))
         }
         self.reference = self._measure_reference(reference)
-        self.gender = gender
+        self.gender = None if gender is None else known_gender(gender, self.calibration.genders)
 
     def _measure_reference(self, reference) -> Reference | None:
         # by name: a class may have been loaded twice, from the package and from a model's folder
@@ -57,12 +58,15 @@ class Verifier:
         recordings = [reference] if is_recording(reference) else list(reference)
         return self.calibration.reference_of(measure(load_audio(recording)) for recording in recordings)
 
-    def verify(self, descriptors: Mapping[str, str], wave: np.ndarray) -> dict[str, dict]:
+    def verify(
+        self, descriptors: Mapping[str, str], wave: np.ndarray, transcript: str | None = None
+    ) -> dict[str, dict]:
         """Judge the levels of one answer.
 
         Args:
             descriptors: slot → level.
             wave: (S,) at 16 kHz, as `load_audio` gives it.
+            transcript: what is said, if it is known.
 
         Returns:
             slot → `claim`, `verdict` (`agree`, `contradict`, `can't tell`), `value` and `cuts` in `unit`, the

@@ -1,0 +1,215 @@
+"""`model.explain`: recordings in, what each sounds like and why out.
+
+A batch of recordings is encoded once. The content stream is transcribed where nobody gives the words; then the slots
+are decoded under the grammar (`decoding_xser`). Nothing of a call is left on the model.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from .agreement_xser import matching_processor
+from .audio_xser import SAMPLE_RATE
+from .configuration_xser import LANGUAGE_MODEL
+from .decoding_xser import Decoding, decode_description
+from .eval_mode_xser import in_eval_mode
+from .grammar_xser import EMOTION, EMPHASIS
+from .options_xser import check_batch_size, known_options_only, one_for_each, refuse_unknown
+from .prosody_xser import measure
+from .references_xser import several
+from .request_xser import Request, each_request, place
+
+ANSWER_KEYS = ("status", "emotion", "scores", "descriptors", "emphasis", "transcript", "explanation")
+MAX_BYTES_PER_SECOND = 40  # of transcript: twice what fast speech needs
+CONTENT = "content"  # the stream of words
+
+
+@known_options_only
+@torch.no_grad()
+def explain(
+    model,
+    processor,
+    audio: Sequence,
+    batch_size: int = 8,
+    slots: Sequence[str] | None = None,
+    transcript: bool | str | Sequence[str | None] = True,
+    verify: bool = False,
+    reference=None,
+    gender: str | Sequence[str | None] | None = None,
+    aux: Mapping[str, Sequence] | None = None,
+) -> list[dict]:
+    """Explain recordings.
+
+    The model stays in its mode, and answers as in eval mode; many threads may explain with it at once, and another may
+    train it.
+
+    Args:
+        audio: a list of recordings in any form that `audio_xser.load_audio` takes.
+        processor: the model's; one with the same labels in another order gives the same answers.
+        batch_size: recordings a pass; it does not change the answers.
+        slots: the slots to ask for; all of the model's by default.
+        transcript: the words of a single recording, or a list with those of each, `None` where they are not known.
+            They stand for the model's own transcript everywhere: in the prompt (`transcript_in_prompt`), in the words
+            that may be emphasised, in `verify` and in the answer, as they are given. Recordings without, and all for
+            `True`, are transcribed by the model. `False` saves that, unless emphasis is asked for, whose words come
+            from it, or the model weighs the words as text.
+        verify: also measure the voice, and judge the descriptors by that.
+        reference: of the speakers, without labels: one for all recordings, or a list with one for each. One is `None`,
+            a `SpeakerProfile` or the .safetensors file it was saved to, a `Reference`, or a list of three or more
+            recordings. A model made with `speaker_reference` takes profiles and recordings; `verify` takes all.
+        gender: of the speakers, stands in where there is no reference: one for all recordings, or a list with one or
+            `None` for each. Only with `verify`.
+        aux: name → features of each recording, for auxiliary streams (see `XSERProcessor`).
+
+    Returns:
+        For each recording `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores` (a distribution over the
+        model's emotions), `descriptors` (slot → level), `emphasis` (words), `transcript`, `explanation` (a sentence).
+        Where the status is not `ok`, or a slot was not asked for, the value is `None`. With `verify` also
+        `verification`, as `Verifier.verify` gives it. With `emotion_votes` also `votes`, a distribution over the
+        emotions by each stream alone. Where the model takes a reference of the recording's speaker also
+        `speaker_reference`: of how many `recordings` and `seconds` it is, and a `warning` if it is plainly of another
+        person.
+
+    Raises:
+        AudioError: a recording cannot be read or is longer than the model's limit; it is named.
+        ValueError: an option is not right or would be ignored, or the processor is of another model; both are named.
+    """
+    processor = matching_processor(processor, model.config)
+    batch_size = check_batch_size(batch_size)
+    slots = processor.schema.check_slots(processor.schema.slots if slots is None else slots)
+    sources = several(audio)
+    if sources is None:
+        raise ValueError(f"audio is {type(audio).__name__}, one recording or none: give a list of recordings")
+    places = [place(index, source) for index, source in enumerate(sources)]
+    requests = each_request(model, processor, places, transcript, verify, reference, gender)
+    aux = _aux_of_each(processor, aux, len(sources))
+    waves = [processor.load(source) for source in sources]
+    statuses = [processor.status(wave, source) for wave, source in zip(waves, sources, strict=True)]
+    answers = [empty_answer(status, request, model.config) for status, request in zip(statuses, requests, strict=True)]
+    spoken = [index for index, status in enumerate(statuses) if status == "ok"]
+    evaluated = in_eval_mode(model)
+    for start in range(0, len(spoken), batch_size):
+        rows = spoken[start : start + batch_size]
+        batch = [(waves[index], SAMPLE_RATE) for index in rows]
+        features = {name: [each[index] for index in rows] for name, each in aux.items()}
+        given = _explain_batch(evaluated, processor, batch, slots, [requests[index] for index in rows], features)
+        for index, answer in zip(rows, given, strict=True):
+            answers[index].update(answer)
+    for wave, answer, request in zip(waves, answers, requests, strict=True):
+        claims = answer["descriptors"]
+        if request.verifier is not None and claims is not None:
+            answer["verification"] = request.verifier.verify(claims, wave, transcript=request.words)
+    return answers
+
+
+def empty_answer(status: str, request: Request, config) -> dict:
+    """All keys of an answer to `request`, with nothing but the status."""
+    keys = (*ANSWER_KEYS, *(["verification"] if request.verifier is not None else []))
+    keys += ("speaker_reference",) if request.profile(config) is not None else ()
+    return {**dict.fromkeys(keys), "status": status}
+
+
+def _aux_of_each(processor, aux, count: int) -> dict[str, list]:
+    aux = dict(aux or {})
+    refuse_unknown(aux, list(processor.aux_streams), "aux")
+    return {name: one_for_each(f"aux[{name!r}]", each, count) for name, each in aux.items()}
+
+
+def _explain_batch(model, processor, batch, slots, requests: Sequence[Request], aux) -> list[dict]:
+    profiles = [request.profile(model.config) for request in requests]
+    inputs = processor(batch, task="describe", slots=slots, reference=profiles, aux=aux).to(model.device)
+    input_ids, attention_mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
+    streams = model.hear(input_ids, **inputs)  # once for both prompts
+    frames = [processor.num_frames(len(wave)) for wave, _ in batch]
+    needs_words = EMPHASIS in slots or processor.transcript_in_prompt
+    texts = [request.words for request in requests]
+    rows = [row for row, text in enumerate(texts) if text is None and (needs_words or requests[row].transcript)]
+    if rows:
+        for row, text in zip(rows, _transcribe(model, processor, batch, frames, streams, rows), strict=True):
+            texts[row] = text
+    if processor.transcript_in_prompt:
+        prompts = processor.prompt_ids("describe", frames, slots, _aux_frames(processor, inputs), texts)
+        input_ids, attention_mask = (prompts.to(model.device)[name] for name in ("input_ids", "attention_mask"))
+    decoding = Decoding.start(model.language_model, model.embed_prompt(input_ids, streams), attention_mask)
+    words = [processor.emphasisable(text or "") for text in texts]
+    votes = model.votes(streams) if EMOTION in slots else {}
+    weights = vote_weights(model.config, votes, inputs.get("knows_speaker"))
+    results = decode_description(decoding, model.language_model, processor, slots, words, votes, weights)
+    voted = _tell_votes(votes, processor.schema.emotions, len(batch))
+    answers = []
+    for row, (description, distributions) in enumerate(results):
+        scores = distributions.get(EMOTION)
+        answers.append(
+            {
+                "emotion": description.emotion,
+                "scores": scores,
+                "descriptors": description.levels,
+                "emphasis": None if description.emphasis is None else list(description.emphasis),
+                "transcript": texts[row] if requests[row].transcript else None,
+                "explanation": description.to_sentence(scores),
+                **voted[row],
+                **_check_reference(batch[row][0], profiles[row], streams, row),
+            }
+        )
+    return answers
+
+
+def _aux_frames(processor, inputs) -> list[dict[str, int]]:
+    """For each recording, name → frames of each auxiliary stream."""
+    lengths = {name: inputs[f"aux_{name}_mask"].sum(-1).tolist() for name in processor.aux_streams}
+    return [{name: int(each[row]) for name, each in lengths.items()} for row in range(len(inputs["loudness"]))]
+
+
+def vote_weights(config, votes: Mapping[str, torch.Tensor], knows_speaker: torch.Tensor | None) -> torch.Tensor | None:
+    """(1 + votes, B) of the language model and of each vote; `None` where all count alike.
+
+    Args:
+        knows_speaker: (B,) 1 where there is a reference; elsewhere all count alike.
+    """
+    if not votes or config.vote_weights is None or knows_speaker is None:
+        return None
+    given = [config.vote_weights[name] for name in (LANGUAGE_MODEL, *votes)]
+    given = torch.tensor(given, device=knows_speaker.device).unsqueeze(1)
+    return torch.where(knows_speaker.bool(), given, 1 / len(given))
+
+
+def _tell_votes(votes: Mapping[str, torch.Tensor], emotions: Sequence[str], num_rows: int) -> list[dict]:
+    """What each stream says of each recording's emotion; nothing where none has a say."""
+    if not votes:
+        return [{}] * num_rows
+    said = {name: log_probs.exp().tolist() for name, log_probs in votes.items()}
+    return [
+        {"votes": {name: dict(zip(emotions, each[row], strict=True)) for name, each in said.items()}}
+        for row in range(num_rows)
+    ]
+
+
+def _check_reference(wave, profile, streams, row: int) -> dict:
+    """What is said of a recording's reference; nothing where it has none."""
+    if profile is None:
+        return {}
+    warning = profile.warning(float(streams["descriptors"].distance[row]), measure(wave).pitch)
+    about = {"recordings": profile.num_recordings, "seconds": profile.seconds, "warning": warning}
+    return {"speaker_reference": about}
+
+
+def _transcribe(model, processor, batch, frames, streams, rows: Sequence[int]) -> list[str]:
+    """Greedy transcripts of some of the rows, from the content stream that is already at hand."""
+    prompts = processor.prompt_ids("asr", [frames[row] for row in rows]).to(model.device)
+    content = streams[CONTENT]
+    content = replace(content, embeds=content.embeds[rows], mask=content.mask[rows])
+    # each row stops at its own length, so that its neighbours in the batch cannot change its text
+    limits = [int(8 + MAX_BYTES_PER_SECOND * len(batch[row][0]) / SAMPLE_RATE) for row in rows]
+    ids = model.language_model.generate(
+        inputs_embeds=model.embed_prompt(prompts["input_ids"], {CONTENT: content}),
+        attention_mask=prompts["attention_mask"],
+        do_sample=False,
+        max_new_tokens=max(limits),
+        eos_token_id=processor.tokenizer.eos_token_id,
+        pad_token_id=processor.tokenizer.pad_token_id,
+    )
+    return [processor.decode_answer(row[:limit]) for row, limit in zip(ids, limits, strict=True)]
+
+
+__all__ = ["ANSWER_KEYS", "empty_answer", "explain"]
