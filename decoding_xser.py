@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from transformers import DynamicCache
 
-from .audio_xser import SAMPLE_RATE
+from .audio_xser import SAMPLE_RATE, list_recordings
 from .configuration_xser import LANGUAGE_MODEL
 from .grammar_xser import EMOTION, EMPHASIS, NO_EMPHASIS, EmotionDescription, quote
 from .prosody_xser import measure
@@ -253,7 +253,7 @@ def explain(
         ValueError: a recording cannot be read or is longer than the model's limit; it is named.
     """
     slots = processor.schema.check_slots(list(slots) if slots is not None else processor.schema.slots)
-    waves = [processor.load(source) for source in audio]
+    waves = [processor.load(source) for source in list_recordings(audio)]
     profiles = list(reference) if isinstance(reference, (list, tuple)) else [reference] * len(waves)
     if len(profiles) != len(waves):
         raise ValueError(f"there are {len(profiles)} references for {len(waves)} recordings")

@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import Pipeline
 from transformers.utils import logging
 
-from .audio_xser import SAMPLE_RATE, AudioError, is_recording, load_audio
+from .audio_xser import SAMPLE_RATE, AudioError, is_recording, load_audio, undecoded
 from .calibration_xser import Reference
 from .decoding_xser import ANSWER_KEYS
 from .profile_xser import SpeakerProfile
@@ -92,7 +92,7 @@ class XSERPipeline(Pipeline):
             raise TypeError(f"give one column of the data set, such as dataset['audio'], of {inputs.column_names}")
         if not isinstance(inputs, Iterable) and not hasattr(inputs, "__getitem__"):
             raise TypeError(f"{type(inputs).__name__} is neither a recording nor a list or generator of recordings")
-        answers = self._explain_each(iter(inputs), options)
+        answers = self._explain_each(iter(undecoded(inputs)), options)
         return list(answers) if isinstance(inputs, Sized) else answers
 
     def _explain_each(self, sources: Iterator, options: dict) -> Iterator[dict]:

@@ -13,7 +13,7 @@ import numpy as np
 from transformers import AddedToken, BatchFeature, ProcessorMixin
 
 from .answers_xser import AnswersMixin
-from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, is_recording, load_audio, loudness_dbfs
+from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, list_recordings, load_audio, loudness_dbfs
 from .grammar_xser import EmotionDescription, LabelSchema
 from .padding_xser import pad_left, pad_right
 from .prompts_xser import AUX_TOKEN, CONTENT_TOKEN, DESCRIPTOR_TOKEN, PromptsMixin, chat_template_of
@@ -294,7 +294,7 @@ class XSERProcessor(PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin
 
     def _load_all(self, audio) -> list[np.ndarray]:
         """Recordings as waves of at least one frame."""
-        sources = [audio] if is_recording(audio) else list(audio)
+        sources = list_recordings(audio)
         waves = [self.load(source) for source in sources]
         if not waves:
             raise ValueError("audio is empty: give at least one recording")

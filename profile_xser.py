@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from .audio_xser import SAMPLE_RATE, audio_name, is_recording, sampling_rate_of
+from .audio_xser import SAMPLE_RATE, audio_name, list_recordings, sampling_rate_of
 from .calibration_xser import Calibration, Reference
 from .prosody_xser import measure
 from .voice_frames_xser import prosody_frames, usual_of
@@ -187,8 +187,7 @@ def make_profile(model, processor, recordings: Iterable) -> SpeakerProfile:
         AudioError: a recording cannot be read.
         ValueError: there are too few; one is silent, too short, or of less than 16 kHz. It is named.
     """
-    recordings = [recordings] if is_recording(recordings) else list(recordings)
-    waves = [_reference_wave(processor, recording) for recording in recordings]
+    waves = [_reference_wave(processor, recording) for recording in list_recordings(recordings)]
     prosodies = [measure(wave) for wave in waves]
     states = []
     training = model.training

@@ -370,6 +370,14 @@ def test_saved_processor_is_loaded_with_every_field(tmp_path, any_processor):
     shipped = {path.name for path in tmp_path.glob("*.py")}
     parts = {
         "answers_xser.py",
+        "audio_files_xser.py",
+        "containers_xser.py",
+        "downmix_xser.py",
+        "flac_xser.py",
+        "mp3_xser.py",
+        "ogg_xser.py",
+        "parts_xser.py",
+        "resampling_xser.py",
         "padding_xser.py",
         "prompts_xser.py",
         "prosody_xser.py",
