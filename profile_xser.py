@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .agreement_xser import matching_processor
-from .audio_xser import SAMPLE_RATE, audio_name, is_recording, sampling_rate_of
+from .audio_xser import SAMPLE_RATE, audio_name, list_recordings, sampling_rate_of
 from .calibration_xser import Calibration, Reference
 from .eval_mode_xser import in_eval_mode
 from .prosody_xser import measure
@@ -191,8 +191,7 @@ def make_profile(model, processor, recordings: Iterable) -> SpeakerProfile:
             another model's.
     """
     processor = matching_processor(processor, model.config)
-    recordings = [recordings] if is_recording(recordings) else list(recordings)
-    waves = [_reference_wave(processor, recording) for recording in recordings]
+    waves = [_reference_wave(processor, recording) for recording in list_recordings(recordings)]
     prosodies = [measure(wave) for wave in waves]
     states, model = [], in_eval_mode(model)
     for wave, prosody in zip(waves, prosodies, strict=True):

@@ -9,7 +9,10 @@ import subprocess
 import numpy as np
 import soundfile
 
+from xser.downmix_xser import Downmix
+
 SAMPLE_RATE = 16_000
+FULL_SCALE = 2**15
 TIMEOUT = 120.0  # seconds; a clip takes a fraction of one
 CENTRE = 2  # of front left, front right, front centre, …
 WITH_CENTRE = (3, 5, 6, 7, 8)  # numbers of channels whose usual layouts begin so; with four, the third is at the back
@@ -19,7 +22,8 @@ ADDRESS = re.compile(r"^\[[^\]]* @ 0x[0-9a-f]+\]\s*")  # of one of FFmpeg's obje
 def extract_audio(path: str | os.PathLike, timeout: float = TIMEOUT) -> bytes:
     """The first sound track of a file, as a mono FLAC file of 16 kHz.
 
-    Of surround sound the centre channel, where films have their dialogue; of stereo the mean.
+    Of surround sound the centre channel, where films have their dialogue; any other channels are mixed as those of all
+    recordings are (see `downmix_xser`).
 
     Args:
         path: any file that FFmpeg reads.
@@ -62,7 +66,9 @@ def _mono_flac(wav: bytes) -> bytes:
     if samples.shape[1] in WITH_CENTRE:
         mono = samples[:, CENTRE]
     else:
-        mono = np.rint(samples.mean(axis=1)).astype(np.int16)  # (S, C) -> (S,)
+        levels = samples / np.float32(FULL_SCALE)
+        mono = Downmix.of(levels).apply(levels)  # (S, C) -> (S,)
+        mono = np.rint(mono * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1)
     flac = io.BytesIO()
-    soundfile.write(flac, mono, rate, format="FLAC", subtype="PCM_16")
+    soundfile.write(flac, mono.astype(np.int16), rate, format="FLAC", subtype="PCM_16")
     return flac.getvalue()

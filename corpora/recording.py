@@ -3,19 +3,19 @@
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
-from xser.audio_xser import MAX_PEAK, check_samples_are_whole
+from xser.audio_files_xser import AudioError, AudioFile
+from xser.audio_xser import MAX_PEAK
+from xser.downmix_xser import Downmix
 
 MIN_SECONDS = 0.1  # nothing can be told of less
 MAX_BYTES = 2**30  # an Arrow array of recordings ends at twice that
-BLOCK_FRAMES = 2**19
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Heard:
 
     Args:
         seconds: its length.
-        fingerprint: 32 hex digits: the same for the same rate and the same samples, to 16 bits and averaged over
-            channels, whatever the file's format.
+        fingerprint: 32 hex digits: the same for the same rate and the same samples, to 16 bits and mixed to one
+            channel (see `downmix_xser`), whatever the file's format.
     """
 
     seconds: float
@@ -55,24 +55,6 @@ def file_size(path: str | os.PathLike) -> int:
     return size
 
 
-def open_recording(file: BinaryIO) -> soundfile.SoundFile:
-    """Open a recording by its content; its name does not matter.
-
-    Raises:
-        ValueError: it is not audio, has no samples, or fewer than its header promises.
-    """
-    check_samples_are_whole(file, "the file")
-    file.seek(0)
-    try:
-        audio = soundfile.SoundFile(file)
-    except soundfile.SoundFileError as error:
-        raise ValueError(f"not readable as audio: {_without_source(error)}") from error
-    if audio.frames == 0:
-        audio.close()
-        raise ValueError("the recording has no samples")
-    return audio
-
-
 def hear(data: bytes, max_seconds: float | None = None) -> Heard:
     """Decode a recording as a whole, a block at a time.
 
@@ -86,53 +68,56 @@ def hear(data: bytes, max_seconds: float | None = None) -> Heard:
     """
     if not data:
         raise ValueError("the file is empty")
-    with open_recording(_Buffer(data)) as audio:
-        seconds = audio.frames / audio.samplerate
-        if seconds < MIN_SECONDS:
-            raise ValueError(f"too short: {seconds:.3f} s, at least {MIN_SECONDS} s")
-        if max_seconds is not None and seconds > max_seconds:
-            raise ValueError(f"too long: {seconds:.1f} s, at most {max_seconds:g} s")
-        digest = hashlib.blake2b(str(audio.samplerate).encode(), digest_size=16)
-        frames, lowest, highest = 0, np.inf, -np.inf
-        for block in _blocks(audio):
-            mono = block.mean(axis=1, dtype=np.float32)  # (S, C) -> (S,)
-            if not np.isfinite(mono).all():
-                first = frames + int(np.flatnonzero(~np.isfinite(mono))[0])
-                raise ValueError(f"not finite: a sample is NaN or infinite, from {first / audio.samplerate:.3f} s")
-            frames += len(mono)
-            lowest, highest = min(lowest, float(mono.min())), max(highest, float(mono.max()))
-            digest.update(np.rint(mono * 32768).clip(-32768, 32767).astype("<i2").tobytes())
-        if frames < audio.frames:
-            raise ValueError(f"the file is truncated: {frames} of {audio.frames} samples are there")
-    if max(-lowest, highest) > MAX_PEAK:
-        raise ValueError(f"beyond full scale: samples reach {max(-lowest, highest):.0f}, and full scale is 1")
-    if lowest == highest:
+    audio = _open(data)
+    if audio.frames == 0:
+        raise ValueError("the recording has no samples")
+    if audio.seconds < MIN_SECONDS:
+        raise ValueError(f"too short: {audio.seconds:.3f} s, at least {MIN_SECONDS} s")
+    if max_seconds is not None and audio.seconds > max_seconds:
+        raise ValueError(f"too long: {audio.seconds:.1f} s, at most {max_seconds:g} s")
+    downmix = Downmix(audio.channels)
+    mono = _Mono(audio.rate)
+    for block in audio.blocks():
+        downmix.add(mono.check(block))
+        mono.add(block.mean(axis=1, dtype=np.float32))  # as nearly all recordings are mixed
+    if not downmix.is_mean:
+        mono = _Mono(audio.rate)
+        for block in audio.blocks():
+            mono.add(downmix.apply(block))
+    peak = max(-mono.lowest, mono.highest)
+    if peak > MAX_PEAK:
+        raise ValueError(f"beyond full scale: samples reach {peak:.0f}, and full scale is 1")
+    if mono.lowest == mono.highest:
         raise ValueError("digital silence: all samples are the same")
-    return Heard(seconds, digest.hexdigest())
+    return Heard(audio.seconds, mono.digest.hexdigest())
 
 
-class _Buffer(io.BytesIO):
-    """Stays where it is when a broken header leads before the start; an exception here would only be printed."""
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        try:
-            return super().seek(offset, whence)
-        except ValueError:
-            return self.tell()
-
-
-def _blocks(audio: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    """Float blocks (S, C)."""
-    while True:
-        try:
-            block = audio.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
-        except soundfile.SoundFileError as error:
-            raise ValueError(f"the file is truncated or damaged: {_without_source(error)}") from error
-        if not len(block):
-            return
-        yield block
+def _open(data: bytes) -> AudioFile:
+    try:
+        return AudioFile(io.BytesIO(data), "the file")
+    except AudioError as error:
+        if isinstance(error.__cause__, soundfile.LibsndfileError):
+            raise ValueError(f"not readable as audio: {error.__cause__.error_string}") from error
+        raise
 
 
-def _without_source(error: soundfile.SoundFileError) -> str:
-    """libsndfile's words, without the address of the buffer that it read from."""
-    return error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
+class _Mono:
+    """What one channel tells, a block at a time: its range, and a digest of it to 16 bits."""
+
+    def __init__(self, rate: int):
+        self.rate, self.frames = rate, 0
+        self.lowest, self.highest = np.inf, -np.inf
+        self.digest = hashlib.blake2b(str(rate).encode(), digest_size=16)
+
+    def check(self, block: np.ndarray) -> np.ndarray:
+        """A block (S, C), if all of it is finite."""
+        if not np.isfinite(block).all():
+            first = self.frames + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+            raise ValueError(f"not finite: a sample is NaN or infinite, from {first / self.rate:.3f} s")
+        return block
+
+    def add(self, wave: np.ndarray) -> None:
+        """The next samples (S,)."""
+        self.frames += len(wave)
+        self.lowest, self.highest = min(self.lowest, float(wave.min())), max(self.highest, float(wave.max()))
+        self.digest.update(np.rint(wave * 32768).clip(-32768, 32767).astype("<i2").tobytes())

@@ -13,7 +13,9 @@ import numpy as np
 import soundfile
 from scipy.signal import welch
 
-from xser.audio_xser import SAMPLE_RATE, AudioError, audio_name, check_samples_are_whole, load_audio, loudness_dbfs
+from xser.audio_files_xser import AudioFile
+from xser.audio_xser import SAMPLE_RATE, AudioError, audio_name, load_audio, loudness_dbfs
+from xser.downmix_xser import Downmix
 from xser.voice_spectrum_xser import TELEPHONE_DB, TELEPHONE_HZ
 
 SILENCE_DBFS = -60.0  # RMS of a piece
@@ -84,12 +86,14 @@ def read_parts(audio: object) -> Iterator[np.ndarray]:
         yield load_audio(audio)
         return
     with _open(audio) as stream:
-        check_samples_are_whole(stream, name)
-        stream.seek(0)
-        with soundfile.SoundFile(stream) as file:
-            size = int(PART_SECONDS * file.samplerate)
-            for block in file.blocks(size, dtype="float32", always_2d=True):
-                yield load_audio((np.atleast_1d(block.mean(axis=1)), file.samplerate))
+        file = AudioFile(stream, name)
+        size = int(PART_SECONDS * file.rate)
+        downmix = Downmix(file.channels)
+        if file.channels > 1:
+            for block in file.blocks(size):
+                downmix.add(np.nan_to_num(block))  # what is not finite is refused below
+        for block in file.blocks(size):
+            yield load_audio((downmix.apply(block), file.rate))
 
 
 def _is_long(audio: object) -> bool:

@@ -8,12 +8,11 @@ import pytest
 import soundfile
 import torch
 
-from xser import audio_xser
+from xser import audio_files_xser
 from xser.audio_xser import (
     SAMPLE_RATE,
     AudioError,
     audio_name,
-    check_samples_are_whole,
     load_audio,
     loudness_dbfs,
 )
@@ -64,13 +63,14 @@ def test_every_form_of_a_recording_gives_the_same_samples(wav, wrap):
 
 @pytest.mark.parametrize("channels_first", [True, False])
 def test_channels_are_averaged_whichever_axis_they_are_on(channels_first):
-    stereo = np.stack([tone(), -0.5 * tone()], axis=0 if channels_first else 1)
-    np.testing.assert_allclose(load_audio((stereo, SAMPLE_RATE)), 0.25 * tone(), atol=1e-7)
+    stereo = np.stack([tone(), 0.5 * tone(hertz=550)], axis=0 if channels_first else 1)
+    expected = (tone() + 0.5 * tone(hertz=550)) / 2
+    np.testing.assert_allclose(load_audio((stereo, SAMPLE_RATE)), expected, atol=1e-7)
 
 
 def test_stereo_file_is_averaged():
-    data = encode(np.stack([tone(), 0 * tone()], axis=1), subtype="FLOAT")
-    np.testing.assert_allclose(load_audio(data), 0.5 * tone(), atol=1e-7)
+    data = encode(np.stack([tone(), 0.5 * tone()], axis=1), subtype="FLOAT")
+    np.testing.assert_allclose(load_audio(data), 0.75 * tone(), atol=1e-7)
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, RATE_44K, 48_000])
@@ -132,17 +132,6 @@ def test_truncated_file_is_refused(tmp_path, file_format, kept):
     refused({"bytes": path.read_bytes(), "path": "inner/cut.audio"}, "inner/cut.audio", "truncated")
 
 
-@pytest.mark.parametrize("file_format", ["WAV", "AIFF", "FLAC"])
-def test_whole_files_are_found_whole_from_any_place_and_cut_ones_by_the_name_given(file_format):
-    data = encode(tone(), file_format=file_format)
-    stream = io.BytesIO(data)
-    stream.seek(100)
-    check_samples_are_whole(stream, "the file")
-    if file_format != "FLAC":  # which a decoder notices itself
-        with pytest.raises(AudioError, match=r"^the file is truncated: \d+ of \d+ bytes of samples are there$"):
-            check_samples_are_whole(io.BytesIO(data[:-100]), "the file")
-
-
 def test_streamed_wav_of_unknown_length_is_read():
     data = bytearray(encode(tone()))
     at = data.index(b"data") + 4
@@ -171,8 +160,9 @@ def test_impossible_rates_are_refused(rate):
     refused((tone(), rate))
 
 
-def test_swapped_pairs_bare_arrays_and_odd_types_are_refused():
-    refused((SAMPLE_RATE, tone()), "in this order")
+def test_pairs_without_an_array_or_rate_bare_arrays_and_odd_types_are_refused():
+    refused((tone(), tone()), "(array, rate)")
+    refused((SAMPLE_RATE, 8_000.0), "0 axes")
     refused(tone(), "(array, rate)")
     refused(3.5, "float")
     refused((np.zeros((2, 2, 2), np.float32), SAMPLE_RATE), "3 axes")
@@ -194,14 +184,11 @@ def test_loudness_is_the_rms_in_decibels_below_full_scale():
     assert loudness_dbfs(np.zeros(0, np.float32)) == -100
 
 
-def test_missing_packages_are_named(wav, monkeypatch):
-    monkeypatch.setattr(audio_xser, "torchaudio", None)
-    with pytest.raises(ImportError, match="torchaudio"):
-        load_audio((tone(8_000), 8_000))
-    np.testing.assert_array_equal(load_audio(wav), tone())  # 16 kHz needs no resampling
-    monkeypatch.setattr(audio_xser, "soundfile", None)
-    with pytest.raises(ImportError, match="soundfile"):
+def test_a_missing_package_is_named(wav, monkeypatch):
+    monkeypatch.setattr(audio_files_xser, "soundfile", None)
+    with pytest.raises(ImportError, match="pip install soundfile"):
         load_audio(wav)
+    np.testing.assert_array_equal(load_audio((tone(), SAMPLE_RATE)), tone())  # samples need no reading
 
 
 def test_error_survives_pickling_between_workers():

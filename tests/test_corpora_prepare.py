@@ -221,7 +221,7 @@ def test_the_same_samples_have_one_fingerprint_in_every_lossless_format():
 def test_a_long_recording_is_heard_in_blocks_with_the_same_result(monkeypatch):
     data = encoded(noise(1, 1.0))
     whole = hear(data)
-    monkeypatch.setattr("xser.corpora.recording.BLOCK_FRAMES", 777)
+    monkeypatch.setattr("xser.audio_files_xser.BLOCK_SAMPLES", 777)
     assert hear(data) == whole
 
 

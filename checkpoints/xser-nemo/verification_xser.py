@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from .audio_xser import is_recording, load_audio
+from .audio_xser import list_recordings, load_audio
 from .calibration_xser import Calibration, Reference
 from .levels_xser import CANNOT_TELL, LEVELS, check
 from .options_xser import known_gender
@@ -55,8 +55,7 @@ class Verifier:
             if reference.usual is None:
                 raise ValueError("the reference tells nothing that levels could be judged by: no voice was measured")
             return reference.usual
-        recordings = [reference] if is_recording(reference) else list(reference)
-        return self.calibration.reference_of(measure(load_audio(recording)) for recording in recordings)
+        return self.calibration.reference_of(measure(load_audio(each)) for each in list_recordings(reference))
 
     def verify(
         self, descriptors: Mapping[str, str], wave: np.ndarray, transcript: str | None = None

@@ -7,7 +7,7 @@ from transformers import Pipeline
 from transformers.utils import logging
 
 from .agreement_xser import matching_processor
-from .audio_xser import SAMPLE_RATE, AudioError, audio_name, is_recording, load_audio
+from .audio_xser import SAMPLE_RATE, AudioError, audio_name, is_recording, load_audio, undecoded
 from .explain_xser import ANSWER_KEYS, empty_answer
 from .options_xser import check_batch_size, check_flag, is_list, refuse_unknown
 from .references_xser import holds_references, one_reference, several
@@ -118,10 +118,11 @@ class XSERPipeline(Pipeline):
             raise TypeError(f"give one column of the data set, such as dataset['audio'], of {inputs.column_names}")
         if not isinstance(inputs, Iterable) and not hasattr(inputs, "__getitem__"):
             raise TypeError(f"{type(inputs).__name__} is neither a recording nor a list or generator of recordings")
+        inputs = undecoded(inputs)
         if not isinstance(inputs, Sized):
             request = common_request(self.model, self.processor, **options)
             return self._explain_each(zip(inputs, repeat(request), strict=False), asked)
-        is_at_hand = isinstance(inputs, list)  # a column would decode its recordings to name them
+        is_at_hand = isinstance(inputs, list)  # a column would read its recordings to name them
         places = [place(i, inputs[i]) if is_at_hand else f"recording {i}" for i in range(len(inputs))]
         requests = each_request(self.model, self.processor, places, **options)
         return list(self._explain_each(zip(inputs, requests, strict=True), asked))

@@ -16,7 +16,7 @@ from transformers import AddedToken, BatchFeature, ProcessorMixin
 
 from .agreement_xser import AgreementMixin
 from .answers_xser import AnswersMixin
-from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, is_recording, load_audio, loudness_dbfs
+from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, list_recordings, load_audio, loudness_dbfs
 from .calibration_xser import check_number
 from .grammar_xser import EmotionDescription, LabelSchema
 from .options_xser import check_flag, known_options_only, one_for_each, refuse_unknown
@@ -362,7 +362,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
 
     def _load_all(self, audio) -> list[np.ndarray]:
         """Recordings as waves of at least one frame."""
-        sources = [audio] if is_recording(audio) else list(audio)
+        sources = list_recordings(audio)
         waves = [self.load(source) for source in sources]
         if not waves:
             raise ValueError("audio is empty: give at least one recording")

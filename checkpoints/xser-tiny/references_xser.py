@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from numbers import Real
 from pathlib import Path
 
-from .audio_xser import is_recording
+from .audio_xser import is_recording, undecoded
 from .calibration_xser import MIN_RECORDINGS, Reference
 from .options_xser import one_for_each
 from .profile_xser import SpeakerProfile
@@ -73,7 +73,7 @@ def several(value) -> list | None:
     """What a list, column or generator holds; `None` where `value` is one thing."""
     if isinstance(value, tuple):  # with a rate it is a recording
         return None if any(isinstance(each, Real) for each in value) else list(value)
-    return list(value) if isinstance(value, Iterable) and not is_recording(value) else None
+    return list(undecoded(value)) if isinstance(value, Iterable) and not is_recording(value) else None
 
 
 def holds_references(entries: list | None) -> bool:
