@@ -21,10 +21,10 @@ from transformers import HfArgumentParser
 
 from xser.evaluation.report import text_table
 from xser.publishing import assemble as assembling
+from xser.publishing.choosing import License
 from xser.publishing.files import left_out
 from xser.publishing.isolation import load_in_isolation
 from xser.publishing.problems import PublishError, without_secrets
-from xser.publishing.provenance import License
 
 
 @dataclass

@@ -11,22 +11,21 @@ from xser.corpora.cache import write_json, written_beside
 from xser.evaluation.report import read_json
 from xser.publishing.card import render_card
 from xser.publishing.card_rules import card_problems, repo_problems
+from xser.publishing.choosing import License, chosen_license
 from xser.publishing.evaluations import read_evaluations
 from xser.publishing.files import count_parameters, published, source_problems, text_problems
 from xser.publishing.problems import Problem, PublishError, refuse
 from xser.publishing.provenance import (
+    BACKBONES,
     CARD,
     NOTICE,
     ROOT,
     TRAINING,
-    License,
-    chosen_license,
     is_hub_id,
     read_provenance,
     read_training,
 )
 
-BACKBONES = ("audio_model_id", "text_model_id")
 FOLDER_KEYS = ("_name_or_path", "name_or_path")  # where something lay on this machine
 CONFIG_KEYS = ("audio_config", "text_config", "emotions", "descriptors", "min_audio_seconds", "max_audio_seconds")
 CONFIGS = ("config.json", "processor_config.json", "tokenizer_config.json", "generation_config.json")

@@ -6,8 +6,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from xser.evaluation.report import figure_rows, markdown_table
+from xser.publishing.choosing import License
 from xser.publishing.licenses import OTHER
-from xser.publishing.provenance import License
 
 TEMPLATES = Path(__file__).parent.parent / "model_card"
 TAGS = ("speech-emotion-recognition", "explainability", "audio", "xser")

@@ -11,9 +11,9 @@ from huggingface_hub import ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from xser.publishing.choosing import License, license_problems
 from xser.publishing.licenses import OTHER
 from xser.publishing.problems import Problem, PublishError
-from xser.publishing.provenance import License, license_problems
 from xser.publishing.strict_yaml import front_matter
 
 # Of https://huggingface.co/tasks

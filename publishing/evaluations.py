@@ -29,6 +29,8 @@ def read_evaluations(paths: list[str], model: Path, config: dict) -> tuple[list[
     evaluations, problems, notes = [], [], []
     digest = weights_digest(model) if paths else None
     for path in paths:
+        if not Path(path).is_file():
+            raise PublishError(f"--evaluation is {path!r}; it must be a file that eval.py wrote")
         results = read_json(path)
         missing = [key for key in NEEDED if not isinstance(results, dict) or key not in results]
         if missing:

@@ -1,6 +1,7 @@
 """The files of a folder that is published: which go up, which must not be there, and what must not stand in them."""
 
 import json
+import math
 import re
 import tempfile
 from collections.abc import Iterator
@@ -54,6 +55,7 @@ SECRETS = (
 SECRETS += ("credentials*", "secrets*", "stored_tokens")
 MAX_SIZE = MAX_HTTP_DOWNLOAD_SIZE  # bytes of one file: what `from_pretrained` reads back
 TEXTS = (".json", ".yaml", ".jinja", ".md", ".txt", "")
+NOT_FINITE = "not finite"  # a value of JSON that JSON does not have
 NO_TEXTS = ("tokenizer.json",)  # its words are those of a vocabulary
 _HOMES = (
     r"home|root|Users|tmp|work|mnt|media|data|scratch|opt|var|srv|private|workspace|content|kaggle|storage|gpfs|lustre"
@@ -107,6 +109,8 @@ def text_problems(folder: Path) -> list[Problem]:
             problems.append(Problem(path.name, f"{path.stat().st_size} bytes", f"the most is {MAX_SIZE}: {remedy}"))
         if path.is_file() and path.suffix in TEXTS and path.name not in NO_TEXTS:
             for where, text in _texts(path):
+                if text is NOT_FINITE:
+                    problems.append(Problem(where, float("nan"), "the Hub reads no NaN or infinity in JSON: use null"))
                 if has_secret(text):
                     problems.append(Problem(where, "a token or key", "take it out, and revoke it where it was shown"))
                 found = MACHINE_PATH.search(text)
@@ -167,7 +171,7 @@ def _missing(source: Path, names: set[str]) -> list[Problem]:
 
 
 def _texts(path: Path) -> Iterator[tuple[str, str]]:
-    """Texts of a file with their places: values of JSON with their keys, else lines."""
+    """Texts of a file with their places: values of JSON with their keys, else lines. NaN, no JSON, is one, too."""
     content = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix == ".json":
         yield from _values(json.loads(content), path.name)
@@ -179,6 +183,8 @@ def _texts(path: Path) -> Iterator[tuple[str, str]]:
 def _values(value: object, where: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, str):
         yield where, value
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield where, NOT_FINITE
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _values(item, f"{where}: {key}" if where.endswith(".json") else f"{where}.{key}")

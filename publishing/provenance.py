@@ -8,43 +8,39 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xser.evaluation.report import told, without_folders
-from xser.publishing.licenses import HUB_LICENSES, OTHER, Terms, contradicted, implied, nearest, terms_in
-from xser.publishing.problems import Problem, PublishError, has_secret
+from huggingface_hub import constants, try_to_load_from_cache
+
+from xser.evaluation.report import read_json, told, without_folders
+from xser.publishing.licenses import HUB_LICENSES, OTHER, Terms, terms_in
+from xser.publishing.problems import PublishError, has_secret
 from xser.publishing.strict_yaml import front_matter, load, plain
 
 NOTICE, TRAINING, CARD = "NOTICE", "training.yaml", "README.md"
 LICENSES = ("LICENSE", "LICENSE.md", "LICENSE.txt")
 RUN_CONFIG = "config.yaml"  # beside final/, of a run that left no training.yaml
+LICENSE_FIELDS = ("license", "licence")
+BACKBONES = ("audio_model_id", "text_model_id")  # of a config
+SOURCES = ("parent", "model", "audio_model", "text_model")  # of the record of a run
 STAGE = ("data", "command", "seed")
 ROOT = Path(__file__).parent.parent
 LOCAL = ("checkpoints", "runs", "data", "models", "model", "output", "outputs", "results", "..", ".", "~")
 
 
-@dataclass(frozen=True)
-class License:
-    """The Hub's name of a licence; of `other` also its own name, and where its text is."""
-
-    id: str | None = None
-    name: str | None = None
-    link: str | None = None
-    where: str = ""
-
-
 @dataclass
 class Provenance:
-    """Of one model: `terms` of all that it was made of, oldest last, and what its own card says."""
+    """Of one model: `terms` of all that it was made of, `own` the licences that it names itself, and its own card."""
 
     notice: str | None = None
     training: object = None
     card: dict = field(default_factory=dict)
     terms: list[Terms] = field(default_factory=list)
+    own: set[str] = field(default_factory=set)
     stages: list[dict] = field(default_factory=list)
     base_models: list[str] = field(default_factory=list)
 
 
 def read_provenance(folder: Path) -> Provenance:
-    """What the folder of a model says, and those of the checkpoints that it was trained from, as far as they are here.
+    """What the folder of a model says, and those of all that it was trained from, as far as they are on this machine.
 
     Raises:
         PublishError: a record cannot be read; it is named.
@@ -53,20 +49,21 @@ def read_provenance(folder: Path) -> Provenance:
     whole = Provenance(notice=_read(folder / NOTICE), training=_cleaned(training), card=_card(folder / CARD), terms=[])
     notices = []
     for part in _folders(folder, training, set()):
+        said = []
         if (notice := _read(part / NOTICE)) is not None:
             notices.append(notice.strip())
-            whole.terms += terms_in(notice, _label(part / NOTICE, folder))
+            said += terms_in(notice, _label(part / NOTICE, folder))
         for name in LICENSES:
             if (text := _read(part / name)) is not None:
-                whole.terms += terms_in(text, _label(part / name, folder))[:1]  # a licence's text names others, too
-        card = whole.card if part == folder else _card(part / CARD)
-        if part != folder and isinstance(card.get("license"), str):
-            whole.terms += _structured(card["license"], _label(part / CARD, folder))
+                said += terms_in(text, _label(part / name, folder))[:1]  # a licence's text names others, too
+        if part == folder:
+            whole.own = {term.license for term in [*said, *_field(training, folder)] if term.license is not None}
+        elif isinstance(license := _card(part / CARD).get("license"), str):
+            said += _structured(license, _label(part / CARD, folder))
         record = read_training(part)
         for where, text in _texts(record, _label(part / TRAINING, folder)):
-            whole.terms += (
-                _structured(text, where) if where.endswith(("license", "licence")) else terms_in(text, where)
-            )
+            said += _structured(text, where) if where.endswith(LICENSE_FIELDS) else terms_in(text, where)
+        whole.terms += said
         whole.base_models += _base_models(record)
     merged = [notice for index, notice in enumerate(notices) if not any(notice in other for other in notices[:index])]
     whole.notice = "\n\n".join(merged) + "\n" if merged else None
@@ -75,103 +72,12 @@ def read_provenance(folder: Path) -> Provenance:
     return whole
 
 
-def chosen_license(provenance: Provenance, given: License) -> tuple[License, list[Problem]]:
-    """The licence to publish under: the one given, else the card's, else the one that the terms leave.
-
-    Returns:
-        The licence (`id` None where there is no telling), and what is wrong with it. None is taken by default: where
-        neither the folder nor the user says a licence, that is a problem.
-    """
-    card = provenance.card
-    license = given
-    if given.id is None and card.get("license") is not None:
-        license = License(card["license"], card.get("license_name"), card.get("license_link"), f"{CARD}: license")
-    elif given.id is None:
-        left = implied(provenance.terms)
-        if len(left) != 1:
-            named = (
-                f"the folder names {_listed(provenance.terms)}" if provenance.terms else f"no {NOTICE}, {TRAINING} "
-            )
-            named += "" if provenance.terms else f"or {CARD} in the model's folder names one"
-            return License(), [
-                Problem("--license", None, f"{named}: give the licence, which must keep the terms of all the data")
-            ]
-        where = next(term.where for term in provenance.terms if term.license == left[0])
-        license = License(left[0], where=where)
-    problems = license_problems(license)
-    if not problems and (broken := contradicted(license.id, provenance.terms)):
-        fit = implied(provenance.terms)
-        remedy = f"give --license {fit[0]}" if len(fit) == 1 else _when_none_fits(provenance.terms)
-        text = f"it contradicts {_listed(broken)}, on whose terms the model is: {remedy}"
-        problems.append(Problem(license.where, license.id, text))
-    if not problems and given.id is not None and card.get("license") not in (None, given.id):
-        text = f"{CARD} says license {card['license']!r}: leave --license out, or change that line"
-        problems.append(Problem("--license", given.id, text))
-    return license, problems
-
-
-def license_problems(license: License) -> list[Problem]:
-    """What the Hub would refuse of a licence's name."""
-    if not isinstance(license.id, str) or license.id not in HUB_LICENSES:
-        close = nearest(str(license.id))
-        named = (
-            f"did you mean {' or '.join(close)}?"
-            if close
-            else "see https://huggingface.co/docs/hub/repositories-licenses"
-        )
-        return [
-            Problem(
-                license.where,
-                license.id,
-                f"the Hub knows no such licence; {named} For another, give other, with license_name and license_link",
-            )
-        ]
-    if license.id != OTHER:
-        return []
-    problems = []
-    for what, value, example in (
-        ("license_name", license.name, "my-terms-1.0"),
-        ("license_link", license.link, "LICENSE, or an https address"),
-    ):
-        if not isinstance(value, str) or not value.strip():
-            problems.append(
-                Problem(_beside(license.where, what), value, f"with license other it must be given: {example}")
-            )
-    if not problems and (
-        close := [term.license for term in terms_in(license.name, "") if term.license in HUB_LICENSES]
-    ):
-        problems.append(
-            Problem(
-                _beside(license.where, "license_name"),
-                license.name,
-                f"that is a licence of the Hub's: give {close[0]}",
-            )
-        )
-    return problems
-
-
 def is_hub_id(name: str) -> bool:
     """Whether a backbone or checkpoint is named by its id on the Hub, and not by a folder of this machine."""
     parts = Path(name).parts
     if len(parts) != 2 or name.count("/") != 1 or parts[0] in LOCAL:
         return False
     return not any((base / name).exists() for base in (Path(), ROOT))
-
-
-def _when_none_fits(terms: list[Terms]) -> str:
-    binding = contradicted(OTHER, terms)
-    if binding:
-        return f"give --license {binding[0].license}"
-    return "give one that keeps them, or --license other with --license_name and --license_link"
-
-
-def _listed(terms: list[Terms]) -> str:
-    shown = list(dict.fromkeys(str(term) for term in terms))
-    return "; ".join(shown[:6]) + (f" and {len(shown) - 6} more" if len(shown) > 6 else "")
-
-
-def _beside(where: str, what: str) -> str:
-    return f"--{what}" if where.startswith("--") else where.replace("license", what)
 
 
 def _label(file: Path, folder: Path) -> str:
@@ -205,24 +111,36 @@ def read_training(folder: Path) -> object:
 
 
 def _folders(folder: Path, training: object, seen: set[Path]) -> Iterator[Path]:
-    """The folder, and those of the checkpoints before it that its record names and that are here; each once."""
+    """The folder, and those of checkpoints and backbones before it that are on this machine; each once."""
     if folder.resolve() in seen:
         return
     seen.add(folder.resolve())
     yield folder
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    named = [config.get(key) for key in BACKBONES] if isinstance(config, dict) else []
     while isinstance(training, dict):
-        for key in ("parent", "model"):
-            named = training.get(key)
-            parent = _local_folder(named, folder) if isinstance(named, str) else None
-            if parent is not None:
-                yield from _folders(parent, read_training(parent), seen)
+        named += [training.get(key) for key in SOURCES]
         training = training.get("parent")
+    for name in named:
+        source = _local_folder(name, folder) if isinstance(name, str) else None
+        if source is not None:
+            yield from _folders(source, read_training(source), seen)
 
 
 def _local_folder(name: str, folder: Path) -> Path | None:
-    bases = (Path(), folder.parent, ROOT)
-    found = (base / Path(name).expanduser() for base in bases)
+    """The folder of a checkpoint or backbone, or of what the Hub's cache has of it; nothing is fetched."""
+    found = [base / Path(name).expanduser() for base in (Path(), folder.parent, ROOT)]
+    if is_hub_id(name):
+        cached = try_to_load_from_cache(name, "config.json", cache_dir=constants.HF_HUB_CACHE)
+        found += [Path(cached).parent] if isinstance(cached, str) else []
     return next((path for path in found if (path / "config.json").is_file()), None)
+
+
+def _field(training: object, folder: Path) -> list[Terms]:
+    """The licence that the model's own record has in a field."""
+    fields = training if isinstance(training, dict) else {}
+    licenses = [fields[key] for key in LICENSE_FIELDS if isinstance(fields.get(key), str)]
+    return [term for license in licenses for term in _structured(license, TRAINING)]
 
 
 def _texts(value: object, where: str) -> Iterator[tuple[str, str]]:
@@ -268,7 +186,7 @@ def _base_models(training: object) -> list[str]:
     """Ids on the Hub that the records of a run and of those before it name."""
     found = []
     while isinstance(training, dict):
-        for key in ("model", "audio_model", "text_model"):
+        for key in SOURCES[1:]:
             if isinstance(training.get(key), str) and is_hub_id(training[key]):
                 found.append(training[key])
         training = training.get("parent")

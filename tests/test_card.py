@@ -4,7 +4,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from xser.publishing.card import render_card
-from xser.publishing.provenance import License
+from xser.publishing.choosing import License
 
 CONFIG = {
     "audio_config": {"model_type": "hubert", "num_hidden_layers": 2, "hidden_size": 8},

@@ -245,6 +245,19 @@ def test_a_path_in_a_config_is_named_with_its_key(saved, tmp_path):
         publish(saved, tmp_path / "out")
 
 
+def test_nan_in_a_config_is_named(saved, tmp_path):
+    text = (saved / "processor_config.json").read_text().replace("{", '{"x": [1.0, NaN], ', 1)
+    (saved / "processor_config.json").write_text(text)
+    with pytest.raises(PublishError, match=r"processor_config\.json: x\[1\] is nan"):
+        publish(saved, tmp_path / "out")
+
+
+def test_an_evaluation_that_is_no_file_is_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "none.json"):
+        with pytest.raises(PublishError, match=r"--evaluation is .*; it must be a file that eval.py wrote"):
+            read_evaluations([str(path)], tmp_path, CONFIG)
+
+
 @pytest.mark.parametrize("text", ["https://huggingface.co/home/x/y", "and/or", "24/7", "a </s> b", "1/2 of them"])
 def test_an_address_is_no_path_of_the_machine(text):
     assert not files.MACHINE_PATH.search(text)

@@ -1,12 +1,15 @@
 """On whose terms a model is published: what its folder says, at any depth, and no licence that contradicts it."""
 
+import json
+
 import pytest
 import yaml
 from publishing_folder import metadata, publish, save
 
+from xser.publishing.choosing import License, chosen_license
 from xser.publishing.licenses import HUB_LICENSES, contradicted, implied, terms_in
 from xser.publishing.problems import PublishError
-from xser.publishing.provenance import License, chosen_license, read_provenance
+from xser.publishing.provenance import read_provenance
 
 NEMO = "These weights were trained on nEMO (CC BY-NC-SA 4.0). The code beside them is Apache-2.0.\n"
 STAGE = {"data": "espeak, train", "command": "python train.py configs/tiny.yaml", "seed": 7}
@@ -136,8 +139,34 @@ def test_the_terms_of_a_parent_hold_at_any_depth(model, depth):
 
 @pytest.mark.parametrize("key", ["license", "licence"])
 def test_a_licence_may_stand_in_a_field_of_a_record(model, key):
-    (model / "training.yaml").write_text(yaml.safe_dump({"data": "x", "parent": [{**STAGE, key: "cc-by-nc-4.0"}]}))
+    (model / "training.yaml").write_text(yaml.safe_dump({"data": "x", key: "cc-by-nc-4.0"}))
     assert license_of(model)[0].id == "cc-by-nc-4.0"
+    _, (problem,) = license_of(model, "mit")
+    assert f"cc-by-nc-4.0 (training.yaml: {key})" in str(problem)
+
+
+def test_the_licence_of_a_parent_is_not_that_of_recordings_that_came_after(model):
+    (model / "training.yaml").write_text(yaml.safe_dump({"data": "mine", "parent": [{**STAGE, "license": "mit"}]}))
+    _, (problem,) = license_of(model)
+    assert "mit (training.yaml: parent[0].license): give the licence" in str(problem)
+    assert not license_of(model, "cc-by-nc-4.0")[1]
+
+
+def test_backbones_count_where_they_lie_and_in_the_cache_of_the_hub(model, monkeypatch):
+    tower, cache = model.parent / "tower", model.parent / "hub"
+    snapshot = cache / "models--someone--llama" / "snapshots" / "abc"
+    for folder in (tower, snapshot, cache / "models--someone--llama" / "refs"):
+        folder.mkdir(parents=True)
+    for folder in (tower, snapshot):
+        (folder / "config.json").write_text("{}")
+    (cache / "models--someone--llama" / "refs" / "main").write_text("abc")
+    (tower / "NOTICE").write_text("Pretrained on X, CC BY-NC 4.0.\n")
+    (snapshot / "README.md").write_text("---\nlicense: llama3.1\n---\n")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    ids = {"audio_model_id": str(tower), "text_model_id": "someone/llama"}
+    (model / "config.json").write_text(json.dumps(ids))
+    _, (problem,) = license_of(model, "mit")
+    assert "cc-by-nc-4.0 (tower/NOTICE)" in str(problem) and "llama3.1 (abc/README.md)" in str(problem)
 
 
 @pytest.mark.parametrize("named", ["parent", "model"])
