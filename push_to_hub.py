@@ -62,7 +62,7 @@ def parse(argv: list[str] | None = None) -> PublishArguments:
 
 
 def assemble(arguments: PublishArguments, out: Path) -> list[str]:
-    """Write the folder to publish to `out`, and tell what is to be known of it; see `publishing.assemble`."""
+    """Write the folder to publish to `out`; gives what is to be known of it. See `publishing.assemble`."""
     given = License(arguments.license, arguments.license_name, arguments.license_link, "--license")
     return assembling.assemble(arguments.model, arguments.repo, out, given, arguments.evaluation)
 

@@ -113,8 +113,9 @@ def _when_none_fits(terms: list[Terms]) -> str:
 
 
 def _listed(terms: list[Terms]) -> str:
-    shown = list(dict.fromkeys(str(term) for term in terms))
-    return "; ".join(shown[:6]) + (f" and {len(shown) - 6} more" if len(shown) > 6 else "")
+    """Each licence or restriction once, with the first place that names it."""
+    first = {term.license or term.words: term for term in reversed(terms)}
+    return "; ".join(str(term) for term in reversed(first.values()))
 
 
 def _beside(where: str, what: str) -> str:

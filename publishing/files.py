@@ -101,7 +101,8 @@ def left_out(source: Path) -> list[str]:
 
 def text_problems(folder: Path) -> list[Problem]:
     """Folders of this machine and secrets in the texts of a folder that goes up, and files that are too large."""
-    here = [str(Path.home()), str(Path.cwd()), tempfile.gettempdir()]
+    here = [place for place in (str(Path.home()), str(Path.cwd()), tempfile.gettempdir()) if len(place) > 1]
+    known = re.compile(rf"(?<![\w:/.<-])(?:{'|'.join(map(re.escape, here))})(?![\w-])[^\s'\"`,;)]*")
     problems = []
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.stat().st_size > MAX_SIZE:
@@ -113,13 +114,9 @@ def text_problems(folder: Path) -> list[Problem]:
                     problems.append(Problem(where, float("nan"), "the Hub reads no NaN or infinity in JSON: use null"))
                 if has_secret(text):
                     problems.append(Problem(where, "a token or key", "take it out, and revoke it where it was shown"))
-                found = MACHINE_PATH.search(text)
-                known = next((place for place in here if len(place) > 1 and place in text), None)
-                if found or known:
-                    value = found[0] if found else known
-                    problems.append(
-                        Problem(where, value, "it is a path of this machine: give a name, or a relative path")
-                    )
+                if found := MACHINE_PATH.search(text) or known.search(text):
+                    remedy = "it is a path of this machine: give a name, or a relative path"
+                    problems.append(Problem(where, found[0], remedy))
     return problems
 
 

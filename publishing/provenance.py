@@ -46,7 +46,8 @@ def read_provenance(folder: Path) -> Provenance:
         PublishError: a record cannot be read; it is named.
     """
     training = read_training(folder)
-    whole = Provenance(notice=_read(folder / NOTICE), training=_cleaned(training), card=_card(folder / CARD), terms=[])
+    record = _with_parents(training, folder, set())
+    whole = Provenance(training=_cleaned(record), card=_card(folder / CARD))
     notices = []
     for part in _folders(folder, training, set()):
         said = []
@@ -60,14 +61,14 @@ def read_provenance(folder: Path) -> Provenance:
             whole.own = {term.license for term in [*said, *_field(training, folder)] if term.license is not None}
         elif isinstance(license := _card(part / CARD).get("license"), str):
             said += _structured(license, _label(part / CARD, folder))
-        record = read_training(part)
-        for where, text in _texts(record, _label(part / TRAINING, folder)):
+        of_part = record if part == folder else read_training(part)
+        for where, text in _texts(of_part, _label(part / TRAINING, folder)):
             said += _structured(text, where) if where.endswith(LICENSE_FIELDS) else terms_in(text, where)
         whole.terms += said
-        whole.base_models += _base_models(record)
+        whole.base_models += _base_models(of_part)
     merged = [notice for index, notice in enumerate(notices) if not any(notice in other for other in notices[:index])]
     whole.notice = "\n\n".join(merged) + "\n" if merged else None
-    whole.stages = _stages(training, folder / TRAINING)
+    whole.stages = _stages(record, folder / TRAINING)
     whole.base_models = list(dict.fromkeys(whole.base_models))
     return whole
 
@@ -127,6 +128,22 @@ def _folders(folder: Path, training: object, seen: set[Path]) -> Iterator[Path]:
             yield from _folders(source, read_training(source), seen)
 
 
+def _with_parents(training: object, folder: Path, seen: set[Path]) -> object:
+    """The record of a run with that of the checkpoint that it went on from in it, where that one has a folder here."""
+    seen.add(folder.resolve())
+    if not isinstance(training, dict):
+        return training
+    named = training.get("parent", training.get("model"))
+    parent = named
+    if isinstance(named, str):
+        source = _local_folder(named, folder)
+        is_new = source is not None and source.resolve() not in seen
+        parent = _with_parents(read_training(source), source, seen) if is_new else None
+    elif isinstance(named, dict):
+        parent = _with_parents(named, folder, seen)
+    return training if parent is None else {**training, "parent": parent}
+
+
 def _local_folder(name: str, folder: Path) -> Path | None:
     """The folder of a checkpoint or backbone, or of what the Hub's cache has of it; nothing is fetched."""
     found = [base / Path(name).expanduser() for base in (Path(), folder.parent, ROOT)]
@@ -165,13 +182,13 @@ def _stages(training: object, path: Path) -> list[dict]:
     """The record as stages of `data`, `command` and `seed`, the oldest first."""
     if training is None or isinstance(training, str):
         return []
-    if isinstance(training, dict) and training.get("data") is not None:
+    if isinstance(training, dict) and (training.get("data") is not None or "parent" in training):
         before = _stages(training.get("parent"), path)
-        data = training["data"] if isinstance(training["data"], str) else str(training["data"])
+        data = str(training.get("data", "data that the record does not name"))
         others = [str(training[key]) for key in ("asr_data",) if training.get(key)]
-        before_name = training.get("model")
-        data = ", ".join([str(told(data)), *map(str, map(told, others))])
-        data += f"; from {told(before_name)}" if isinstance(before_name, str) else ""
+        origin = training.get("model")
+        data = ", ".join(str(told(one)) for one in (data, *others))
+        data += f"; from {told(origin)}" if isinstance(origin, str) else ""
         command = training.get("command") or f"python train.py {TRAINING}"
         command = " ".join(map(str, command)) if isinstance(command, list) else str(command)
         return [*before, {"data": data, "command": without_folders(command), "seed": training.get("seed")}]

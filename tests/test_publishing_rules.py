@@ -1,11 +1,15 @@
 """What the Hub would refuse, found without a network: names, metadata, figures, files."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import yaml
-from publishing_folder import publish, save, write_evaluation
+from publishing_folder import EVALUATION, publish, save, write_evaluation
 
+from xser.eval import EvalArguments
+from xser.eval import main as evaluate
 from xser.evaluation.weights import weights_digest
 from xser.publishing import files
 from xser.publishing.card_rules import card_problems, repo_problems
@@ -182,6 +186,18 @@ def test_an_evaluation_of_other_weights_is_refused(saved, tmp_path):
     assert "evaluate the model that is published" in str(problem)
 
 
+def test_eval_writes_which_weights_it_measured(saved, tmp_path, monkeypatch):
+    measured = {key: value for key, value in EVALUATION.items() if key not in ("command", "corpus", "split")}
+    results = measured | {"speaker_reference": "none"}
+    monkeypatch.setattr("xser.eval.load_rows", lambda *_: [])
+    monkeypatch.setattr("xser.eval.evaluate_model", lambda *_, **__: (results, []))
+    out = tmp_path / "results.json"
+    evaluate(EvalArguments(model=str(saved), output=str(out)))
+    assert json.loads(out.read_text())["weights"] == weights_digest(saved)
+    _, problems, notes = read_evaluations([str(out)], saved, CONFIG)
+    assert problems == [] and notes == []
+
+
 def test_the_weights_of_a_folder_are_told_apart(saved):
     before = weights_digest(saved)
     with (saved / "model.safetensors").open("r+b") as file:
@@ -261,6 +277,15 @@ def test_an_evaluation_that_is_no_file_is_refused(tmp_path):
 @pytest.mark.parametrize("text", ["https://huggingface.co/home/x/y", "and/or", "24/7", "a </s> b", "1/2 of them"])
 def test_an_address_is_no_path_of_the_machine(text):
     assert not files.MACHINE_PATH.search(text)
+
+
+def test_the_working_folder_is_a_path_of_the_machine_and_no_part_of_an_address(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.cwd", lambda: Path("/anywhere/else"))
+    (saved / "NOTICE").write_text("See https://host/anywhere/else/x and from/anywhere/else.\n")
+    publish(saved, tmp_path / "out")
+    (saved / "NOTICE").write_text("Made in /anywhere/else/x.\n")
+    with pytest.raises(PublishError, match="NOTICE, line 1 is '/anywhere/else/x"):
+        publish(saved, tmp_path / "out")
 
 
 def test_paths_in_records_and_commands_are_cut(saved, tmp_path):

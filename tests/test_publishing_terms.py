@@ -185,6 +185,23 @@ def test_checkpoints_that_are_named_by_their_folder_are_read_there(model, named)
     assert "nemo/NOTICE" in str(problem)
 
 
+@pytest.mark.parametrize("named", ["parent", "model"])
+def test_records_of_checkpoints_named_by_their_folder_are_put_into_the_published_one(model, named):
+    parent = model.parent / "first"
+    parent.mkdir()
+    (parent / "config.json").write_text("{}")
+    (parent / "training.yaml").write_text(yaml.safe_dump([STAGE]))
+    (model / "training.yaml").write_text(yaml.safe_dump({"data": "mine", "seed": 1, named: str(parent)}))
+    whole = read_provenance(model)
+    assert [stage["data"].split(";")[0] for stage in whole.stages] == [STAGE["data"], "mine"]
+    assert whole.training["parent"] == [STAGE] and str(parent) not in str(whole.training)
+
+
+def test_a_record_that_names_no_data_says_so(model):
+    (model / "training.yaml").write_text(yaml.safe_dump({"parent": [STAGE]}))
+    assert read_provenance(model).stages[-1]["data"] == "data that the record does not name"
+
+
 def test_a_run_without_a_record_has_the_config_beside_it(model):
     (model.parent / "environment.json").write_text("{}")
     (model.parent / "config.yaml").write_text(yaml.safe_dump({"data": "mine", "model": "checkpoints/xser-nemo"}))
