@@ -26,6 +26,7 @@ from xser.evaluation.conditions import AS_RECORDED, CONDITIONS
 from xser.evaluation.evaluator import evaluate_model
 from xser.evaluation.predictions import write_predictions
 from xser.evaluation.report import command_line, figure_rows, text_table, told
+from xser.evaluation.weights import weights_digest
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -123,6 +124,7 @@ def evaluate(arguments: EvalArguments) -> dict:
         "dtype",
     )
     about |= {name: told(getattr(arguments, name)) for name in asked}
+    about["weights"] = weights_digest(arguments.model)
     write_json(Path(arguments.output), {**about, **results})
     if arguments.predictions:
         write_predictions(Path(arguments.predictions), predictions)

@@ -1,55 +1,30 @@
-"""Publish a model: assemble its folder, load it as a stranger would, then upload it.
+"""Publish a model: assemble its folder, load it as a user of the Hub does, then upload it.
 
     python push_to_hub.py --model checkpoints/xser-tiny --repo USER/NAME --dry_run --evaluation results.json
     python push_to_hub.py --model runs/mine/final --repo USER/NAME --private
 
-`--dry_run` does all but the upload; `--output DIR` keeps what would be uploaded. The login is the one of
-`hf auth login`, or the HF_TOKEN of the environment.
-A `training.yaml` in the model's folder goes into the card: a list of stages with `data`, `command` and `seed`.
+`--dry_run` does all but the upload, and lists all that the Hub would refuse; `--output DIR` keeps what would be
+uploaded. The login is the one of `hf auth login`, or the HF_TOKEN of the environment.
+
+The licence is that of the model's folder: of its card, or the one that its NOTICE and training.yaml leave. `--license`
+is needed where they say none, and refused where it contradicts them. More: docs/publishing.md.
 """
 
-import json
-import os
-import re
-import shutil
-import subprocess
+import difflib
 import sys
 import tempfile
-from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-import yaml
-from huggingface_hub import HfApi
-from safetensors import safe_open
+from huggingface_hub import HfApi, get_token
 from transformers import HfArgumentParser
 
-from xser.checkpoint_xser import AUTO_MAP, CUSTOM_PIPELINES
-from xser.corpora.cache import write_json
-from xser.evaluation import reload
-from xser.evaluation.card import render_card
-from xser.evaluation.report import read_json, text_table
-
-CODE = Path(__file__).parent
-REQUIRED = ("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json")
-TRAINING = "training.yaml"
-NOTICE = "NOTICE"  # whose data the model was made of, and on what terms
-OPTIONAL = (
-    TRAINING,
-    NOTICE,
-    "generation_config.json",
-    "chat_template.jinja",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
-WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
-OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack", "*.gguf", "*.onnx")
-TRAINER_STATE = ("training_args.bin", "optimizer.*", "scheduler.pt", "scaler.pt", "rng_state*.pth")  # stays at home
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-
-
-class PublishError(ValueError):
-    """A model that cannot be published as it is; the message names the file or value and what is right."""
+from xser.evaluation.report import text_table
+from xser.publishing import assemble as assembling
+from xser.publishing.choosing import License
+from xser.publishing.files import left_out
+from xser.publishing.isolation import load_in_isolation
+from xser.publishing.problems import PublishError, without_secrets
 
 
 @dataclass
@@ -60,172 +35,88 @@ class PublishArguments:
     private: bool = field(default=False, metadata={"help": "make the repository a private one"})
     evaluation: list[str] = field(default_factory=list, metadata={"help": "files that eval.py wrote, for the card"})
     output: str | None = field(default=None, metadata={"help": "also keep the assembled folder here"})
-    license: str = field(default="apache-2.0", metadata={"help": "the model's licence, by the Hub's name for it"})
-
-
-def check_repo(repo: str) -> None:
-    """Refuse a name that is not `USER/NAME`, or has a dot, which breaks the loading of code from it."""
-    if repo.count("/") != 1 or not re.fullmatch(r"[\w-]+/[\w-]+", repo.replace(".", "_")):
-        raise PublishError(f"--repo is {repo!r}; it must be USER/NAME, of letters, digits, - and _")
-    if "." in repo:
-        raise PublishError(f"--repo is {repo!r}; code cannot be loaded from a name with a dot: use - or _ instead")
-
-
-def assemble(arguments: PublishArguments, out: Path) -> None:
-    """Write the folder to publish: weights, configs, tokenizer, the code that loads them, and the card.
-
-    Raises:
-        PublishError: a file is missing or must not be published.
-    """
-    source = Path(arguments.model)
-    if not source.is_dir():
-        raise PublishError(f"--model is {str(source)!r}; it must be the folder of a model")
-    _check_files(source)
-    for pattern in (*REQUIRED, *OPTIONAL, *WEIGHTS):
-        for file in source.glob(pattern):
-            shutil.copy2(file, out)
-    for file in CODE.glob("*_xser.py"):
-        shutil.copy2(file, out)
-
-    config = read_json(source / "config.json")
-    config |= {"auto_map": AUTO_MAP, "custom_pipelines": CUSTOM_PIPELINES}
-    backbones = {key: config.get(key) for key in ("audio_model_id", "text_model_id")}
-    local = {key: value for key, value in backbones.items() if value and not _is_hub_id(value)}
-    if local and config.get("thin"):
-        raise PublishError(f"{source} is thin and its backbones are folders, {local}: save it with thin=False")
-    config |= dict.fromkeys(local)  # where a full model's backbones lay on this machine means nothing elsewhere
-    for part in (config, config["audio_config"], config["text_config"]):
-        part.pop("_name_or_path", None)
-    write_json(out / "config.json", config)
-    processor_config = read_json(source / "processor_config.json")
-    processor_config["auto_map"] = {"AutoProcessor": AUTO_MAP["AutoProcessor"]}
-    write_json(out / "processor_config.json", processor_config)
-    card = render_card(
-        arguments.repo,
-        config,
-        _count_parameters(out),
-        [_read_evaluation(path) for path in arguments.evaluation],
-        _read_training(out / TRAINING),
-        [value for key, value in backbones.items() if value and key not in local],
-        arguments.license,
-        (source / NOTICE).read_text(encoding="utf-8") if (source / NOTICE).is_file() else None,
+    license: str | None = field(
+        default=None, metadata={"help": "the model's licence, by the Hub's name for it; by default that of its folder"}
     )
-    (out / "README.md").write_text(card, encoding="utf-8")
+    license_name: str | None = field(default=None, metadata={"help": "with --license other: its name"})
+    license_link: str | None = field(default=None, metadata={"help": "with --license other: LICENSE, or an address"})
 
 
-def load_as_stranger(folder: Path) -> dict:
-    """Load the folder by its public names in a process without the package and without a network.
-
-    Returns:
-        `classes`, what each Auto class gave, and `answer`, what the pipeline said of a generated tone.
+def parse(argv: list[str] | None = None) -> PublishArguments:
+    """Read the command line.
 
     Raises:
-        PublishError: it does not load; the message ends with the process's last lines.
+        PublishError: an option is not known; its value, which may be a token, is not shown.
     """
-    with tempfile.TemporaryDirectory() as modules:
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": modules}
-        done = subprocess.run(
-            [sys.executable, "-I", reload.__file__, str(folder)],
-            env=environment,
-            cwd=modules,
-            capture_output=True,
-            text=True,
-        )
-    if done.returncode:
-        last = "\n".join(done.stderr.strip().splitlines()[-8:])
-        raise PublishError(f"{folder} does not load by its public names:\n{last}")
-    return json.loads(done.stdout.splitlines()[-1])
+    arguments, rest = HfArgumentParser(PublishArguments, allow_abbrev=False).parse_args_into_dataclasses(
+        argv, return_remaining_strings=True, look_for_args_file=False
+    )
+    if rest:
+        option = rest[0].partition("=")[0]
+        known = [f"--{one.name}" for one in fields(PublishArguments)]
+        close = difflib.get_close_matches(option, known, n=1, cutoff=0.5) or [", ".join(known)]
+        if "token" in option:
+            raise PublishError("no token is taken here: log in by `hf auth login`, or set HF_TOKEN")
+        raise PublishError(f"unknown option {without_secrets(option)}: did you mean {close[0]}?")
+    return arguments
+
+
+def assemble(arguments: PublishArguments, out: Path) -> list[str]:
+    """Write the folder to publish to `out`; gives what is to be known of it. See `publishing.assemble`."""
+    given = License(arguments.license, arguments.license_name, arguments.license_link, "--license")
+    return assembling.assemble(arguments.model, arguments.repo, out, given, arguments.evaluation)
 
 
 def main(arguments: PublishArguments) -> None:
-    check_repo(arguments.repo)
+    """Check, assemble, load, and upload.
+
+    Raises:
+        PublishError: all that stands in the way, a line each; or what the Hub answered.
+    """
+    if not arguments.dry_run and get_token() is None:
+        raise PublishError("there is no login: run `hf auth login`, set HF_TOKEN, or give --dry_run")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         folder.mkdir()
-        assemble(arguments, folder)
+        notes = assemble(arguments, folder)
         print("loading it in a process that cannot see the package …", flush=True)
-        loaded = load_as_stranger(folder)
+        loaded = load_in_isolation(folder)
         print(", ".join(f"{name}: {value}" for name, value in loaded["classes"].items()))
-        print(f"the pipeline says of a hum: {loaded['answer']['explanation']}\n")
-
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        sizes = [path.stat().st_size for path in files]
-        rows = [(str(path.relative_to(folder)), _readable(size)) for path, size in zip(files, sizes, strict=True)]
-        print(text_table([*rows, (f"{len(files)} files", _readable(sum(sizes)))], (arguments.repo, "size")))
+        print(f"the pipeline says of a generated voice: {loaded['answer']['explanation']}\n")
+        print(_table(folder, arguments.repo))
+        for name in left_out(Path(arguments.model)):
+            print(f"not uploaded: {name}")
+        print("\n".join(notes))
         if arguments.output is not None:
-            replace_folder(folder, Path(arguments.output))
+            assembling.replace_folder(folder, Path(arguments.output))
             print(f"\nkept in {arguments.output}")
         if arguments.dry_run:
             print("\ndry run: nothing was uploaded")
             return
-        api = HfApi()
-        api.create_repo(arguments.repo, private=arguments.private, exist_ok=True)
-        commit = api.upload_folder(repo_id=arguments.repo, folder_path=folder, commit_message="Upload XSER model")
-        print(f"\nuploaded: {commit.commit_url}")
+        print(f"\nuploaded: {_upload(folder, arguments)}")
 
 
-def replace_folder(folder: Path, target: Path) -> None:
-    """Put a copy of `folder` in place of `target`, which is only taken away once the copy is complete.
+def _upload(folder: Path, arguments: PublishArguments) -> str:
+    """Upload the folder, and give the address of the commit.
 
     Raises:
-        PublishError: `target` holds something that is no model.
+        PublishError: the Hub, or the way there, refuses it; the message is the Hub's, without tokens.
     """
-    if target.exists() and not (target / "config.json").is_file():
-        raise PublishError(f"--output {target} is there already and holds no model: give another folder")
-    beside = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(folder, beside)
-    shutil.rmtree(target, ignore_errors=True)
-    beside.rename(target)
+    api = HfApi()
+    try:
+        api.create_repo(arguments.repo, private=arguments.private, exist_ok=True)
+        commit = api.upload_folder(repo_id=arguments.repo, folder_path=folder, commit_message="Upload XSER model")
+    except (OSError, ValueError) as error:  # HfHubHTTPError and a missing network are OSErrors
+        said = " ".join(without_secrets(str(error)).split())
+        raise PublishError(f"{arguments.repo} was not uploaded: {said or type(error).__name__}") from error
+    return commit.commit_url
 
 
-def _check_files(source: Path) -> None:
-    names = sorted(path.name for path in source.iterdir() if path.is_file())
-    for name in names:
-        is_state = any(fnmatch(name, pattern) for pattern in TRAINER_STATE)
-        if not is_state and any(fnmatch(name, pattern) for pattern in OTHER_WEIGHTS):
-            raise PublishError(f"{source / name} is not safetensors: save the model's weights as such and remove it")
-    missing = [name for name in REQUIRED if name not in names]
-    if not any(fnmatch(name, pattern) for name in names for pattern in WEIGHTS[:2]):
-        missing.append(WEIGHTS[0])
-    if WEIGHTS[2] in names:
-        shards = set(read_json(source / WEIGHTS[2])["weight_map"].values())
-        missing += sorted(shards - set(names))
-    if missing:
-        raise PublishError(f"{source} lacks {', '.join(missing)}: save both the model and its processor there")
-
-
-def _is_hub_id(name: str) -> bool:
-    return bool(HUB_ID.fullmatch(name)) and not Path(name).exists()
-
-
-def _count_parameters(folder: Path) -> int:
-    total = 0
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, framework="pt") as weights:
-            for name in weights.keys():  # noqa: SIM118 (no dict)
-                size = 1
-                for length in weights.get_slice(name).get_shape():
-                    size *= length
-                total += size
-    return total
-
-
-def _read_evaluation(path: str) -> dict:
-    results = read_json(path)
-    missing = [key for key in ("command", "corpus", "split", "n", "ua", "wer", "descriptors") if key not in results]
-    if missing:
-        raise PublishError(f"--evaluation {path} lacks {', '.join(missing)}: give a file that eval.py wrote")
-    return results
-
-
-def _read_training(path: Path) -> list[dict]:
-    if not path.exists():
-        return []
-    stages = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(stages, list) or any(set(stage) != {"data", "command", "seed"} for stage in stages):
-        raise PublishError(f"{path} must be a list of stages, each with data, command and seed")
-    return stages
+def _table(folder: Path, repo: str) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sizes = [path.stat().st_size for path in files]
+    rows = [(str(path.relative_to(folder)), _readable(size)) for path, size in zip(files, sizes, strict=True)]
+    return text_table([*rows, (f"{len(files)} files", _readable(sum(sizes)))], (repo, "size"))
 
 
 def _readable(size: int) -> str:
@@ -234,6 +125,6 @@ def _readable(size: int) -> str:
 
 if __name__ == "__main__":
     try:
-        main(HfArgumentParser(PublishArguments).parse_args_into_dataclasses()[0])
-    except ValueError as error:
-        sys.exit(f"push_to_hub.py: {error}")
+        main(parse())
+    except (ValueError, OSError) as error:
+        sys.exit(f"push_to_hub.py: {without_secrets(str(error))}")

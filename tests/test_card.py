@@ -3,7 +3,8 @@
 import yaml
 from huggingface_hub import ModelCard
 
-from xser.evaluation.card import render_card
+from xser.publishing.card import render_card
+from xser.publishing.choosing import License
 
 CONFIG = {
     "audio_config": {"model_type": "hubert", "num_hidden_layers": 2, "hidden_size": 8},
@@ -40,7 +41,7 @@ EVALUATION = {
 
 
 def card(*evaluations):
-    return render_card("someone/xser-test", CONFIG, 100, list(evaluations), [], [], "apache-2.0")
+    return render_card("someone/xser-test", CONFIG, 100, list(evaluations), [], [], License("apache-2.0"))
 
 
 def metadata(text):

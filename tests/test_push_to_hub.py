@@ -7,45 +7,25 @@ from pathlib import Path
 
 import pytest
 import yaml
+from publishing_folder import EVALUATION, metadata, publish, save, write_evaluation
 from safetensors.torch import load_file
 
 import xser
-from xser.push_to_hub import PublishArguments, PublishError, assemble, check_repo, load_as_stranger, replace_folder
+from xser import push_to_hub
+from xser.publishing.assemble import replace_folder
+from xser.publishing.isolation import load_in_isolation
+from xser.publishing.problems import PublishError
+from xser.publishing.reload import check_answer
+from xser.push_to_hub import PublishArguments, parse
 
 ROOT = Path(xser.__file__).parent
-EVALUATION = {
-    "command": "python eval.py --model model --corpus espeak --output results.json",
-    "corpus": "espeak",
-    "split": "test",
-    "n": 4,
-    "left_out": [],
-    "ua": 0.81234,
-    "ua_interval": [0.7, 0.9],
-    "ua_interval_of": "speakers",
-    "ua_ceiling": 0.84,
-    "ua_bayes": 0.83,
-    "wa": 0.8,
-    "wer": 0.125,
-    "recall": {"angry": 1.0, "sad": 0.62468},
-    "descriptors": {"pitch": 0.75},
-    "n_of": {"emotion": 4, "text": 4, "pitch": 4, "recall": {"angry": 2, "sad": 2}},
-}
+TOKEN = "hf_" + "AbCdEfGh" * 4
 
 
 @pytest.fixture
 def saved(tiny_pair, tmp_path):
     """A folder of a tiny model, as training leaves it."""
-    folder = tmp_path / "model"
-    for part in tiny_pair:
-        part.save_pretrained(folder)
-    (folder / "training_args.bin").write_bytes(b"state of the trainer")
-    return folder
-
-
-def publish(saved, out, **options):
-    out.mkdir()
-    assemble(PublishArguments(model=str(saved), repo="someone/xser-test", **options), out)
-    return out
+    return save(tiny_pair, tmp_path / "model")
 
 
 def test_the_folder_holds_the_weights_the_code_and_the_card_and_nothing_else(saved, tmp_path):
@@ -67,11 +47,12 @@ def test_the_folder_holds_the_weights_the_code_and_the_card_and_nothing_else(sav
     assert json.loads((out / "processor_config.json").read_text())["auto_map"]
 
 
+@pytest.mark.slow
 def test_a_folder_that_does_not_load_is_refused_with_the_reason(saved, tmp_path):
     out = publish(saved, tmp_path / "out")
     (out / "bottleneck_xser.py").unlink()
     with pytest.raises(PublishError, match=r"(?s)does not load by its public names.*bottleneck_xser"):
-        load_as_stranger(out)
+        load_in_isolation(out)
 
 
 def test_the_card_is_filled_from_the_evaluation(saved, tmp_path):
@@ -80,11 +61,10 @@ def test_the_card_is_filled_from_the_evaluation(saved, tmp_path):
     stages = [{"data": "espeak, train", "command": "python train.py configs/tiny.yaml", "seed": 7}]
     (saved / "training.yaml").write_text(yaml.safe_dump(stages))
     card = (publish(saved, tmp_path / "out", evaluation=[str(results)]) / "README.md").read_text()
-    _, metadata, body = card.split("---\n", 2)
-    metadata = yaml.safe_load(metadata)
-    assert metadata["license"] == "apache-2.0" and metadata["library_name"] == "transformers"
-    assert metadata["pipeline_tag"] == "audio-classification" and "base_model" not in metadata
-    (result,) = metadata["model-index"][0]["results"]
+    body, data = card.split("---\n", 2)[2], metadata(tmp_path / "out")
+    assert data["license"] == "apache-2.0" and data["library_name"] == "transformers"
+    assert data["pipeline_tag"] == "audio-classification" and "base_model" not in data
+    (result,) = data["model-index"][0]["results"]
     assert result["dataset"] == {"type": "espeak", "name": "espeak", "split": "test"}
     values = {metric["name"]: metric["value"] for metric in result["metrics"]}
     assert values == {"UA": 0.8123, "WA": 0.8, "WER": 0.125, "accuracy of pitch": 0.75}
@@ -109,17 +89,6 @@ def test_a_card_without_an_evaluation_claims_nothing(saved, tmp_path):
     assert "model-index" not in card and "## Figures" not in card and "## How it was trained" not in card
 
 
-@pytest.mark.parametrize("repo", ["xser", "a/b/c", "someone/xser 1", "", "/x"])
-def test_a_repo_that_is_no_user_and_name_is_refused(repo):
-    with pytest.raises(PublishError, match="USER/NAME"):
-        check_repo(repo)
-
-
-def test_a_repo_with_a_dot_is_refused():
-    with pytest.raises(PublishError, match="a name with a dot"):
-        check_repo("someone/xser-1.0")
-
-
 @pytest.mark.parametrize("name", ["model.safetensors", "processor_config.json", "tokenizer.json", "config.json"])
 def test_a_missing_file_is_named(saved, tmp_path, name):
     (saved / name).unlink()
@@ -137,7 +106,9 @@ def test_weights_other_than_safetensors_are_refused(saved, tmp_path, name):
 def test_a_thin_model_around_folders_is_refused(tiny_pair, tmp_path):
     for part in tiny_pair:
         part.save_pretrained(tmp_path / "thin", **({"thin": True} if part is tiny_pair[0] else {}))
-    with pytest.raises(PublishError, match="is thin and its backbones are folders"):
+    with pytest.raises(
+        PublishError, match=r"(?s)audio_model_id.*the model is thin and its backbones are folders.*text_model_id"
+    ):
         publish(tmp_path / "thin", tmp_path / "out")
 
 
@@ -155,13 +126,23 @@ def test_an_evaluation_of_another_form_is_refused(saved, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_dry_run_loads_the_model_as_a_stranger_and_prints_what_would_go_up(saved, tmp_path):
-    command = [sys.executable, str(ROOT / "push_to_hub.py"), "--model", str(saved), "--repo", "someone/xser-test"]
-    done = subprocess.run([*command, "--dry_run"], cwd=tmp_path, capture_output=True, text=True)
+def test_a_dry_run_loads_the_model_and_prints_what_would_go_up(saved, tmp_path):
+    (saved / "notes.txt").write_text("stays at home")
+    options = ["--model", str(saved), "--repo", "someone/xser-test", "--license", "mit", "--dry_run"]
+    command = [sys.executable, str(ROOT / "push_to_hub.py"), *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     loaded = "AutoConfig: XSERConfig, AutoModel: XSERForEmotionDescription, "
     loaded += "AutoModelForMultimodalLM: XSERForEmotionDescription, AutoProcessor: XSERProcessor"
-    for line in (loaded, "the pipeline says", "model.safetensors", "modeling_xser.py", "README.md", "dry run"):
+    for line in (
+        loaded,
+        "the pipeline says",
+        "model.safetensors",
+        "modeling_xser.py",
+        "README.md",
+        "dry run",
+        "not uploaded: notes.txt",
+    ):
         assert line in done.stdout
 
 
@@ -175,3 +156,135 @@ def test_the_assembled_folder_may_be_kept_in_place_of_a_model_but_of_nothing_els
     (tmp_path / "letters").mkdir()
     with pytest.raises(PublishError, match="letters is there already and holds no model"):
         replace_folder(out, tmp_path / "letters")
+
+
+def test_a_thin_model_without_backbones_is_refused(tiny_pair, tmp_path):
+    folder = save(tiny_pair, tmp_path / "thin")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"thin": True, "text_model_id": None}))
+    with pytest.raises(PublishError, match=r"text_model_id is None: .*lacks a backbone.*thin=False"):
+        publish(folder, tmp_path / "out")
+
+
+def test_a_full_model_is_published_wherever_its_backbones_lay(tiny_pair, tmp_path, monkeypatch):
+    folder = save(tiny_pair, tmp_path / "full")
+    config = json.loads((folder / "config.json").read_text())
+    ids = {"audio_model_id": "runs/backbones", "text_model_id": "Qwen/Qwen2.5-0.5B-Instruct"}
+    (folder / "config.json").write_text(json.dumps(config | ids))
+    out = publish(folder, tmp_path / "out")
+    published = json.loads((out / "config.json").read_text())
+    assert published["audio_model_id"] is None and published["text_model_id"] == "Qwen/Qwen2.5-0.5B-Instruct"
+    assert metadata(out)["base_model"] == ["Qwen/Qwen2.5-0.5B-Instruct"]
+
+
+class Hub:
+    """What `HfApi` is asked for, and what it answers."""
+
+    def __init__(self, error=None):
+        self.asked, self.error = [], error
+
+    def create_repo(self, repo, **options):
+        self.asked.append((repo, options))
+        if self.error:
+            raise self.error
+
+    def upload_folder(self, repo_id, folder_path, **options):
+        self.asked.append(sorted(path.name for path in Path(folder_path).iterdir()))
+        return type("Commit", (), {"commit_url": f"https://hub/{repo_id}"})
+
+
+@pytest.fixture
+def online(monkeypatch):
+    """A login, a Hub that records, and no second process."""
+    hub = Hub()
+    monkeypatch.setattr(push_to_hub, "HfApi", lambda: hub)
+    monkeypatch.setattr(push_to_hub, "get_token", lambda: TOKEN)
+    loaded = {"classes": {}, "answer": {"explanation": "Sounds sad."}}
+    monkeypatch.setattr(push_to_hub, "load_in_isolation", lambda folder: loaded)
+    return hub
+
+
+def arguments(saved, **options):
+    return PublishArguments(model=str(saved), repo="someone/xser-test", license="mit", **options)
+
+
+def test_an_upload_takes_the_assembled_folder_and_says_where_it_is(saved, online, capsys):
+    push_to_hub.main(arguments(saved, private=True))
+    assert online.asked[0] == ("someone/xser-test", {"private": True, "exist_ok": True})
+    assert {"model.safetensors", "README.md", "modeling_xser.py"} <= set(online.asked[1])
+    printed = capsys.readouterr().out
+    assert "uploaded: https://hub/someone/xser-test" in printed and TOKEN not in printed
+
+
+@pytest.mark.parametrize("error", [OSError(f"401 for Bearer {TOKEN}\nmore"), ValueError(f"bad {TOKEN}")])
+def test_what_the_hub_refuses_is_a_line_without_the_token(saved, online, error):
+    online.error = error
+    with pytest.raises(PublishError, match="someone/xser-test was not uploaded: ") as caught:
+        push_to_hub.main(arguments(saved))
+    assert TOKEN not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_without_a_login_nothing_is_begun(saved, online, monkeypatch):
+    monkeypatch.setattr(push_to_hub, "get_token", lambda: None)
+    with pytest.raises(PublishError, match="there is no login: run `hf auth login`, set HF_TOKEN"):
+        push_to_hub.main(arguments(saved))
+    push_to_hub.main(arguments(saved, dry_run=True))
+    assert online.asked == []
+
+
+@pytest.mark.parametrize("options", [["--token", TOKEN], [f"--hub_token={TOKEN}"]])
+def test_a_token_on_the_command_line_is_refused_and_not_shown(options):
+    with pytest.raises(PublishError, match="no token is taken here: log in by `hf auth login`") as caught:
+        parse(["--model", "m", "--repo", "a/b", *options])
+    assert TOKEN not in str(caught.value)
+
+
+def test_an_unknown_option_is_refused_with_the_nearest():
+    with pytest.raises(PublishError, match="unknown option --licence: did you mean --license"):
+        parse(["--model", "m", "--repo", "a/b", "--licence", "mit"])
+
+
+def test_the_process_that_loads_the_model_gets_no_token(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json, os; print(json.dumps({'tokens': [v for k, v in os.environ.items() if 'hf_' in v]}))"
+    )
+    monkeypatch.setattr("xser.publishing.reload.__file__", str(script))
+    assert load_in_isolation(tmp_path) == {"tokens": []}
+    script.write_text(f"raise RuntimeError('{TOKEN}')")
+    with pytest.raises(PublishError, match="does not load") as caught:
+        load_in_isolation(tmp_path)
+    assert TOKEN not in str(caught.value)
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    check_answer({"status": "ok", "scores": {"sad": 0.25, "angry": 0.75}})
+    check_answer({"status": "no_speech", "scores": None})
+    for scores in ({"sad": float("nan"), "angry": 0.75}, {"sad": 0.5, "angry": 0.4}):
+        with pytest.raises(RuntimeError, match="not to 1"):
+            check_answer({"status": "ok", "scores": scores})
+
+
+@pytest.mark.slow
+def test_a_mistake_ends_in_one_line(tmp_path):
+    command = [sys.executable, str(ROOT / "push_to_hub.py"), "--model", str(tmp_path / "none"), "--repo", "a/b"]
+    done = subprocess.run([*command, "--dry_run"], capture_output=True, text=True)
+    assert done.returncode == 1 and "none" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_all_that_is_wrong_is_said_at_once(saved, tmp_path):
+    (saved / "head.pt").write_bytes(b"")
+    (saved / "NOTICE").write_text("Of nEMO, CC BY-NC-SA 4.0, from /home/ann/nemo\n")
+    evaluation = write_evaluation(tmp_path / "r.json", ua=float("nan"), corpus=None)
+    with pytest.raises(PublishError, match=r"^6 things stand in the way:\n") as caught:
+        publish(saved, tmp_path / "out", license="apache-2.0", repo="someone/a.b", evaluation=[evaluation])
+    for part in (
+        "--repo is 'someone/a.b'",
+        "head.pt",
+        "--license is 'apache-2.0'",
+        "NOTICE, line 1 is '/home/ann/nemo'",
+        "r.json: ua is nan",
+        "corpus is None",
+    ):
+        assert part in str(caught.value)

@@ -6,8 +6,11 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from xser.evaluation.report import figure_rows, markdown_table
+from xser.publishing.choosing import License
+from xser.publishing.licenses import OTHER
 
 TEMPLATES = Path(__file__).parent.parent / "model_card"
+TAGS = ("speech-emotion-recognition", "explainability", "audio", "xser")
 SYNTHETIC_CORPORA = {"espeak"}
 METRICS = (  # key of a results file; the Hub's type, our name and arguments of the metric; where its n stands
     ("ua", "unweighted_accuracy", "UA", None, "emotion"),
@@ -25,8 +28,9 @@ def render_card(
     evaluations: list[dict],
     training: list[dict],
     base_models: list[str],
-    license_id: str,
+    license: License,
     notice: str | None = None,
+    card: dict | None = None,
 ) -> str:
     """The card as Markdown with its metadata.
 
@@ -36,21 +40,26 @@ def render_card(
         num_parameters: of the whole checkpoint.
         evaluations: contents of files that eval.py wrote.
         training: stages, each with `data`, `command` and `seed`.
-        base_models: Hub ids of the backbones.
-        license_id: the Hub's name of the licence.
+        base_models: Hub ids of the backbones, and of the checkpoints that it went on from.
+        license: what it is published under.
         notice: whose data it was made of, and on what terms.
+        card: the metadata of the card in the model's folder, of which languages, data sets and tags are taken over.
     """
+    card = card or {}
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
     )
-    metadata = {
-        "license": license_id,
+    metadata = {"license": license.id}
+    if license.id == OTHER:
+        metadata |= {"license_name": license.name, "license_link": license.link}
+    metadata |= {key: card[key] for key in ("language", "datasets") if card.get(key)}
+    if base_models := list(dict.fromkeys([*base_models, *_listed(card.get("base_model"))])):
+        metadata["base_model"] = base_models
+    metadata |= {
         "library_name": "transformers",
         "pipeline_tag": "audio-classification",
-        "tags": ["speech-emotion-recognition", "explainability", "audio", "xser"],
+        "tags": list(dict.fromkeys([*TAGS, *_listed(card.get("tags"))])),
     }
-    if base_models:
-        metadata["base_model"] = base_models
     if evaluations:
         metadata["metrics"] = _kinds(evaluations)
         metadata["model-index"] = [_index(repo, evaluations)]
@@ -62,6 +71,7 @@ def render_card(
         num_parameters=num_parameters,
         evaluations=evaluations,
         training=training,
+        license=license,
         notice=notice,
         synthetic=bool(evaluations) and {e["corpus"] for e in evaluations} <= SYNTHETIC_CORPORA,
         table=lambda results: markdown_table(figure_rows(results), ("figure", "value", "n")),
@@ -108,3 +118,8 @@ def _kinds(evaluations: list[dict]) -> list[str]:
 def _name(evaluation: dict) -> str:
     """A corpus by name; of a folder its last part, for the rest is nobody's business."""
     return Path(evaluation["corpus"]).name
+
+
+def _listed(value: object) -> list[str]:
+    """A field of a card that is a text or a list of them."""
+    return [value] if isinstance(value, str) else list(value or [])
