@@ -164,11 +164,11 @@ def leakage_command(
     cache_dir: str | None = None,
     workers: int | None = None,
 ) -> int:
-    """Print what two corpora share; 1 if there is anything."""
+    """Print what two corpora share; 1 if there is anything that they do not share by design."""
     leaks = find_leaks(_all_rows(a, split_a, cache_dir), _all_rows(b, split_b, cache_dir), workers)
     for row_id, reason in leaks.unread.items():
         print(f"not compared: {row_id}: {reason}", file=sys.stderr)
-    if not leaks:
+    if not leaks.rows():
         print("they share no recording and no speaker")
         return 0
     rows = leaks.rows()
@@ -176,7 +176,9 @@ def leakage_command(
     if len(rows) > ROWS_SHOWN:
         print(f"and {len(rows) - ROWS_SHOWN} more")
     print(f"they share {len(leaks.audio)} recordings and {len(leaks.speakers)} speakers")
-    return 1
+    for corpus, why in leaks.by_design().items():
+        print(f"speakers of {corpus} are shared by design: {why}")
+    return int(bool(leaks))
 
 
 def _all_rows(folder: str, split: str | None, cache_dir: str | None) -> Iterable[dict]:
