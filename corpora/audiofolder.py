@@ -26,7 +26,7 @@ from xser.corpora.cells import Asked, Cells, check_path, ids_of
 from xser.corpora.checking import examine
 from xser.corpora.folds import by_column, hold_out
 from xser.corpora.labels import own_descriptors, own_emotions, own_stated, stated
-from xser.corpora.listing import name_some, relative
+from xser.corpora.listing import check_folder, name_some, relative
 from xser.corpora.metadata import Table, find_metadata, no_metadata, read_metadata
 from xser.corpora.parallel import map_in_order
 from xser.corpora.schema import features_with, own_slots_of
@@ -53,6 +53,7 @@ def find(source: Path, emotion_map: dict[str, str | None] | None = None, descrip
         FileNotFoundError: no table there.
         ValueError: a mistake in the table, or no row in it.
     """
+    check_folder(source)
     path = find_metadata(source)
     if path is None:
         raise no_metadata(source, FILE_NAME)

@@ -510,8 +510,8 @@ def test_options_of_a_corpus_reach_it(tmp_path, out):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["audiofolder", "--source", "nowhere"], "nowhere.metadata.csv does not exist"),
-        (["audiofolder", "--source", "clips"], "emotion 'W' is not one of"),
+        (["audiofolder", "--source", "nowhere"], "nowhere does not exist: give the folder"),
+        (["audiofolder", "--source", "clips", "--descriptors", "mood"], "no column 'mood' for descriptors"),
         (["audiofolder", "--source", "clips", "--limit", "0"], "limit is 0"),
         (["audiofolder"], "the following arguments are required: --source"),
         (["iemocap"], "the following arguments are required: --source"),
