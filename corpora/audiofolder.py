@@ -22,7 +22,7 @@ import datasets
 from tqdm.auto import tqdm
 
 from xser.corpora.cache import cache_root, digest, open_dataset, stamp, write_dataset, write_json
-from xser.corpora.cells import Asked, Cells, check_path, ids_of
+from xser.corpora.cells import Asked, Cells, check_path, ids_of, short, shown
 from xser.corpora.checking import examine
 from xser.corpora.folds import by_column, hold_out
 from xser.corpora.labels import own_descriptors, own_emotions, own_stated, stated
@@ -59,7 +59,10 @@ def find(source: Path, emotion_map: dict[str, str | None] | None = None, descrip
         raise no_metadata(source, FILE_NAME)
     table, cells = read_metadata(path, FILE_NAME), Cells(emotion_map, descriptors)
     if not set(FILE_NAME) & set(table.header):
-        raise ValueError(f"{path}: column {FILE_NAME[0]!r} is missing; its header is {table.header}")
+        header = f"{shown(table.header)}{table.form}"
+        raise ValueError(
+            f"{path}: column {FILE_NAME[0]!r} is missing; its header is {header}; name the column of recordings so"
+        )
     cells.check_header(str(path), table.header, FILE_NAME, IGNORED)
     if not table.records:
         raise ValueError(f"{path}: the table is empty: it has a header and no row")
@@ -170,15 +173,19 @@ def _file(where: str, folder: Path, values: dict[str, object]) -> str:
         raise ValueError(f"{where}: file_name is empty: give the recording's path within {folder}")
     if not isinstance(name, str):
         stored = isinstance(name, dict | bytes)
-        what = "holds the recording itself: read such a table by `hub`, or" if stored else f"{name!r} is not text:"
+        what = (
+            "holds the recording itself: read such a table by `hub`, or" if stored else f"{short(name)} is not text:"
+        )
         raise ValueError(f"{where}: file_name {what} give the recording's path within {folder}")
     check_path(where, FILE_NAME[0], name)
     name = name.strip()
     if "\\" in name and not os.path.exists(folder / name):
         name = name.replace("\\", "/")
     name = os.path.normpath(name)
+    if name == os.curdir:
+        raise ValueError(f"{where}: file_name names the folder itself: give the recording's path within {folder}")
     if os.path.isabs(name) or name.split(os.sep)[0] == os.pardir or WINDOWS_DRIVE.match(name):
-        raise ValueError(f"{where}: file_name {name!r} leads out of {folder}: give a path within it")
+        raise ValueError(f"{where}: file_name {short(name)} leads out of {folder}: give a path within it")
     return Path(name).as_posix()
 
 

@@ -31,6 +31,7 @@ ALIASES = {  # column of the schema → names that it may have in a table
 COLUMN_OF = {alias: column for column, aliases in ALIASES.items() for alias in aliases}
 EMPHASIS = "emphasis"
 MAX_YEARS = 150
+MAX_CHARACTERS = 300  # of what is not text: a label, a name
 _BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85]+")
 
 Asked = Mapping[str, Iterable[str] | None] | Iterable[str] | None
@@ -97,8 +98,8 @@ class Cells:
             column, slot = (name, None) if name in audio else self._meaning(where, name)
             if column is None and slot is None and name not in ignored:
                 raise ValueError(
-                    f"{where}: column {name!r} is not known{nearest(name, known)}; known are {known}. As a "
-                    f"descriptor of its own, ask for it: descriptors=[{name!r}]; else take it out"
+                    f"{where}: column {short(name)} is not known{nearest(name, known)}; known are {known}. As a "
+                    f"descriptor of its own, ask for it: descriptors=[{short(name)}]; else take it out"
                 )
         self.check_repeats(where, [name for name in header if name not in audio])
         if len(recordings := [name for name in header if name in audio]) > 1:
@@ -109,7 +110,9 @@ class Cells:
         for column in self.asked:
             if not {column, f"{NESTED}.{column}"} & {*names}:
                 near = nearest(column, names)
-                raise ValueError(f"{where}: there is no column {column!r} for descriptors{near}; there are {[*names]}")
+                raise ValueError(
+                    f"{where}: there is no column {column!r} for descriptors{near}; there are {shown(names)}"
+                )
 
     def check_repeats(self, where: str, names: Iterable[str], kind: str = "column") -> None:
         """Raise `ValueError` where two columns say the same."""
@@ -119,7 +122,7 @@ class Cells:
             for target in filter(None, (column, slot and f"{NESTED}.{slot}")):
                 if found.setdefault(target, name) != name:
                     both = [found[target], name]
-                    raise ValueError(f"{where}: more than one {kind} for {column or slot}: keep one of {both}")
+                    raise ValueError(f"{where}: more than one {kind} for {column or slot}: keep one of {shown(both)}")
 
     def row(self, where: str, values: Mapping[str, object], **more) -> dict:
         """A row of the schema; values that are missing are not known.
@@ -162,7 +165,7 @@ class Cells:
         nested, _, slot = name.partition(".")
         if nested == NESTED and slot:
             if slot not in (*LEVELS, EMPHASIS):
-                slot = _named(where, slot_name, slot)
+                slot = _named(f"{where}: column {short(name)}", slot_name, slot)
                 self.labels.levels.setdefault(slot, None)
             return None, slot
         column = COLUMN_OF.get(name)
@@ -194,7 +197,7 @@ def ids_of(files: list[str], ids: list[str | None]) -> list[str]:
         files: paths of recordings within their folder, with forward slashes.
         ids: those that the table gives.
     """
-    stems = [PurePath(file).with_suffix("").as_posix() for file in files]
+    stems = [PurePath(file).with_suffix("").as_posix() if PurePath(file).name else file for file in files]
     by_name = {(stem, file) for stem, file, own in zip(stems, files, ids, strict=True) if own is None}
     several = Counter(stem for stem, _ in by_name)
     names = [file if several[stem] > 1 else stem for stem, file in zip(stems, files, strict=True)]
@@ -205,7 +208,7 @@ def whole_years(where: str, value: object) -> int:
     """An age as text or number; `ValueError`, that begins with `where`, for what is no age of a person."""
     years = _years(value)
     if years is None:
-        raise ValueError(f"{where}: age {value!r} is not a whole number of years")
+        raise ValueError(f"{where}: age {short(value)} is not a whole number of years")
     return years
 
 
@@ -220,7 +223,7 @@ def check_options(what: str, given: Iterable[str], known: Iterable[str]) -> None
 def check_path(where: str, name: str, path: str) -> None:
     """Raise `ValueError` where a path holds characters that no path of a recording has."""
     if odd := [character for character in path if unicodedata.category(character) in ("Cc", "Cs")]:
-        raise ValueError(f"{where}: {name} {path!r} holds the control character U+{ord(odd[0]):04X}: take it out")
+        raise ValueError(f"{where}: {name} {short(path)} holds the control character U+{ord(odd[0]):04X}: take it out")
 
 
 def _years(value: object) -> int | None:
@@ -238,12 +241,14 @@ def _text(name: str, value: object, numbers: bool) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and numbers:
         value = str(value)
     if not isinstance(value, str):
-        raise ValueError(f"{name} {_short(value)} is not text: write it as text, or leave it empty")
+        raise ValueError(f"{name} {short(value)} is not text: write it as text, or leave it empty")
     text = _BREAKS.sub(" ", value).strip()
+    if name != "text" and len(text) > MAX_CHARACTERS:
+        raise ValueError(f"{name} {short(text)} has {len(text)} characters: give at most {MAX_CHARACTERS}")
     for place, character in enumerate(text):
         if unicodedata.category(character) in ("Cc", "Cs"):
             raise ValueError(
-                f"{name} {_short(text)} holds the control character U+{ord(character):04X} at {place + 1}: take it out"
+                f"{name} {short(text)} holds the control character U+{ord(character):04X} at {place + 1}: take it out"
             )
     return text
 
@@ -251,12 +256,12 @@ def _text(name: str, value: object, numbers: bool) -> str:
 def _emphasis(value: object) -> list[str]:
     if isinstance(value, str):
         if value.strip().startswith("["):
-            raise ValueError(f"emphasis {_short(value)} is a list written as text: give words separated by spaces")
+            raise ValueError(f"emphasis {short(value)} is a list written as text: give words separated by spaces")
         words = [] if value.strip().lower() == "none" else value.split()
     elif isinstance(value, list) and all(isinstance(word, str) for word in value):
         words = [word.strip() for word in value]
     else:
-        raise ValueError(f"emphasis {_short(value)} is neither words nor a list of words")
+        raise ValueError(f"emphasis {short(value)} is neither words nor a list of words")
     for word in words:
         quote(word)  # what it refuses cannot stand in an answer
     return words
@@ -275,6 +280,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _short(value: object, most: int = 60) -> str:
+def shown(names: Iterable[str], most: int = 40) -> str:
+    """Names of columns, as a list that is not too long."""
+    names = [name if len(name) <= MAX_CHARACTERS else f"{name[:MAX_CHARACTERS]}…" for name in names]
+    return str(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def short(value: object, most: int = 60) -> str:
+    """A value as an error shows it."""
     said = repr(value)
     return said if len(said) <= most else f"{said[:most]}…"

@@ -17,7 +17,16 @@ from xser.corpora.recording import Heard, hear, read_recording
 from xser.corpora.shards import parquet_name, shard_writer, split_order
 
 # What one file can suffer by itself; any other error of the system would befall the next file too
-FILE_ERRORS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EIO, errno.ELOOP)
+FILE_ERRORS = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EIO,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ names. No code of a data set is ever run.
 """
 
 import dataclasses
+import os
 import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -253,7 +254,7 @@ def _recordings(part: datasets.Dataset, source: Path) -> list[Mapping | str]:
                 found.append(StoredAudio(part, len(found), files))
             elif not path:
                 found.append("the row has no recording")
-            elif "\0" in path or not (folder / path).is_file():
+            elif not os.path.isfile(folder / path):
                 found.append(f"the recording is missing: {path}")
             else:
                 found.append({"bytes": None, "path": str(folder / path)})

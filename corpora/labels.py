@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from xser.corpora.schema import EMOTIONS, FEATURES
-from xser.grammar_xser import check_name
+from xser.grammar_xser import EMOTION, EMPHASIS, check_name
 
 EMOTION_SPELLINGS = {
     "angry": ("anger", "ang"),
@@ -76,6 +76,8 @@ def slot_name(column: str) -> str:
     Raises:
         ValueError: it cannot stand in an answer.
     """
+    if _spaced(column) in (EMOTION, EMPHASIS):
+        raise ValueError(f"descriptor {column!r} has a place of its own in an answer: name it otherwise")
     return check_name("descriptor", _spaced(column))
 
 

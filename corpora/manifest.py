@@ -9,6 +9,7 @@ splits.
 """
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def find(source: Path, emotion_map: dict[str, str | None] | None = None, descrip
         row["id"], name = identity, f"{manifest.name}, line {number} ({file})"
         if identity in ids:
             found.left_out[name] = f"id {identity!r} has come before"
-        elif not Path(row["audio"]["path"]).is_file():
+        elif not os.path.isfile(row["audio"]["path"]):
             found.left_out[name] = "the recording is missing"
         else:
             ids.add(identity)

@@ -36,12 +36,14 @@ class Table:
         unit: what a record is in it: a line or a row.
         header: names of its columns.
         records: number of each record, and its values by column; cells that are empty are not there.
+        form: how its header was read, for errors.
     """
 
     path: Path
     unit: str
     header: list[str]
     records: list[tuple[int, dict[str, object]]]
+    form: str = ""
 
     def where(self, number: int) -> str:
         """A record, for errors."""
@@ -129,7 +131,7 @@ def is_missing(value: object) -> bool:
 
 def _read_csv(path: Path, known: tuple[str, ...]) -> Table:
     text = _text(path)
-    separator = "\t" if path.suffix == ".tsv" else _separator(text, known)
+    separator = _separator(text, known, "\t" if path.suffix == ".tsv" else ",")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     records, header = [], None
     try:
@@ -172,6 +174,7 @@ def _read_csv(path: Path, known: tuple[str, ...]) -> Table:
             (number, _without_gaps(dict(zip(header, (cell.strip() for cell in cells), strict=True))))
             for number, cells in records
         ],
+        f", separated by {SEPARATORS[separator]}",
     )
 
 
@@ -181,7 +184,7 @@ def _read_parquet(path: Path) -> Table:
         _check_repeats(path, table.column_names)
         records = [flat(record) for record in table.to_pylist()]
     except (pyarrow.ArrowException, OSError, OverflowError) as error:
-        raise ValueError(f"{path} cannot be read as parquet: {error}; write it anew") from error
+        raise ValueError(f"{path} cannot be read as parquet: {' '.join(str(error).split())}; write it anew") from error
     names = dict.fromkeys(name for record in records for name in record) if records else table.column_names
     header = [name for name in names if not _is_index(name)]
     return Table(path, "row", header, [(number, _without_gaps(record)) for number, record in enumerate(records)])
@@ -196,7 +199,7 @@ def _text(path: Path) -> str:
     return text
 
 
-def _separator(text: str, known: tuple[str, ...]) -> str:
+def _separator(text: str, known: tuple[str, ...], usual: str = ",") -> str:
     """What stands between the cells of the header: what makes a known column of it, else what makes most of it."""
     line = text.splitlines()[0] if text else ""
 
@@ -204,7 +207,7 @@ def _separator(text: str, known: tuple[str, ...]) -> str:
         names = [name.strip().strip('"') for name in line.split(separator)]
         return any(name in known for name in names), len(names)
 
-    return max(SEPARATORS, key=judged)
+    return max((usual, *SEPARATORS), key=judged)
 
 
 def _described(path: Path, known: tuple[str, ...]) -> str:
