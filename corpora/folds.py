@@ -64,6 +64,45 @@ def split_of_speakers(
     return [split_of.get(speaker, "train") for speaker in speakers]
 
 
+def with_validation(
+    dataset: datasets.Dataset, fraction: float = 0.1, seed: int = 0
+) -> tuple[datasets.Dataset, datasets.Dataset | None, str]:
+    """Hold out whole speakers for validation where a data set has no such split.
+
+    Args:
+        dataset: rows of the one schema, all to train on.
+        fraction: share of the rows to hold out: at least this much, and at most twice as much where speakers allow.
+        seed: decides which speakers; the same seed and names, the same speakers.
+
+    Returns:
+        What is left to train on, what is held out (None where speakers do not allow it: the first is then the data set
+        as it was), and a sentence that says which it is and why.
+
+    Raises:
+        ValueError: a fraction that is none.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction is {fraction}: give a share of the rows between 0 and 1")
+    speakers = dataset["speaker"][:]
+    rows = Counter(speaker for speaker in speakers if speaker is not None)
+    unknown = len(speakers) - rows.total()
+    if not rows or unknown:
+        return dataset, None, f"no validation by speaker: {unknown:,} of {len(speakers):,} rows name no speaker"
+    if len(rows) < 2:
+        return dataset, None, f"no validation by speaker: all {len(speakers):,} rows are of {_some(list(rows))}"
+    names = sorted(rows, key=lambda name: _place(f"{seed} {name}"))
+    wanted, held = fraction * len(speakers), []
+    for name in names:
+        n = sum(rows[each] for each in held)
+        if n < wanted and n + rows[name] <= 2 * wanted:
+            held.append(name)
+    held = held or [min(names, key=rows.get)]
+    splits = ["validation" if speaker in held else "train" for speaker in speakers]
+    parts, n = _divide(dataset, splits), splits.count("validation")
+    share = f"{n:,} of {len(speakers):,} rows ({n / len(speakers):.1%})"
+    return parts["train"], parts["validation"], f"validation is {share}, of the speakers {_some(sorted(held))}"
+
+
 def by_column(dataset: datasets.Dataset) -> datasets.DatasetDict:
     """Split by the column `split`; a speaker in more than one split is named in a warning."""
     splits = dataset["split"]
@@ -162,7 +201,8 @@ class Splitting:
 
         Args:
             rows: of the one schema.
-            why_shared: why official splits of this corpus share speakers, where it is known that they do.
+            why_shared: why official splits of this corpus share speakers, where it is known that they do: they are
+                then accepted as they are, and the sentence says so.
 
         Raises:
             ValueError: options that exclude each other, rows without what is to be split by, or, unless allowed,
@@ -171,11 +211,12 @@ class Splitting:
         splits, how = self._assign(rows)
         speakers = [row["speaker"] for row in rows]
         shared = shared_speakers(speakers, splits)
+        if shared and why_shared and how == OFFICIAL:
+            return splits, f"{how}, and share {len(shared)} of {len({*speakers} - {None})} speakers: {why_shared}"
         if shared and not self.allow_shared_speakers:
-            known = f" ({why_shared})" if why_shared and how == OFFICIAL else ""
             raise ValueError(
                 f"{len(shared)} of {len({*speakers} - {None})} speakers are in more than one split: "
-                f"{_some(list(shared), 10)}{known}. {how}. Figures on such splits are not speaker-independent: "
+                f"{_some(list(shared), 10)}. {how}. Figures on such splits are not speaker-independent: "
                 "give allow_shared_speakers to have them all the same, or test_fold or test_speakers for splits that "
                 "share none"
             )
@@ -256,11 +297,16 @@ def _checked(name: str, wanted: list[str] | None, speakers: list[str]) -> set[st
 def _share(fraction: float, names: list[str]) -> set[str]:
     """Names, in the order of their hashes, until they stand at a share of the places or more."""
     held: set[str] = set()
-    for name in sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).digest()):
+    for name in sorted(set(names), key=_place):
         if sum(each in held for each in names) >= fraction * len(names):
             break
         held.add(name)
     return held
+
+
+def _place(name: str) -> bytes:
+    """Where a name stands in an order that no table has."""
+    return hashlib.sha256(name.encode()).digest()
 
 
 def _divide(dataset: datasets.Dataset, split_of_row: list[str]) -> datasets.DatasetDict:
