@@ -73,9 +73,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.reference is not None:
         is_profile = len(options.reference) == 1 and options.reference[0].endswith(".safetensors")
         asked["reference"] = options.reference[0] if is_profile else named_recordings(options.reference)
-    asked |= {name: getattr(options, name) for name in ("transcript", "gender") if getattr(options, name) is not None}
+    asked |= {} if options.gender is None else {"gender": options.gender}
+    sources = iter(paths)  # answers come as they are known
+    if options.transcript is not None:
+        sources, asked["transcript"] = paths, [options.transcript]
     kind = options.format or (options.output.suffix[1:] if options.output else "text")
-    answers = explain(iter(paths), **asked)
+    answers = explain(sources, **asked)
     failed = 0
     with opened(options.output) as stream:
         written = FORMATS.get(kind, FORMATS["text"])(stream, is_single and STANDARD_INPUT not in options.recordings)

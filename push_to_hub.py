@@ -11,7 +11,6 @@ is needed where they say none, and refused where it contradicts them. More: docs
 """
 
 import difflib
-import sys
 import tempfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, get_token
 from transformers import HfArgumentParser
 
+from xser.commands.entry import run
 from xser.evaluation.report import text_table
 from xser.publishing import assemble as assembling
 from xser.publishing.choosing import License
@@ -67,7 +67,19 @@ def assemble(arguments: PublishArguments, out: Path) -> list[str]:
     return assembling.assemble(arguments.model, arguments.repo, out, given, arguments.evaluation)
 
 
-def main(arguments: PublishArguments) -> None:
+def main(argv: list[str] | None = None) -> None:
+    """Publish as `argv` says; a message never holds what has the form of a token.
+
+    Raises:
+        PublishError: see `publish`.
+    """
+    try:
+        publish(parse(argv))
+    except (ValueError, OSError) as error:
+        raise PublishError(without_secrets(str(error))) from error
+
+
+def publish(arguments: PublishArguments) -> None:
     """Check, assemble, load, and upload.
 
     Raises:
@@ -124,7 +136,4 @@ def _readable(size: int) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse())
-    except (ValueError, OSError) as error:
-        sys.exit(f"push_to_hub.py: {without_secrets(str(error))}")
+    run("push_to_hub.py", main)

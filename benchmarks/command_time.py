@@ -7,7 +7,6 @@ that loads the model on, transformers' and peft's own model classes among it, wh
 stricter row counts importing them as overhead too.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -15,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from xser.commands.entry import run
+from xser.commands.entry import CommandParser, run
 from xser.corpora.cache import write_json
 from xser.evaluation.report import command_line, text_table
 
@@ -63,7 +62,7 @@ def seconds(code: str, *arguments: str) -> tuple[float, str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument("recording")
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--output", required=True)

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -37,8 +38,9 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error with its line breaks and runs of blanks folded."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """The message of an error in one line; what it lists, each behind `- `, keeps a line of its own."""
+    lines = re.split(r"\s*\n(?=- )", str(error))
+    return "\n".join(" ".join(line.split()) for line in lines) or type(error).__name__
 
 
 def run(name: str, command: Callable[..., object], *arguments) -> None:

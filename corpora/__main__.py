@@ -28,6 +28,7 @@ from pathlib import Path
 
 import datasets
 
+from xser.commands.entry import MISTAKES, USAGE, CommandParser, one_line, run
 from xser.corpora.catalogue import MODULES, find_corpus
 from xser.corpora.folds import Splitting
 from xser.corpora.leakage import find_leaks
@@ -40,17 +41,14 @@ from xser.corpora.source import Corpus
 from xser.corpora.streaming import list_shards, stream_corpus
 from xser.evaluation.report import text_table
 
-PROGRAM = "python -m xser.corpora"
-ERRORS = (ValueError, TypeError, OSError, ImportError)
+PROGRAM = "xser"
 ROWS_SHOWN = 20
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; gives the exit status."""
     logging.basicConfig(format="%(message)s")
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=PROGRAM, description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     preparing = commands.add_parser("prepare", help="check, split and write a corpus")
     preparing.add_argument("corpus", metavar="NAME|DIR", help=f"{', '.join(MODULES)}, or a folder with {NAMES[0]}")
@@ -60,8 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     command = {"prepare": prepare_command, "leakage": leakage_command}[options.pop("command")]
     try:
         return command(**{name: value for name, value in options.items() if value is not None})
-    except ERRORS as error:
-        parser.error(str(error))
+    except MISTAKES as error:
+        parser.exit(USAGE, f"{PROGRAM}: {one_line(error)}\n")
 
 
 def prepare_command(corpus: str, arguments: list[str]) -> int:
@@ -81,8 +79,8 @@ def prepare_command(corpus: str, arguments: list[str]) -> int:
         )
         corpus_options = {name: given[name] for name in known.options if name in given}
         report = prepare(known, given.get("source"), given["out"], corpus_options, options, given.get("workers"))
-    except ERRORS as error:
-        parser.error(str(error))
+    except MISTAKES as error:
+        parser.exit(USAGE, f"{parser.prog}: {one_line(error)}\n")
     except KeyboardInterrupt:
         parser.exit(130, "\nstopped; what is finished is kept: give the same command again to go on\n")
     print(summary(report))
@@ -90,9 +88,9 @@ def prepare_command(corpus: str, arguments: list[str]) -> int:
     return 0
 
 
-def _parser_of(corpus: Corpus) -> argparse.ArgumentParser:
+def _parser_of(corpus: Corpus) -> CommandParser:
     """The options of `prepare`, those of the corpus among them; a source is needed where its `find` has no default."""
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} prepare {corpus.name}", description=f"Licence: {corpus.licence}")
+    parser = CommandParser(prog=f"{PROGRAM} prepare {corpus.name}", description=f"Licence: {corpus.licence}")
     if inspect.signature(corpus.find).parameters["source"].default is inspect.Parameter.empty:
         parser.add_argument("--source", required=True, type=Path, metavar="DIR", help="the corpus, as it was unpacked")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a folder that does not exist yet")
@@ -189,4 +187,4 @@ def _all_rows(folder: str, split: str | None, cache_dir: str | None) -> Iterable
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(PROGRAM, main)

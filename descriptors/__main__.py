@@ -18,6 +18,7 @@ from pathlib import Path
 
 from xser.audio_xser import load_audio
 from xser.calibration_xser import BASES, Calibration, Reference
+from xser.commands.entry import MISTAKES, USAGE, CommandParser, one_line, run
 from xser.descriptors.annotate import QUANTITIES, WORD_TIMES, annotate
 from xser.descriptors.rate import with_text_rate
 from xser.descriptors.say import say
@@ -25,17 +26,14 @@ from xser.evaluation.report import text_table
 from xser.levels_xser import LEVELS, Label, check, label
 from xser.prosody_xser import Prosody, measure
 
-PROGRAM = "python -m xser.descriptors"
+PROGRAM = "xser"
 BUILT_IN = Path("built-in")  # in the place of a file of cuts
-ERRORS = (ValueError, TypeError, OSError, ImportError)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; gives the exit status."""
     logging.basicConfig(format="%(message)s")
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=PROGRAM, description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     _add_annotate(commands)
     _add_measure(commands)
@@ -44,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     command = {"annotate": annotate_command, "measure": measure_command, "check": check_command}
     try:
         return command[options.pop("command")](**options)
-    except ERRORS as error:
-        parser.error(str(error))
+    except MISTAKES as error:
+        parser.exit(USAGE, f"{PROGRAM}: {one_line(error)}\n")
     except KeyboardInterrupt:
         parser.exit(130, "\nstopped; what is measured is kept: give the same command again to go on\n")
 
@@ -195,4 +193,4 @@ def _add_margin(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(PROGRAM, main)

@@ -11,11 +11,11 @@ gender, speaker, language, length and noise. A CSV holds no references: `score` 
 `compare` those of the first.
 """
 
-import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from xser.commands.entry import MISTAKES, USAGE, CommandParser, one_line, run
 from xser.corpora.cache import write_json
 from xser.evaluation.bars_picture import draw_bars, refuse_other_than_png
 from xser.evaluation.bias.groups import ATTRIBUTES, SNR, read_snr
@@ -27,14 +27,13 @@ from xser.evaluation.report import command_line, figure_rows, text_table
 from xser.evaluation.scoring import score
 from xser.evaluation.significance import TESTS, Comparison, compare
 
+PROGRAM = "xser"
 COLUMNS = ("system", "n", "UA", "difference", "95% interval", "WA difference", *TESTS)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; gives the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m xser.evaluation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=PROGRAM, description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     scoring = commands.add_parser("score", help="every figure of one system")
     scoring.add_argument("predictions", type=Path)
@@ -56,9 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     command = {"score": score_command, "compare": compare_command, "bias": bias_command}[options.pop("command")]
     try:
         command(**options)
-    except (ValueError, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
+    except MISTAKES as error:
+        print(f"{PROGRAM}: {one_line(error)}", file=sys.stderr)
+        return USAGE
     return 0
 
 
@@ -137,4 +136,4 @@ def _write(output: Path | None, results: dict) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(PROGRAM, main)

@@ -11,8 +11,7 @@ words and letters of the transcript under one. How strongly a classifier is regu
 training speakers.
 """
 
-import argparse
-import sys
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from tqdm.auto import tqdm
 
 from xser import XSERForEmotionDescription, XSERProcessor
 from xser.audio_xser import SAMPLE_RATE, load_audio
+from xser.commands.entry import CommandParser, run
 from xser.corpora import load_corpus
 from xser.corpora.folds import hold_out
 from xser.corpora.kept import computed_once
@@ -156,7 +156,7 @@ SYSTEMS: dict[str, tuple[Callable, Callable]] = {  # name → (features of rows,
 }
 
 
-def _parts(arguments: argparse.Namespace) -> tuple[Dataset, Dataset]:
+def _parts(arguments: Namespace) -> tuple[Dataset, Dataset]:
     """Rows to train and to test on, those with an emotion."""
     if arguments.test_speakers:
         parts = hold_out(load_corpus(arguments.corpus), arguments.test_speakers)
@@ -174,7 +174,7 @@ def _parts(arguments: argparse.Namespace) -> tuple[Dataset, Dataset]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", required=True, help="name of a corpus, or a folder")
     parser.add_argument("--train_split", default="train")
     parser.add_argument("--split", default="test", help="to test on")
@@ -198,7 +198,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"baselines: {error}")
+    run("python -m xser.evaluation.baselines", main)

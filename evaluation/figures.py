@@ -8,11 +8,10 @@ all files that no page shows; see figure_blocks.py. Any page may have any of the
 and the exit status is 1 where a page is out of date.
 """
 
-import argparse
 import re
-import sys
 from pathlib import Path
 
+from xser.commands.entry import CommandParser, run
 from xser.evaluation.figure_blocks import NOTHING, RENDERERS, WHOLE, Measured
 from xser.evaluation.report import read_json
 
@@ -70,7 +69,7 @@ def whole_files(pages: dict[str, str]) -> tuple[dict[str, str], str | None]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is out of date")
     check = parser.parse_args(argv).check
     results, pages, stale = read_results(ROOT / RESULTS), read_pages(ROOT), []
@@ -86,4 +85,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("python -m xser.evaluation.figures", main)

@@ -10,7 +10,6 @@ the installed libsndfile lacks, is a gap with its reason. The UA of each conditi
 recordings as they are, utterance by utterance, with Holm's correction for the number of conditions.
 """
 
-import argparse
 import hashlib
 import re
 import sys
@@ -23,6 +22,7 @@ import soundfile
 import torch
 
 from xser import XSERForEmotionDescription, XSERProcessor
+from xser.commands.entry import CommandParser, run
 from xser.corpora.cache import digest, write_json
 from xser.eval import DTYPES, load_rows, of_speakers
 from xser.evaluation.bars_picture import draw_bars, refuse_other_than_png
@@ -213,12 +213,8 @@ def _draw(results: dict, path: Path, title: str) -> None:
     draw_bars(bars, path, title, "UA")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m xser.evaluation.robustness",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="python -m xser.evaluation.robustness", description=__doc__)
     parser.add_argument("--model", required=True, help="folder or Hub id of the model")
     parser.add_argument("--corpus", default="espeak", help="name of a corpus, or a folder")
     parser.add_argument("--split", default="test", help="which part of it; 'all' for everything")
@@ -274,7 +270,4 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"xser.evaluation.robustness: {error}")
+    run("python -m xser.evaluation.robustness", main)

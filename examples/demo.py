@@ -5,14 +5,13 @@
 3. Fine-tunes it for a minute on voices and accents that its training lacks, and shows before and after.
 """
 
-import argparse
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from xser.commands.answer_formats import TextFormat
-from xser.commands.entry import run
+from xser.commands.entry import CommandParser, run
 from xser.commands.models import about, find_model, load_pipeline
 
 ROOT = Path(__file__).parent.parent
@@ -76,7 +75,7 @@ def evaluate(explainer, split: str, limit: int) -> dict:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument("--audio", type=Path, help="a recording of your own")
     parser.add_argument("--model", default=str(ROOT / "checkpoints" / "xser-tiny"), help="the model to show")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the pictures and the new model")

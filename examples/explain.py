@@ -5,13 +5,12 @@
 Without `--audio`, the first utterance of the synthetic test set is explained, beside its labels.
 """
 
-import argparse
 import json
 from pathlib import Path
 
 from xser import XSERForEmotionDescription, XSERProcessor
 from xser.audio_xser import load_audio
-from xser.commands.entry import run
+from xser.commands.entry import CommandParser, run
 from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
 from xser.evaluation.picture import draw_explanation
@@ -19,7 +18,7 @@ from xser.evaluation.report import command_line
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument("--audio", type=Path)
     parser.add_argument("--model", default="checkpoints/xser-tiny")
     parser.add_argument("--picture", type=Path, help="PNG to draw")

@@ -209,7 +209,7 @@ def arguments(saved, **options):
 
 
 def test_an_upload_takes_the_assembled_folder_and_says_where_it_is(saved, online, capsys):
-    push_to_hub.main(arguments(saved, private=True))
+    push_to_hub.publish(arguments(saved, private=True))
     assert online.asked[0] == ("someone/xser-test", {"private": True, "exist_ok": True})
     assert {"model.safetensors", "README.md", "modeling_xser.py"} <= set(online.asked[1])
     printed = capsys.readouterr().out
@@ -220,15 +220,15 @@ def test_an_upload_takes_the_assembled_folder_and_says_where_it_is(saved, online
 def test_what_the_hub_refuses_is_a_line_without_the_token(saved, online, error):
     online.error = error
     with pytest.raises(PublishError, match="someone/xser-test was not uploaded: ") as caught:
-        push_to_hub.main(arguments(saved))
+        push_to_hub.publish(arguments(saved))
     assert TOKEN not in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_without_a_login_nothing_is_begun(saved, online, monkeypatch):
     monkeypatch.setattr(push_to_hub, "get_token", lambda: None)
     with pytest.raises(PublishError, match="there is no login: run `hf auth login`, set HF_TOKEN"):
-        push_to_hub.main(arguments(saved))
-    push_to_hub.main(arguments(saved, dry_run=True))
+        push_to_hub.publish(arguments(saved))
+    push_to_hub.publish(arguments(saved, dry_run=True))
     assert online.asked == []
 
 

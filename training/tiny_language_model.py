@@ -3,7 +3,6 @@
 It is what `configs/tiny-pretrain.yaml` starts from.
 """
 
-import argparse
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
+from xser.commands.entry import CommandParser, run
 from xser.configuration_xser import DEFAULT_DESCRIPTORS, DEFAULT_EMOTIONS
 from xser.grammar_xser import EmotionDescription
 
@@ -81,7 +81,7 @@ def build(folder: Path, texts: Iterable[str], seed: int = 0) -> LlamaForCausalLM
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -92,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run("python -m xser.training.tiny_language_model", main)

@@ -8,22 +8,20 @@ are tested against the first. Results and predictions of one name (`mine.json`, 
 Written are report.html (no script, nothing fetched), report.md and report.json; the same files give the same bytes.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from xser.commands.entry import MISTAKES, USAGE, CommandParser, one_line, run
 from xser.evaluation.intervals import RESAMPLES
 from xser.evaluation.page.report import NAME, write_report
+
+PROGRAM = "python -m xser.evaluation.page"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m xser.evaluation.page",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = CommandParser(prog=PROGRAM, description=__doc__)
     parser.add_argument("files", type=Path, nargs="*", metavar="FILE.json", help="results, tables, comparisons")
     parser.add_argument("--predictions", type=Path, nargs="+", default=[], help="JSON lines, or CSV after such a file")
     parser.add_argument("--output", type=Path, required=True, help="folder to write report.html, .md and .json to")
@@ -32,12 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         report = write_report(**vars(options))
-    except (ValueError, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
+    except MISTAKES as error:
+        print(f"{PROGRAM}: {one_line(error)}", file=sys.stderr)
+        return USAGE
     print(f"{len(report.numbers['files'])} files; written to {options.output / NAME}.html, .md and .json")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(PROGRAM, main)

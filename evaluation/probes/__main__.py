@@ -8,14 +8,13 @@ words, descriptors, emotion and speaker; each figure stands beside what the same
 stream is clean of words if they stay within that control's interval plus 0.05.
 """
 
-import argparse
 import os
-import sys
 from pathlib import Path
 
 import torch
 
 from xser import XSERForEmotionDescription, XSERProcessor
+from xser.commands.entry import CommandParser, run
 from xser.corpora.cache import write_json
 from xser.eval import load_rows
 from xser.evaluation.evaluator import sampled
@@ -26,7 +25,7 @@ from xser.evaluation.report import command_line, text_table
 
 
 def main(argv: list[str] | None = None) -> dict:
-    parser = argparse.ArgumentParser(prog="python -m xser.evaluation.probes", description=__doc__.splitlines()[0])
+    parser = CommandParser(prog="python -m xser.evaluation.probes", description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="folder or Hub id of the model")
     parser.add_argument("--corpus", default="espeak", help="name of a corpus, or a folder")
     parser.add_argument("--split", default="test", help="which part of it; 'all' for one without splits")
@@ -76,7 +75,4 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"xser.evaluation.probes: {error}")
+    run("python -m xser.evaluation.probes", main)

@@ -23,6 +23,7 @@ from pathlib import Path
 import datasets
 import yaml
 
+from xser.commands.entry import CommandParser, one_line, run
 from xser.evaluation.intervals import RESAMPLES
 from xser.evaluation.protocols.data import Selection, as_it_is, read_rows, written
 from xser.evaluation.protocols.folder import describe_protocol, free, is_done, set_up
@@ -32,7 +33,7 @@ from xser.evaluation.protocols.run import EVALUATION_OPTIONS, XSER, FoldFailed, 
 from xser.evaluation.protocols.table import PROTOCOLS, find_protocol
 from xser.evaluation.report import text_table
 
-PROG = "python -m xser.evaluation.protocols"
+PROG = "xser protocol"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,21 +48,19 @@ def main(argv: list[str] | None = None) -> int:
         elif arguments.command == "aggregate":
             show_results(aggregate(arguments.output, arguments.resamples))
         else:
-            return run(arguments, handed_on)
+            return run_protocol(arguments, handed_on)
     except (ValueError, OSError, ImportError, FoldFailed) as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
+        print(f"{PROG}: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> CommandParser:
     table = "\n".join(f"  {protocol.name}: {protocol.convention}" for protocol in PROTOCOLS.values())
-    parser = argparse.ArgumentParser(
-        prog=PROG, description=f"{__doc__}\nProtocols:\n{table}", formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=PROG, description=f"{__doc__}\nProtocols:\n{table}")
     commands = parser.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run", help="train and test every fold", allow_abbrev=False)
-    showing = commands.add_parser("show", help="what each fold holds", allow_abbrev=False)
+    running = commands.add_parser("run", help="train and test every fold")
+    showing = commands.add_parser("show", help="what each fold holds")
     for command in (running, showing):
         command.add_argument("protocol", choices=PROTOCOLS)
         command.add_argument("--corpus", required=True, help="name of a corpus, or a folder")
@@ -74,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--system", default=XSER, help="xser, or one of the baselines")
     running.add_argument("--tower", help="of the baseline tower-linear")
     running.add_argument("--eval_options", help=f"for eval.py, as YAML or JSON: any of {list(EVALUATION_OPTIONS)}")
-    aggregating = commands.add_parser("aggregate", help="figures over the folds that are done", allow_abbrev=False)
+    aggregating = commands.add_parser("aggregate", help="figures over the folds that are done")
     aggregating.add_argument("--output", type=Path, required=True, help="folder of the run")
     aggregating.add_argument("--resamples", type=int, default=RESAMPLES, help="of the intervals")
     return parser
@@ -104,7 +103,7 @@ def parse_mapping(name: str, text: str | None) -> dict:
     return value
 
 
-def run(arguments: argparse.Namespace, handed_on: list[str]) -> int:
+def run_protocol(arguments: argparse.Namespace, handed_on: list[str]) -> int:
     """`run`: everything that is left to do here."""
     evaluation = _checked_evaluation(parse_mapping("eval_options", arguments.eval_options))
     free(arguments.output, arguments.release)
@@ -206,4 +205,4 @@ def show_results(results: dict) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(PROG, main)
