@@ -114,8 +114,10 @@ def _when_none_fits(terms: list[Terms]) -> str:
 
 def _listed(terms: list[Terms]) -> str:
     """Each licence or restriction once, with the first place that names it."""
-    first = {term.license or term.words: term for term in reversed(terms)}
-    return "; ".join(str(term) for term in reversed(first.values()))
+    first: dict[str, Terms] = {}
+    for term in terms:
+        first.setdefault(term.license or term.words, term)
+    return "; ".join(map(str, first.values()))
 
 
 def _beside(where: str, what: str) -> str:

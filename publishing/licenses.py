@@ -31,6 +31,8 @@ _SAME = re.compile(
     r"cc-by-(nc-)?sa|a?gpl|gfdl|odbl|osl-|eupl-|cdla-sharing|llama|gemma|.*rail|grok2|deepfloyd|apple-amlr"
 )
 
+_OF_DATA = re.compile(r"cc-|odbl|cdla-")
+
 _CC = re.compile(
     r"creativecommons\.org/licenses/(?P<url>by[a-z-]*)/(?P<url_version>\d\.\d)"
     r"|\bCC[ -]BY(?P<short>(?:[ -]?(?:NC|SA|ND)\b)*)(?:[ -]?v?(?P<version>\d\.\d))?"
@@ -103,10 +105,13 @@ def conditions(license_id: str) -> set[str]:
 
 
 def contradicted(license_id: str, terms: list[Terms]) -> list[Terms]:
-    """Those of the terms that a licence does not keep. `other` keeps all, but for a licence that alone must stay."""
-    binding = {term.license for term in terms if term.license is not None and SAME in conditions(term.license)}
+    """Those of the terms that a licence does not keep.
+
+    `other` keeps all, but for a licence of data that alone must stay: what it would be is known.
+    """
     if license_id == OTHER:
-        alone = binding & set(HUB_LICENSES) if len(binding) == 1 else set()
+        binding = {term.license for term in terms if term.license is not None and SAME in conditions(term.license)}
+        alone = {name for name in binding & set(HUB_LICENSES) if len(binding) == 1 and _OF_DATA.match(name)}
         return [term for term in terms if term.license in alone]
     offered = conditions(license_id)
     broken = []

@@ -1,7 +1,8 @@
 """What a model was made of, and on what terms: NOTICE, training.yaml and the card of its folder and of all before it.
 
 `training.yaml` is a list of stages (`data`, `command`, `seed`), or the config of a run whose `parent` is that of the
-checkpoint that the run went on from: a list, a config, or the folder that holds it. Any depth is followed.
+checkpoint that the run went on from: a list, a config, or the folder that holds it. Of a model on new backbones,
+`parents` has theirs by their options. Any depth is followed.
 """
 
 from collections.abc import Iterator
@@ -119,9 +120,7 @@ def _folders(folder: Path, training: object, seen: set[Path]) -> Iterator[Path]:
     yield folder
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     named = [config.get(key) for key in BACKBONES] if isinstance(config, dict) else []
-    while isinstance(training, dict):
-        named += [training.get(key) for key in SOURCES]
-        training = training.get("parent")
+    named += [run.get(key) for run in _runs(training) for key in SOURCES]
     for name in named:
         source = _local_folder(name, folder) if isinstance(name, str) else None
         if source is not None:
@@ -182,8 +181,9 @@ def _stages(training: object, path: Path) -> list[dict]:
     """The record as stages of `data`, `command` and `seed`, the oldest first."""
     if training is None or isinstance(training, str):
         return []
-    if isinstance(training, dict) and (training.get("data") is not None or "parent" in training):
-        before = _stages(training.get("parent"), path)
+    if isinstance(training, dict) and (training.get("data") is not None or _before(training)):
+        before = [stage for record in _before(training) for stage in _stages(record, path)]
+        before = [stage for index, stage in enumerate(before) if stage not in before[:index]]
         data = str(training.get("data", "data that the record does not name"))
         others = [str(training[key]) for key in ("asr_data",) if training.get(key)]
         origin = training.get("model")
@@ -201,13 +201,23 @@ def _stages(training: object, path: Path) -> list[dict]:
 
 def _base_models(training: object) -> list[str]:
     """Ids on the Hub that the records of a run and of those before it name."""
-    found = []
-    while isinstance(training, dict):
-        for key in SOURCES[1:]:
-            if isinstance(training.get(key), str) and is_hub_id(training[key]):
-                found.append(training[key])
-        training = training.get("parent")
-    return found
+    named = [run.get(key) for run in _runs(training) for key in SOURCES[1:]]
+    return [name for name in named if isinstance(name, str) and is_hub_id(name)]
+
+
+def _runs(training: object) -> Iterator[dict]:
+    """The config of a run, and those of all runs before it that it holds."""
+    if isinstance(training, dict):
+        yield training
+        for record in _before(training):
+            yield from _runs(record)
+
+
+def _before(training: dict) -> list:
+    """The records that the config of a run holds: of the checkpoint or of the backbones that it went on from."""
+    parents = training.get("parents")
+    records = [training.get("parent"), *(parents.values() if isinstance(parents, dict) else ())]
+    return [record for record in records if record is not None]
 
 
 def _cleaned(value: object) -> object:

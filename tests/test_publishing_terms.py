@@ -67,7 +67,8 @@ def test_a_place_is_told_by_its_line():
         ("academic research only", ["apache-2.0", "cc-by-sa-4.0"], ["cc-by-nc-4.0", "other"]),
         ("not for commercial use", ["openrail", "mit"], ["cc-by-nc-sa-4.0"]),
         ("CC BY-NC-ND 4.0", ["cc-by-nc-4.0"], ["cc-by-nc-nd-4.0"]),
-        ("GPL-3.0", ["apache-2.0", "other"], ["gpl-3.0"]),
+        ("GPL-3.0", ["apache-2.0", "cc-by-4.0"], ["gpl-3.0", "other"]),
+        ("ODbL 1.0", ["apache-2.0", "other"], ["odbl"]),
         ("ODbL 1.0 and CC BY-NC-SA 4.0", ["odbl", "cc-by-nc-sa-4.0", "mit"], ["other"]),
         ("CC0", [], ["apache-2.0", "cc0-1.0", "cc-by-nc-4.0"]),
     ],
@@ -195,6 +196,24 @@ def test_records_of_checkpoints_named_by_their_folder_are_put_into_the_published
     whole = read_provenance(model)
     assert [stage["data"].split(";")[0] for stage in whole.stages] == [STAGE["data"], "mine"]
     assert whole.training["parent"] == [STAGE] and str(parent) not in str(whole.training)
+
+
+def test_records_of_backbones_come_before_that_of_the_model(model):
+    nemo = [{**STAGE, "data": "nEMO (CC BY-NC-SA 4.0)"}]
+    record = {
+        "data": "mine",
+        "command": "train.py configs/mine.yaml",
+        "audio_model": "someone/tower",
+        "terms": [{"corpus": "ravdess", "licence": "CC BY-NC-SA 4.0: no commercial use"}],
+        "parents": {"audio_model": {"data": "speech", "parent": [STAGE]}, "text_model": [STAGE, *nemo]},
+    }
+    (model / "training.yaml").write_text(yaml.safe_dump(record))
+    whole = read_provenance(model)
+    assert [stage["data"] for stage in whole.stages] == [STAGE["data"], "speech", nemo[0]["data"], "mine"]
+    assert whole.base_models == ["someone/tower"] and license_of(model)[0].id == "cc-by-nc-sa-4.0"
+    named = {str(term) for term in whole.terms}
+    assert "cc-by-nc-sa-4.0 (training.yaml: terms[0].licence)" in named
+    assert "cc-by-nc-sa-4.0 (training.yaml: parents.text_model[1].data)" in named
 
 
 def test_a_record_that_names_no_data_says_so(model):
