@@ -12,7 +12,7 @@ from xser.evaluation.report import NO_REFERENCE, figure_rows, markdown_table
 SUMMARY = {"espeak-test": "voices of the training data", "espeak-test-unseen": "voices and accents never heard"}
 EXAMPLE = "explanation"
 STRANGERS = "nemo-folds"
-STRANGERS_COLUMNS = ("system", "reference", "UA, mean of folds", "held against", "difference")
+STRANGERS_COLUMNS = ("system", "UA, mean of folds", "held against", "difference")
 SUMMARY_FIGURES = ("emotion, UA", "best possible guess", "over the best possible", "WER", "accuracy")
 EVALUATION_COLUMNS = ("figure", "value", "n")
 INDEX_COLUMNS = ("file", "page", "what it says", "command")

@@ -10,7 +10,6 @@ import soundfile
 from conftest import make_wave
 
 import xser
-from xser.corpora import load_corpus
 from xser.training.arguments import parse_config
 
 pytest.importorskip("espeakng_loader")
@@ -40,28 +39,27 @@ def saved(tiny_pair, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_demo_shows_figures_explanations_and_before_and_after(saved, tmp_path, monkeypatch, capsys):
+def test_the_demo_explains_first_then_evaluates_and_fine_tunes(saved, tmp_path, monkeypatch, capsys):
     soundfile.write(tmp_path / "mine.wav", make_wave(0.8), 16_000)
-    run(
-        "examples/demo.py",
-        monkeypatch,
-        *("--model", saved, "--out", tmp_path / "demo", "--audio", tmp_path / "mine.wav"),
-        NUM_TEST=6,
-        NUM_UNSEEN=6,
-        load_corpus=lambda name, split, limit=6: load_corpus(name, split=split, limit=limit),
-        adapt=lambda model, out: model,
-    )
+    monkeypatch.setenv("XSER_MODEL", str(saved))
+    small = {"NUM_TEST": 6, "NUM_UNSEEN": 6, "fine_tune": lambda model, out: model}
+    out = tmp_path / "demo"
+    run("examples/demo.py", monkeypatch, "--model", saved, "--out", out, "--audio", tmp_path / "mine.wav", **small)
     shown = capsys.readouterr().out
-    for name in ("explanation-1", "explanation-2", "mine"):
-        assert (tmp_path / "demo" / f"{name}.png").stat().st_size > 10_000 and f"{name}.png" in shown
-    for text in ("six actors", "what was drawn", '"scores"', "best possible", "new voices, before", "minutes"):
-        assert text in shown
+    assert (out / "mine.png").stat().st_size > 10_000
+    parts = ["1/3  An explanation", "mine.wav", "mine.png", "2/3  Evaluation on 6", "3/3", "unseen, before", "minutes"]
+    assert [part for part in parts if part not in shown] == []
+    assert sorted(parts, key=shown.index) == parts
+    run("examples/demo.py", monkeypatch, "--model", saved, "--out", out, **small)
+    shown = capsys.readouterr().out
+    assert shown.index("labels: emotion ") < shown.index("2/3") and (out / "explanation.png").is_file()
 
 
-def test_the_demo_refuses_a_recording_that_is_not_there_before_it_starts(saved, monkeypatch, capsys):
+def test_the_demo_refuses_a_recording_that_is_not_there_before_it_evaluates(saved, monkeypatch, capsys):
+    monkeypatch.setenv("XSER_MODEL", str(saved))
     with pytest.raises(ValueError, match=r"nowhere\.wav does not exist"):
         run("examples/demo.py", monkeypatch, "--model", saved, "--audio", "nowhere.wav")
-    assert "1/3" not in capsys.readouterr().out
+    assert "2/3" not in capsys.readouterr().out
 
 
 def test_the_fine_tuning_of_the_demo_is_a_config_that_parses():
