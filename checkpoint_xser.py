@@ -109,9 +109,11 @@ class XSERCheckpointMixin:
                 unknown.
         """
         path, name = pretrained_model_name_or_path, f"{cls.__name__}.from_pretrained"
-        fields = {} if config is not None else {key: kwargs.pop(key) for key in FIELDS if key in kwargs}
-        known = {*LOADING_OPTIONS, *(FIELDS if config is None else ())} - {"thin"}
-        refuse_unknown([key for key in (*fields, *kwargs) if not key.startswith("_")], known, name)
+        names = [key for key in kwargs if not key.startswith("_")]
+        refuse_unknown(names, {*LOADING_OPTIONS, *FIELDS} - {"thin"}, name)
+        fields = {key: kwargs.pop(key) for key in FIELDS if key in kwargs}
+        if config is not None and fields:
+            raise ValueError(f"{name} was given a config, and {sorted(fields)} beside it: set them in the config")
         hub_options = {key: kwargs[key] for key in HUB_OPTIONS if key in kwargs}
         if config is None:
             config = XSERConfig.from_pretrained(path, **hub_options, **fields)
