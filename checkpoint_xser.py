@@ -149,7 +149,7 @@ class XSERCheckpointMixin:
             _check_tower(path, config, tower)
             language_model = load_language_model(config.text_model_id, options)
         else:
-            _check_fit(f"checkpoint {path}", loaded, _wanted(cls, config), "save it anew from its model")
+            check_fit(f"checkpoint {path}", loaded, _wanted(cls, config), "save it anew from its model")
             parts = [_take(loaded, prefix) for prefix in (TOWER, LANGUAGE_MODEL)]
             tower_options = {key: value for key, value in options.items() if key != "quantization_config"}
             tower = load_from_state(config.audio_config, AutoModel, parts[0], tower_options)
@@ -213,7 +213,7 @@ class XSERCheckpointMixin:
         wanted = _wanted(type(self), config)
         if thin:
             state, wanted = ({name: each[name] for name in each if self._is_trained(name)} for each in (state, wanted))
-        _check_fit("the model", state, wanted, "bring config and model together (LoRA is merged by merge_lora)")
+        check_fit("the model", state, wanted, "bring config and model together (LoRA is merged by merge_lora)")
         if kwargs.get("push_to_hub"):
             kwargs.setdefault("repo_id", Path(save_directory).name)
         try:
@@ -257,7 +257,7 @@ def _wanted(model_class: type, config: XSERConfig) -> dict[str, torch.Tensor]:
         return model_class(deepcopy(config)).state_dict(keep_vars=True)
 
 
-def _check_fit(what: str, state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], remedy: str) -> None:
+def check_fit(what: str, state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], remedy: str) -> None:
     """Refuse tensors that are missing, too many, or of other shapes than the config wants."""
     held = {id(wanted[name]) for name in state if name in wanted}
     lacking = [name for name, tensor in wanted.items() if name not in state and id(tensor) not in held]
@@ -293,4 +293,4 @@ def _check_keys(path, missing, unexpected) -> None:
             raise ValueError(f"checkpoint {path} {kind}: {named(keys)}; save it anew from its model")
 
 
-__all__ = ["AUTO_MAP", "CUSTOM_PIPELINES", "XSERCheckpointMixin"]
+__all__ = ["AUTO_MAP", "CUSTOM_PIPELINES", "XSERCheckpointMixin", "check_fit"]
