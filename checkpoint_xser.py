@@ -18,7 +18,7 @@ from .configuration_xser import DEFAULT_LORA, FIELDS, XSERConfig
 from .lora_xser import LORA_NAMES, OLD_NAMES, merge_lora
 from .options_xser import HUB_OPTIONS, LOADING_OPTIONS, PLACEMENT_OPTIONS, SAVING_OPTIONS, refuse_unknown
 from .processing_xser import XSERProcessor
-from .weights_xser import has_old_names, put_in_place, read_weights, weight_files
+from .weights_xser import has_old_names, have_changed, put_in_place, read_weights, samples, weight_files
 
 AUTO_MAP = {
     "AutoConfig": "configuration_xser.XSERConfig",
@@ -91,6 +91,7 @@ class XSERCheckpointMixin:
         model = cls(config, audio_tower, language_model)
         model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+        model._remember_backbones()
         return model.eval(), processor
 
     # ------------------------------------------------------------------ loading
@@ -134,6 +135,7 @@ class XSERCheckpointMixin:
         is_open = kwargs["dtype"] == "auto" and "_from_pipeline" in kwargs
         model.dtype_is_open = is_open  # the pipeline knows the device, and then the dtype
         model._freeze_backbones()
+        model._remember_backbones()
         return (model, info) if output_loading_info else model
 
     @classmethod
@@ -210,6 +212,7 @@ class XSERCheckpointMixin:
         config.auto_map = dict(AUTO_MAP)
         config.custom_pipelines = {task: dict(spec) for task, spec in CUSTOM_PIPELINES.items()}
         state, was_thin = own_state(self, kwargs.pop("state_dict", None)), config.thin
+        self._forget_ids(state, thin)
         wanted = _wanted(type(self), config)
         if thin:
             state, wanted = ({name: each[name] for name in each if self._is_trained(name)} for each in (state, wanted))
@@ -227,6 +230,28 @@ class XSERCheckpointMixin:
                     save_adapters(self, beside)
         finally:
             config.thin, self._hf_peft_config_loaded = was_thin, has_adapters
+
+    def _remember_backbones(self):
+        """Note what the frozen backbones are, which lie at the config's ids."""
+        frozen = {name: tensor for name, tensor in own_state(self).items() if not self._is_trained(name)}
+        places = (("audio_model_id", TOWER), ("text_model_id", LANGUAGE_MODEL))
+        self.backbone_samples = {
+            field: samples({name: tensor for name, tensor in frozen.items() if name.startswith(prefix)})
+            for field, prefix in places
+        }
+
+    def _forget_ids(self, state: dict, thin: bool):
+        """Drop the ids of backbones whose weights are no longer those at it; a thin save, which needs them, fails."""
+        for field, before in getattr(self, "backbone_samples", {}).items():
+            place = getattr(self.config, field)
+            if place is None or not have_changed(before, state):
+                continue
+            if thin:
+                raise ValueError(
+                    f"frozen weights are no longer those of {field} {place} (was an adapter merged into them?), and a "
+                    "thin checkpoint would not hold them: save in full"
+                )
+            setattr(self.config, field, None)
 
     def merge_lora(self):
         """Add LoRA to the language model's weights for good, in place; the answers are the same but for rounding.

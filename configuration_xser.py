@@ -94,7 +94,7 @@ class XSERConfig(PreTrainedConfig):
     """
 
     model_type = "xser"
-    keys_to_ignore_at_inference = [  # noqa: RUF012 - a list, as transformers wants it
+    keys_to_ignore_at_inference = [
         *("past_key_values", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss", "level_loss"),
         *("aux_kl", "emotion_loss"),
     ]
