@@ -94,10 +94,10 @@ class XSERConfig(PreTrainedConfig):
     """
 
     model_type = "xser"
-    keys_to_ignore_at_inference = (
+    keys_to_ignore_at_inference = [
         *("past_key_values", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss", "level_loss"),
         *("aux_kl", "emotion_loss"),
-    )
+    ]
     sub_configs_defaults = {
         "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="hubert"),
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama"),

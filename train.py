@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers import AutoTokenizer, set_seed
+from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from xser.calibration_xser import Calibration
@@ -36,6 +36,7 @@ from xser.training.arguments import (
     parse_config,
 )
 from xser.training.data import load_task_data
+from xser.training.export import export_backbones
 from xser.training.run import given_arguments, start_process, write_record
 from xser.training.trainer import XSERTrainer
 from xser.training.voices import Voices
@@ -102,14 +103,6 @@ def checkpoint_to_resume(arguments: XSERTrainingArguments) -> str | None:
     if checkpoint is None or not Path(checkpoint, "trainer_state.json").is_file():
         raise ValueError(f"resume_from_checkpoint is {wanted!r}, but there is no checkpoint in {checkpoint or run}")
     return checkpoint
-
-
-def export_backbones(model: XSERForEmotionDescription, processor: XSERProcessor, folder: Path) -> None:
-    """Write the audio tower and the language model as ordinary model folders, to build new models on."""
-    model.model.audio_tower.save_pretrained(folder / "audio")
-    processor.feature_extractor.save_pretrained(folder / "audio")
-    model.language_model.save_pretrained(folder / "text")
-    AutoTokenizer.from_pretrained(model.config.text_model_id).save_pretrained(folder / "text")
 
 
 def evaluation_of_last_step(trainer: XSERTrainer) -> dict[str, float]:

@@ -126,6 +126,31 @@ def test_auto_classes_and_pipeline_work_where_the_package_cannot_be_seen(saved, 
     assert found["streamed"] == [found["one"]]
 
 
+def test_a_checkpoint_in_bfloat16_answers_the_same_alone_and_in_a_batch_by_default(tiny_pair, recording, tmp_path):
+    model, processor = tiny_pair
+    model.to(torch.bfloat16).save_pretrained(tmp_path / "half")
+    processor.save_pretrained(tmp_path / "half")
+    code = """
+explain = pipeline("audio-emotion-explain", folder, device="cpu", trust_remote_code=True)
+import soundfile
+wave, rate = soundfile.read(recording, dtype="float32")
+sources = [recording] + [(wave[: 4_000 + 1_000 * i], rate) for i in range(7)]
+chosen = pipeline("audio-emotion-explain", folder, device="cpu", dtype=torch.bfloat16, trust_remote_code=True)
+print(json.dumps({
+    "module": type(explain.model).__module__.partition(".")[0],
+    "dtypes": sorted({str(t.dtype) for t in explain.model.state_dict().values()}),
+    "chosen": sorted({str(t.dtype) for t in chosen.model.state_dict().values()}),
+    "alone": explain(recording),
+    "among": explain(sources, batch_size=8)[0],
+}))
+"""
+    found = printed(run_blind(code, tmp_path / "half", recording, tmp_path))
+    assert found["module"] == "transformers_modules"
+    assert (found["dtypes"], found["chosen"]) == (["torch.float32"], ["torch.bfloat16"])
+    assert found["alone"].pop("scores") == pytest.approx(found["among"].pop("scores"), abs=1e-4)
+    assert {**found["alone"], "explanation": None} == {**found["among"], "explanation": None}
+
+
 def test_order_of_the_slots_survives_in_the_config(saved):
     model, processor, folder = saved
     assert XSERConfig.from_pretrained(folder).schema == model.config.schema

@@ -6,6 +6,7 @@ import os
 import pytest
 import torch
 from conftest import SMALL, save_text_backbone
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from test_checkpoint import logits, randomise
 from torch import nn
@@ -162,3 +163,27 @@ def test_weights_of_another_shape_are_an_error_even_where_the_caller_would_not_m
     (tmp_path / "config.json").write_text(json.dumps(config | {"ctc_unit": "token"}))
     with pytest.raises(ValueError, match=r"lacks weights: ctc_head"):
         XSERForEmotionDescription.from_pretrained(tmp_path, ignore_mismatched_sizes=True)
+
+
+def test_frozen_weights_that_were_changed_are_saved_in_full_alone(tmp_path, tiny_pair, waves):
+    model, processor = tiny_pair
+    config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    merged = get_peft_model(randomise(model), config).merge_and_unload()
+    expected = logits(merged, processor, waves)
+    with pytest.raises(ValueError, match=r"no longer those of \w+_model_id .*save in full"):
+        merged.save_pretrained(tmp_path / "thin", thin=True)
+    merged.save_pretrained(tmp_path / "full")
+    loaded = XSERForEmotionDescription.from_pretrained(tmp_path / "full")
+    assert torch.equal(logits(loaded, processor, waves), expected)
+    with pytest.raises(ValueError, match="text_model_id"):  # nor after it was loaded again
+        loaded.save_pretrained(tmp_path / "thin", thin=True)
+    assert os.listdir(tmp_path) == ["full"]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_another_dtype_is_no_change(tmp_path, tiny_pair, dtype):
+    model, _ = tiny_pair
+    randomise(model).to(dtype).save_pretrained(tmp_path, thin=True)
+    loaded = XSERForEmotionDescription.from_pretrained(tmp_path, dtype=dtype)
+    assert all(torch.equal(t, model.state_dict()[n]) for n, t in loaded.state_dict().items())
+    assert loaded.config.text_model_id == model.config.text_model_id is not None
