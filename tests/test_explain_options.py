@@ -1,6 +1,7 @@
 """What is asked of single recordings: words, references and genders of their own; anything else is refused."""
 
 import threading
+from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from conftest import SMALL
 from transformers import AutoProcessor
 
-from xser import XSERForEmotionDescription, XSERPipeline, XSERProcessor
+from xser import XSERForEmotionDescription, XSERPipeline, XSERProcessor, answers_xser
 from xser import explain_xser as explaining
 from xser.audio_xser import SAMPLE_RATE, AudioError
 from xser.calibration_xser import Calibration, Reference
@@ -514,3 +515,21 @@ def test_others_may_pad_and_truncate_with_the_tokenizer_meanwhile(plain, waves):
     noise.join()
     assert not errors
     assert answers == [expected] * 9
+
+
+def test_a_profile_of_another_model_among_many_is_refused_before_anything_is_explained(reader, speakers):
+    model, processor = reader
+    profile = make_profile(model, processor, speakers["low"])
+    other = replace(profile, mean=profile.mean[1:], deviation=profile.deviation[1:])
+    with pytest.raises(
+        ValueError, match=r"the reference of recording 1 .*holds \(layers, width\) \(2, 32\), .*\(3, 32\)"
+    ):
+        pipeline_of(reader)(speakers["low"][:2], reference=[profile, other], batch_size=1)
+
+
+def test_pieces_that_are_kept_are_bounded(plain, monkeypatch):
+    """A transcript's words are any words: a server would keep them for ever."""
+    monkeypatch.setattr(answers_xser, "MAX_PIECES", 5)
+    processor = plain[1]
+    ids = [processor.piece_ids(f' "{word}"') for word in WORDS.split() * 3]
+    assert ids == ids[:5] * 3 and len(processor._pieces) <= 5
