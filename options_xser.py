@@ -68,7 +68,9 @@ def known_gender(gender: object, known: Collection[str]) -> str:
     """Which of the `known` genders is meant, in whatever case or usual spelling; `ValueError` with the nearest."""
     spelled = {}
     for name in known:
-        spelled |= dict.fromkeys((name.casefold(), *GENDER_SPELLINGS.get(name.casefold(), ())), name)
+        groups = [(usual, *others) for usual, others in GENDER_SPELLINGS.items()]
+        same = next((group for group in groups if name.casefold() in group), ())
+        spelled |= dict.fromkeys((name.casefold(), *same), name)
     if isinstance(gender, str) and gender.strip().casefold() in spelled:
         return spelled[gender.strip().casefold()]
     wanted = f"one of {list(known)}" if known else "left out, for the calibration knows no genders"

@@ -317,6 +317,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
             AudioError: a recording cannot be read, is too long, or too short for a single frame.
             ValueError: the task, slots, targets, reference, features or transcripts are not right.
         """
+        check_flag("return_prompts", return_prompts)
         waves = self._load_all(audio) if heard is None else [None] * len(heard)
         num_frames = [self.num_frames(len(wave)) for wave in waves] if heard is None else [len(h) for h, _ in heard]
         asked = self._slots_asked(task, len(waves), targets, slots)

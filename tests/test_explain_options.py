@@ -335,6 +335,7 @@ def test_a_gender_is_known_in_its_usual_spellings(plain, waves, gender):
     assert explain(waves[0], verify=True, gender=gender)["verification"] == expected
     assert known_gender(gender, ["male", "female"]) == "female"
     assert known_gender("M", ["F", "m"]) == "m" and known_gender("Female", ["FEMALE"]) == "FEMALE"
+    assert known_gender(gender, ["F", "M"]) == "F"  # the groups are the calibration's
 
 
 def test_each_recording_is_verified_by_its_speakers_gender(plain, speakers):
