@@ -1,105 +1,50 @@
-"""Options of calls, checked: an unknown name is refused with the nearest, a value with what would be right."""
+"""Options by name: an unknown one is refused, with the nearest that there is."""
 
 import difflib
-import functools
-import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping, Set, Sized
-from numbers import Integral
+from collections.abc import Collection, Iterable
 
-NOT_LISTS = (str, bytes, bytearray, memoryview, Mapping, Set)  # though they have a length and can be walked through
-GENDER_SPELLINGS = {"female": ("f", "fem", "woman"), "male": ("m", "masc", "man")}
+# what `from_pretrained` of transformers understands, beside the fields of a config
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder", "proxies")
+PLACEMENT_OPTIONS = (
+    *("dtype", "torch_dtype", "device_map", "max_memory", "offload_folder", "offload_buffers", "low_cpu_mem_usage"),
+    *("quantization_config", "attn_implementation", "experts_implementation", "use_safetensors", "disable_mmap"),
+)
+LOADING_OPTIONS = (
+    *HUB_OPTIONS,
+    *PLACEMENT_OPTIONS,
+    *("trust_remote_code", "code_revision", "variant", "weights_only", "state_dict", "generation_config"),
+    *("ignore_mismatched_sizes", "key_mapping", "gguf_file", "adapter_kwargs", "adapter_name", "tqdm_class"),
+    *("distributed_config", "device_mesh", "tp_plan", "tp_size", "fusion_config"),
+    *("use_kernels", "allow_all_kernels", "kernel_config", "output_loading_info", "name_or_path"),
+)
+SAVING_OPTIONS = (
+    *("is_main_process", "state_dict", "push_to_hub", "max_shard_size", "variant", "token", "save_peft_format"),
+    *("save_original_format", "safe_serialization"),
+    *("repo_id", "commit_message", "commit_description", "private", "create_pr", "revision", "tags"),
+)
+MOST_LISTED = 50  # names in a message
 
 
-class UnknownOption(TypeError, ValueError):
-    """An option that does not exist: a `TypeError` as Python has it, and a user's mistake as any other."""
+class UnknownOptionError(TypeError, ValueError):
+    """An option that there is not: a `TypeError`, as of Python's own, and a `ValueError`, as all mistakes of users."""
 
 
-def refuse_unknown(
-    where: str, names: Iterable[str], known: Collection[str], listed: Iterable[str] | None = None
-) -> None:
-    """Raise `UnknownOption` where `names` holds one that is not `known`; it is named with the nearest.
+def nearest(name: object, names: Iterable[str], cutoff: float = 0.0) -> str | None:
+    """The one of `names` that looks most like `name`; `None` where none does."""
+    return next(iter(difflib.get_close_matches(str(name), sorted(names), n=1, cutoff=cutoff)), None)
+
+
+def refuse_unknown(given: Iterable[str], known: Collection[str], of: str) -> None:
+    """Raise `UnknownOptionError` where `given` holds a name that is not among `known`.
 
     Args:
-        where: whose options they are.
-        listed: those that the message lists; all that are known by default.
+        of: whose options they are, for the message.
     """
-    unknown = [f"{name!r}{nearest(name, known)}" for name in names if name not in known]
+    unknown = sorted(set(given) - set(known))
     if unknown:
-        plural = "s" if len(unknown) > 1 else ""
-        listed = ", ".join(known if listed is None else listed) or "none"
-        raise UnknownOption(f"{where}: unknown option{plural} {', '.join(unknown)}; there are: {listed}")
+        meant = ", ".join(repr(nearest(name, known)) for name in unknown)
+        listed = f". It has {sorted(known)}" if len(known) <= MOST_LISTED else ""
+        raise UnknownOptionError(f"unknown options {unknown} of {of}: the nearest is {meant}{listed}")
 
 
-def nearest(name: object, known: Iterable[str]) -> str:
-    """` (did you mean 'x'?)` where one of `known` is spelled like `name`, else nothing."""
-    spelled = {each.casefold(): each for each in known}
-    found = difflib.get_close_matches(str(name).casefold(), spelled, n=1)
-    return f" (did you mean {spelled[found[0]]!r}?)" if found else ""
-
-
-def known_options_only(function: Callable) -> Callable:
-    """Make `function` refuse keyword arguments that it does not have as `refuse_unknown` does."""
-    known = [name for name in inspect.signature(function).parameters if name != "self"]
-    where = function.__qualname__.removesuffix(".__call__")
-
-    @functools.wraps(function)
-    def checked(*args, **options):
-        refuse_unknown(where, options, known)
-        return function(*args, **options)
-
-    return checked
-
-
-def check_flag(name: str, value: object) -> bool:
-    """`value` where it is True or False; nothing else is taken for one of them."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}; it must be True or False")
-    return value
-
-
-def check_batch_size(value: object) -> int:
-    """`value` as an int where it is a whole number of at least 1, else `ValueError`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"batch_size is {value!r}; it must be a whole number, at least 1")
-    return int(value)
-
-
-def known_gender(gender: object, known: Collection[str]) -> str:
-    """Which of the `known` genders is meant, in whatever case or usual spelling; `ValueError` with the nearest."""
-    spelled = {}
-    for name in known:
-        groups = [(usual, *others) for usual, others in GENDER_SPELLINGS.items()]
-        same = next((group for group in groups if name.casefold() in group), ())
-        spelled |= dict.fromkeys((name.casefold(), *same), name)
-    if isinstance(gender, str) and gender.strip().casefold() in spelled:
-        return spelled[gender.strip().casefold()]
-    wanted = f"one of {list(known)}" if known else "left out, for the calibration knows no genders"
-    raise ValueError(f"gender is {gender!r}{nearest(gender, known)}; it must be {wanted}")
-
-
-def is_list(value: object) -> bool:
-    """Whether `value` is a list, or a column of a table: many values in an order, and how many is known."""
-    return isinstance(value, Sized) and isinstance(value, Iterable) and not isinstance(value, NOT_LISTS)
-
-
-def one_for_each(name: str, values: Iterable, count: int) -> list:
-    """`values` as a list with one for each recording, or `ValueError` with both numbers."""
-    values = list(values)
-    if len(values) != count:
-        raise ValueError(
-            f"{name} holds {len(values)} entries for {count} recordings: give one for each, in their order"
-        )
-    return values
-
-
-__all__ = [
-    "UnknownOption",
-    "check_batch_size",
-    "check_flag",
-    "is_list",
-    "known_gender",
-    "known_options_only",
-    "nearest",
-    "one_for_each",
-    "refuse_unknown",
-]
+__all__ = ["UnknownOptionError", "nearest", "refuse_unknown"]

@@ -8,8 +8,9 @@ from transformers.utils import logging
 
 from .agreement_xser import matching_processor
 from .audio_xser import SAMPLE_RATE, AudioError, audio_name, is_recording, load_audio
+from .checks_xser import check_batch_size, check_flag, is_list
 from .explain_xser import ANSWER_KEYS, empty_answer
-from .options_xser import check_batch_size, check_flag, is_list, refuse_unknown
+from .options_xser import refuse_unknown
 from .references_xser import holds_references, one_reference, several
 from .request_xser import Request, as_options, common_request, each_request, place
 
@@ -38,9 +39,8 @@ class XSERPipeline(Pipeline):
     _load_video_processor = False
 
     def __init__(self, *args, **options):
-        refuse_unknown(
-            "XSERPipeline", [name for name in ("num_workers", "binary_output") if options.get(name)], OPTIONS
-        )
+        ignored = [name for name in ("num_workers", "binary_output") if options.get(name)]
+        refuse_unknown(ignored, OPTIONS, "XSERPipeline")
         options.pop("local_files_only", None)  # of `pipeline`, which hands it on
         super().__init__(*args, **options)
         if self._batch_size is not None:
@@ -49,7 +49,7 @@ class XSERPipeline(Pipeline):
     def _sanitize_parameters(self, **options):
         """Check options that hold for every call; a reference is measured once, here."""
         matching_processor(self.processor, self.model.config)
-        refuse_unknown("XSERPipeline", options, OPTIONS)
+        refuse_unknown(options, OPTIONS, "XSERPipeline")
         if "slots" in options and options["slots"] is not None:
             options["slots"] = self.processor.schema.check_slots(options["slots"])
         if "verify" in options:
@@ -101,7 +101,7 @@ class XSERPipeline(Pipeline):
             AudioError: a single recording cannot be used.
             ValueError, TypeError: an option or the input is not right; before the first recording is read.
         """
-        refuse_unknown("XSERPipeline", options, OPTIONS)
+        refuse_unknown(options, OPTIONS, "XSERPipeline")
         if batch_size is None:
             batch_size = BATCH_SIZE if self._batch_size is None else self._batch_size
         batch_size = check_batch_size(batch_size)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .audio_xser import is_recording
 from .calibration_xser import MIN_RECORDINGS, Reference
-from .options_xser import one_for_each
+from .checks_xser import one_for_each
 from .profile_xser import SpeakerProfile
 from .verification_xser import Verifier
 from .voice_measures_xser import MEASURES

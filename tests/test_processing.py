@@ -375,6 +375,7 @@ def test_saved_processor_is_loaded_with_every_field(tmp_path, any_processor):
         "agreement_xser.py",
         "answers_xser.py",
         "calibration_xser.py",
+        "checks_xser.py",
         "options_xser.py",
         "padding_xser.py",
         "prompts_xser.py",
