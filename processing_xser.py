@@ -18,20 +18,18 @@ from .agreement_xser import AgreementMixin
 from .answers_xser import AnswersMixin
 from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, list_recordings, load_audio, loudness_dbfs
 from .calibration_xser import check_number
+from .checks_xser import check_flag, known_options_only, one_for_each
 from .grammar_xser import EmotionDescription, LabelSchema
-from .options_xser import check_flag, known_options_only, one_for_each, refuse_unknown
+from .options_xser import LOADING_OPTIONS, refuse_unknown
 from .padding_xser import pad_left, pad_right
 from .prompts_xser import AUX_TOKEN, CONTENT_TOKEN, DESCRIPTOR_TOKEN, PromptsMixin, chat_template_of
 from .voice_inputs_xser import VoiceInputsMixin
 
 IGNORED = -100  # labels that carry no loss
-LOADING_OPTIONS = (  # that are the model's, and reach its processor as well
+MODEL_OPTIONS = (  # that reach the model's processor as well
     "dtype", "torch_dtype", "device_map", "quantization_config", "attn_implementation", "local_files_only",
 )  # fmt: skip
-HUB_OPTIONS = (  # of every `from_pretrained`
-    "cache_dir", "force_download", "proxies", "token", "revision", "subfolder", "trust_remote_code", "code_revision",
-    "repo_type", "user_agent", "config", "return_unused_kwargs", "_from_auto", "_commit_hash",
-)  # fmt: skip
+LOADING = ("config", "repo_type", "user_agent", "return_unused_kwargs", "_from_auto", "_commit_hash", *LOADING_OPTIONS)
 TOKENIZER_OPTIONS = (  # beside those in its signature and its special tokens
     "model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces", "split_special_tokens",
     "extra_special_tokens", "additional_special_tokens", "model_input_names", "use_fast", "from_slow", "legacy",
@@ -69,8 +67,8 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
     """
 
     def __new__(cls, *args, **options):
-        # here, as transformers reads __init__'s signature
-        refuse_unknown(options, cls.option_names(), "XSERProcessor", cls.option_names())
+        # here, not in __init__, whose signature transformers reads
+        refuse_unknown(options, cls.option_names(), "XSERProcessor")
         return super().__new__(cls)
 
     def __init__(
@@ -150,19 +148,19 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         processor = super().from_pretrained(pretrained_model_name_or_path, *args, **options)
         if "_from_pipeline" not in options:  # which hands over the model's options, for the model to refuse
             parts = processor[0] if isinstance(processor, tuple) else processor
-            known = dict.fromkeys((*cls.option_names(), *HUB_OPTIONS, *LOADING_OPTIONS, *TOKENIZER_OPTIONS))
+            known = dict.fromkeys((*cls.option_names(), *LOADING, *TOKENIZER_OPTIONS))
             known |= dict.fromkeys(parts.tokenizer.SPECIAL_TOKENS_ATTRIBUTES)
             for part in (parts.feature_extractor, parts.tokenizer):
                 for each in type(part).__mro__:
                     known |= dict.fromkeys(inspect.signature(each.__init__).parameters)
-            refuse_unknown(options, known, "XSERProcessor.from_pretrained", cls.option_names())
+            refuse_unknown(options, known, "XSERProcessor.from_pretrained")
         return processor
 
     @classmethod
     def from_args_and_dict(cls, args, processor_dict, **options):
         """As the base class does, but unknown fields are refused, not dropped."""
         fields = set(processor_dict) - {*cls.get_attributes(), "auto_map", "processor_class"}
-        refuse_unknown(sorted(fields), cls.option_names(), "processor_config.json")
+        refuse_unknown(fields, cls.option_names(), "processor_config.json")
         return super().from_args_and_dict(args, processor_dict, **options)
 
     def _check_values(self):
@@ -316,6 +314,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
             AudioError: a recording cannot be read, is too long, or too short for a single frame.
             ValueError: the task, slots, targets, reference, features or transcripts are not right.
         """
+        check_flag("return_prompts", return_prompts)
         waves = self._load_all(audio) if heard is None else [None] * len(heard)
         num_frames = [self.num_frames(len(wave)) for wave in waves] if heard is None else [len(h) for h, _ in heard]
         asked = self._slots_asked(task, len(waves), targets, slots)
@@ -414,7 +413,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         A pipeline hands its options for the model to the processor too, whose tokenizer would write them to disk, or
         fail at it (`dtype`); and it keeps the processor's.
         """
-        for option in {*LOADING_OPTIONS, *self.option_names()} - {"chat_template"}:
+        for option in {*MODEL_OPTIONS, *self.option_names()} - {"chat_template"}:
             self.tokenizer.init_kwargs.pop(option, None)
         return super().save_pretrained(save_directory, **kwargs)
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from .audio_xser import list_recordings, load_audio
 from .calibration_xser import Calibration, Reference
+from .checks_xser import known_gender
 from .levels_xser import CANNOT_TELL, LEVELS, check
-from .options_xser import known_gender
 from .profile_xser import SpeakerProfile
 from .prosody_xser import measure
 

@@ -12,13 +12,13 @@ from tqdm import tqdm
 
 from xser.agreement_xser import matching_processor
 from xser.audio_xser import SAMPLE_RATE
+from xser.checks_xser import check_batch_size
 from xser.corpora.espeak import bayes_emotion, ceiling
 from xser.evaluation.conditions import AS_RECORDED, CONDITIONS, perturb
 from xser.evaluation.predictions import reference_of
 from xser.evaluation.references import speaker_profiles, told_reference
 from xser.evaluation.scoring import score, wording
 from xser.grammar_xser import EMOTION, LabelSchema
-from xser.options_xser import check_batch_size
 from xser.training.metrics import metric
 
 SAMPLE_SEED = 0  # of the sample that `limit` draws

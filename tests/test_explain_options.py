@@ -1,6 +1,7 @@
 """What is asked of single recordings: words, references and genders of their own; anything else is refused."""
 
 import threading
+from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -10,11 +11,12 @@ import torch
 from conftest import SMALL
 from transformers import AutoProcessor
 
-from xser import XSERForEmotionDescription, XSERPipeline, XSERProcessor
+from xser import XSERForEmotionDescription, XSERPipeline, XSERProcessor, answers_xser
 from xser import explain_xser as explaining
 from xser.audio_xser import SAMPLE_RATE, AudioError
 from xser.calibration_xser import Calibration, Reference
-from xser.options_xser import UnknownOptionError, known_gender
+from xser.checks_xser import known_gender
+from xser.options_xser import UnknownOptionError
 from xser.profile_xser import make_profile
 from xser.verification_xser import Verifier
 
@@ -334,6 +336,7 @@ def test_a_gender_is_known_in_its_usual_spellings(plain, waves, gender):
     assert explain(waves[0], verify=True, gender=gender)["verification"] == expected
     assert known_gender(gender, ["male", "female"]) == "female"
     assert known_gender("M", ["F", "m"]) == "m" and known_gender("Female", ["FEMALE"]) == "FEMALE"
+    assert known_gender(gender, ["F", "M"]) == "F"  # the groups are the calibration's
 
 
 def test_each_recording_is_verified_by_its_speakers_gender(plain, speakers):
@@ -417,7 +420,7 @@ def test_unknown_options_are_refused_with_the_nearest_everywhere(plain, waves, t
     ]
     for call, right in cases:
         for error in (TypeError, ValueError):
-            with pytest.raises(error, match=rf"unknown option '\w+' \(did you mean '{right}'\?\); there are: "):
+            with pytest.raises(error, match=rf"unknown options \['\w+'\] of .*: the nearest is '{right}'"):
                 call()
 
 
@@ -446,7 +449,7 @@ def test_an_unknown_field_of_a_saved_processor_is_refused(plain, tmp_path):
     plain[1].save_pretrained(tmp_path)
     file = tmp_path / "processor_config.json"
     file.write_text(file.read_text().replace('"max_audio_seconds"', '"max_audio_second"'))
-    with pytest.raises(ValueError, match=r"processor_config\.json: unknown option 'max_audio_second' \(did you mean"):
+    with pytest.raises(ValueError, match=r"\['max_audio_second'\] of processor_config\.json: the nearest is"):
         XSERProcessor.from_pretrained(tmp_path)
 
 
@@ -514,3 +517,21 @@ def test_others_may_pad_and_truncate_with_the_tokenizer_meanwhile(plain, waves):
     noise.join()
     assert not errors
     assert answers == [expected] * 9
+
+
+def test_a_profile_of_another_model_among_many_is_refused_before_anything_is_explained(reader, speakers):
+    model, processor = reader
+    profile = make_profile(model, processor, speakers["low"])
+    other = replace(profile, mean=profile.mean[1:], deviation=profile.deviation[1:])
+    with pytest.raises(
+        ValueError, match=r"the reference of recording 1 .*holds \(layers, width\) \(2, 32\), .*\(3, 32\)"
+    ):
+        pipeline_of(reader)(speakers["low"][:2], reference=[profile, other], batch_size=1)
+
+
+def test_pieces_that_are_kept_are_bounded(plain, monkeypatch):
+    """A transcript's words are any words: a server would keep them for ever."""
+    monkeypatch.setattr(answers_xser, "MAX_PIECES", 5)
+    processor = plain[1]
+    ids = [processor.piece_ids(f' "{word}"') for word in WORDS.split() * 3]
+    assert ids == ids[:5] * 3 and len(processor._pieces) <= 5

@@ -320,6 +320,9 @@ def test_recordings_beyond_the_limits_are_refused_by_name(processor):
         ({"targets": [EmotionDescription()]}, "no slot"),
         ({"targets": [FULL], "slots": ["emotion"]}, "beside targets"),
         ({"slots": ["emotion", "emotion"]}, "at most once"),
+        ({"targets": [FULL], "known": [FULL] * 2}, "known holds 2 entries for 1 recordings"),
+        ({"reference": ["a.wav"]}, r"reference holds 'a\.wav'; it must be a SpeakerProfile"),
+        ({"return_prompts": "no"}, "return_prompts is 'no'; it must be True or False"),
     ],
 )
 def test_wrong_targets_and_slots_are_refused(processor, options, message):
@@ -373,6 +376,7 @@ def test_saved_processor_is_loaded_with_every_field(tmp_path, any_processor):
         "answers_xser.py",
         "audio_files_xser.py",
         "calibration_xser.py",
+        "checks_xser.py",
         "containers_xser.py",
         "downmix_xser.py",
         "flac_xser.py",

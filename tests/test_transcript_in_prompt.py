@@ -130,6 +130,12 @@ def test_words_are_refused_where_they_have_no_place(reader, tiny_pair, waves):
         reader[1](waves[:1], task="asr", transcripts=["never"])
     with pytest.raises(ValueError, match="2 transcripts for 1 recordings"):
         reader[1](waves[:1], task="describe", transcripts=["never", "again"])
+    for transcripts, message in (
+        ("no", "one string for 1 recordings"),
+        ([5], "transcript 5 must be a string, or None"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            reader[1](waves[:1], task="describe", transcripts=transcripts)
     with pytest.raises(ValueError, match="asr holds no transcript"):
         reader[1].prompt_text("asr", 4, transcript="never")
 
