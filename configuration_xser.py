@@ -80,7 +80,7 @@ class XSERConfig(PreTrainedConfig):
         aux_token_ids (`dict`): name → placeholder of each auxiliary stream.
         min_audio_seconds, max_audio_seconds (`float`): shorter is `too_short`, longer is refused.
         silence_dbfs (`float`): a recording whose RMS lies below is `no_speech`.
-        voice_activity (`bool`): a recording in which `activity_xser` finds no speech is `no_speech` as well; off, every
+        voice_activity (`bool`): a recording in which `activity_xser` finds no speech is `no_speech` too; off, every
             sound is taken for speech.
         thin (`bool`): the checkpoint holds what was trained, the backbones are read from their ids.
 

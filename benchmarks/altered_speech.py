@@ -7,8 +7,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import butter, fftconvolve, lfilter, resample_poly, sosfilt
 
+from xser.frames_xser import HOP
+from xser.pitch_xser import track_f0
+
 RATE = 16_000  # Hz
-WHISPER_WINDOW, WHISPER_HOP, WHISPER_ORDER = 512, 128, 18
+TRACT_WINDOW, TRACT_HOP, TRACT_ORDER = 512, 128, 18
 
 
 def rms(wave: np.ndarray) -> float:
@@ -61,23 +64,40 @@ def at_pitch(wave: np.ndarray, factor: float) -> np.ndarray:
 
 
 def whispered(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Noise in place of the voice, through the same vocal tract: linear prediction, frame by frame."""
-    window = np.hanning(WHISPER_WINDOW + 1)[:-1]
-    padded = np.pad(lfilter([1, -0.95], [1], wave), WHISPER_WINDOW)
-    frames = sliding_window_view(padded, WHISPER_WINDOW)[::WHISPER_HOP] * window
-    noise = np.fft.rfft(sliding_window_view(rng.standard_normal(len(padded)), WHISPER_WINDOW)[::WHISPER_HOP] * window)
-    powers = np.square(np.abs(np.fft.rfft(frames, 2 * WHISPER_WINDOW)))
-    correlation = np.fft.irfft(powers)[:, : WHISPER_ORDER + 1]  # (frames, lags)
+    """Noise in place of the voice, through the same vocal tract."""
+    return through_tract_of(wave, rng.standard_normal(len(wave)))
+
+
+def with_voice_at(wave: np.ndarray, hertz: float, rng: np.random.Generator) -> np.ndarray:
+    """The median pitch moved there, under the same formants: a voice raised in fear, or a lower one."""
+    f0, _ = track_f0(wave)
+    if np.isnan(f0).all():
+        return wave
+    moved = np.resize(np.repeat(f0 * (hertz / np.nanmedian(f0)), HOP), len(wave))
+    is_voiced = ~np.isnan(moved)
+    moved = np.where(is_voiced, moved, hertz)
+    pulses = np.diff(np.floor(np.cumsum(moved) / RATE), prepend=0) * np.sqrt(RATE / moved)
+    noise = rng.standard_normal(len(wave))
+    return through_tract_of(wave, np.where(is_voiced, pulses + 0.1 * noise, noise))
+
+
+def through_tract_of(wave: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """`source` (S,) in place of the voice: linear prediction, frame by frame."""
+    window = np.hanning(TRACT_WINDOW + 1)[:-1]
+    padded = np.pad(lfilter([1, -0.95], [1], wave), TRACT_WINDOW)
+    frames = sliding_window_view(padded, TRACT_WINDOW)[::TRACT_HOP] * window
+    sources = np.fft.rfft(sliding_window_view(np.pad(source, TRACT_WINDOW), TRACT_WINDOW)[::TRACT_HOP] * window)
+    correlation = np.fft.irfft(np.square(np.abs(np.fft.rfft(frames, 2 * TRACT_WINDOW))))[:, : TRACT_ORDER + 1]
     correlation[:, 0] = 1.0001 * correlation[:, 0] + 1e-9
-    lags = np.abs(np.subtract.outer(np.arange(WHISPER_ORDER), np.arange(WHISPER_ORDER)))
+    lags = np.abs(np.subtract.outer(np.arange(TRACT_ORDER), np.arange(TRACT_ORDER)))
     taps = np.linalg.solve(correlation[:, lags], correlation[:, 1:, None])[..., 0]
     left = np.sqrt(np.maximum(correlation[:, 0] - (taps * correlation[:, 1:]).sum(1), 0))
-    tract = np.fft.rfft(np.pad(-taps, ((0, 0), (1, 0)), constant_values=1.0), WHISPER_WINDOW)
-    pieces = np.fft.irfft(noise * left[:, None] / tract, WHISPER_WINDOW) * window
+    tract = np.fft.rfft(np.pad(-taps, ((0, 0), (1, 0)), constant_values=1.0), TRACT_WINDOW)
+    pieces = np.fft.irfft(sources * left[:, None] / tract, TRACT_WINDOW) * window
     sound = np.zeros(len(padded))
     for number, piece in enumerate(pieces):
-        sound[number * WHISPER_HOP : number * WHISPER_HOP + WHISPER_WINDOW] += piece
-    sound = sound[WHISPER_WINDOW : WHISPER_WINDOW + len(wave)]
+        sound[number * TRACT_HOP : number * TRACT_HOP + TRACT_WINDOW] += piece
+    sound = lfilter([1], [1, -0.95], sound[TRACT_WINDOW : TRACT_WINDOW + len(wave)])
     return sound * (rms(wave) / max(rms(sound), 1e-12))
 
 

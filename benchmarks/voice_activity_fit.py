@@ -15,7 +15,7 @@ import argparse
 import csv
 import multiprocessing
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import altered_speech as altered
@@ -60,7 +60,7 @@ def coloured(rng: np.random.Generator, count: int) -> np.ndarray:
 def moving_pitch(rng: np.random.Generator, count: int, base: float) -> np.ndarray:
     """Hz over time: steady, or with vibrato, sweeping, swinging, falling or jumping."""
     time = np.arange(count) / RATE
-    kind = rng.choice(("steady", "steady", "vibrato", "sweep", "swing", "saw", "drop", "jump"))
+    kind = rng.choice(("steady", "steady", "vibrato", "sweep", "swing", "saw", "drop", "jump", "wander"))
     if kind == "vibrato":
         semitones = rng.uniform(0.05, 1) * np.sin(2 * np.pi * rng.uniform(3, 9) * time)
     elif kind == "sweep":
@@ -71,6 +71,9 @@ def moving_pitch(rng: np.random.Generator, count: int, base: float) -> np.ndarra
         semitones = rng.uniform(1, 18) * ((log_uniform(rng, 0.1, 12) * time) % 1)
     elif kind == "drop":
         semitones = rng.uniform(6, 30) * np.exp(-time / log_uniform(rng, 0.01, 0.2))
+    elif kind == "wander":
+        places = rng.uniform(0, log_uniform(rng, 0.2, 8), int(count / RATE * log_uniform(rng, 0.2, 3)) + 4)
+        semitones = np.interp(np.linspace(0, len(places) - 1, count), np.arange(len(places)), places)
     elif kind == "jump":
         semitones = rng.uniform(1, 12) * (np.sin(2 * np.pi * log_uniform(rng, 0.5, 25) * time) > 0)
     else:
@@ -105,7 +108,7 @@ def source(rng: np.random.Generator, count: int, base: float | None = None, kind
     kind = kind or str(rng.choice(("noise", "harmonics", "harmonics", "harmonics", "partials", "modulated", "pulses")))
     if kind == "noise":
         return coloured(rng, count)
-    base = base or log_uniform(rng, 50, 4_000)
+    base = base or (log_uniform(rng, 15, 300) if kind == "pulses" else log_uniform(rng, 50, 4_000))
     hertz = moving_pitch(rng, count, base) if rng.random() < 0.5 else np.full(count, base)
     phase, highest, sound = np.cumsum(hertz) / RATE * 2 * np.pi, hertz.max(), np.zeros(count)
     if kind == "harmonics":
@@ -231,30 +234,27 @@ def random_sound(rng: np.random.Generator, count: int) -> np.ndarray:
 # Speech
 
 
-def fitted_speakers(corpus: str, speakers: set[str]) -> set[str]:
-    """Those whose recordings the decision is fitted on."""
+def use_of_speakers(corpus: str, speakers: set[str]) -> dict[str, str]:
+    """Speaker → `fit` or `threshold`, of half and of a quarter of those of kokoro and speechocean; no others."""
     if corpus not in ("kokoro", "speechocean"):
-        return set()
-    return set(sorted(speakers)[::2])
+        return {}
+    names = sorted(speakers)
+    return dict.fromkeys(names[::2], "fit") | dict.fromkeys(names[1::4], "threshold")
 
 
-def threshold_speakers(speakers: set[str]) -> set[str]:
-    """Those by whose recordings the threshold is set."""
-    return set(sorted(speakers)[1::4])
-
-
-def recordings(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """(speaker, (S,)) of each that `metadata.csv` has."""
+def recordings(folder: Path) -> list[tuple[str, Path]]:
+    """(speaker, file) of each that `metadata.csv` has."""
     with (folder / "metadata.csv").open(newline="", encoding="utf-8") as table:
-        for row in csv.DictReader(table):
-            yield row["speaker"], load_audio(folder / row["file_name"])
+        return [(row["speaker"], folder / row["file_name"]) for row in csv.DictReader(table)]
 
 
 def alter(wave: np.ndarray, rng: np.random.Generator, others: list[np.ndarray]) -> np.ndarray:
     """One thing or several that happen to recordings."""
     if rng.random() < 0.15:
         wave = altered.at_pitch(wave, rng.uniform(0.8, 1.4))
-    if rng.random() < 0.12:
+    if rng.random() < 0.25:
+        wave = altered.with_voice_at(wave, log_uniform(rng, 100, 600), rng)
+    elif rng.random() < 0.15:
         wave = altered.whispered(wave, rng)
     if rng.random() < 0.12:
         wave = altered.band_limited(wave, rng.uniform(80, 400), rng.uniform(2_500, 7_000))
@@ -292,11 +292,9 @@ def collect(folders: dict[str, Path], workers: int) -> Examples:
     """Window statistics of speech and of sounds."""
     SPEECH.clear()
     for corpus, folder in folders.items():
-        found = list(recordings(folder))
-        speakers = {speaker for speaker, _ in found}
-        uses = dict.fromkeys(threshold_speakers(speakers), "threshold")
-        uses |= dict.fromkeys(fitted_speakers(corpus, speakers), "fit")
-        SPEECH.extend((uses[speaker], wave) for speaker, wave in found if speaker in uses)
+        found = recordings(folder)
+        uses = use_of_speakers(corpus, {speaker for speaker, _ in found})
+        SPEECH.extend((uses[speaker], load_audio(path)) for speaker, path in found if speaker in uses)
     SPEECH.extend(("fit", load_audio(row["audio"])) for row in load_corpus("espeak", "train", ESPEAK))
     tasks = [("speech", index, variant) for index in range(len(SPEECH)) for variant in range(2)]
     tasks += [("sound", index, 0) for index in range(SOUNDS)]

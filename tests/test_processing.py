@@ -290,7 +290,8 @@ def test_placeholders_match_each_clip(processor):
         assert (batch["input_ids"][row] == processor.descriptor_token_id).sum() == count
 
 
-def test_status_of_silence_and_of_short_sounds(processor):
+def test_status_of_silence_and_of_short_sounds():
+    processor = make(voice_activity=False)
     assert processor.status(make_wave(0.5)) == "ok"
     assert processor.status(np.zeros(SAMPLE_RATE, np.float32)) == "no_speech"
     assert processor.status(1e-4 * make_wave(0.5)) == "no_speech"
@@ -352,6 +353,7 @@ def test_saved_processor_is_loaded_with_every_field(tmp_path, any_processor):
         "min_audio_seconds": 0.2,
         "max_audio_seconds": 12,
         "silence_dbfs": -50.0,
+        "voice_activity": False,
     }
     processor = make(any_processor.tokenizer, **options)
     processor.save_pretrained(tmp_path)
@@ -369,6 +371,8 @@ def test_saved_processor_is_loaded_with_every_field(tmp_path, any_processor):
     assert saved["auto_map"] == {"AutoProcessor": "processing_xser.XSERProcessor"}
     shipped = {path.name for path in tmp_path.glob("*.py")}
     parts = {
+        "activity_xser.py",
+        "activity_weights_xser.py",
         "answers_xser.py",
         "padding_xser.py",
         "prompts_xser.py",
