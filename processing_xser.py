@@ -14,6 +14,7 @@ import json
 import numpy as np
 from transformers import AddedToken, BatchFeature, ProcessorMixin
 
+from .activity_xser import contains_speech
 from .agreement_xser import AgreementMixin
 from .answers_xser import AnswersMixin
 from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, list_recordings, load_audio, loudness_dbfs
@@ -51,7 +52,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         disentangled (`bool`): whether describe prompts hold the descriptor stream beside the content stream.
         ctc_unit (`str`): `byte` or `token`, what `ctc_labels` are made of.
         content_token, descriptor_token (`str`): the placeholders.
-        min_audio_seconds, max_audio_seconds, silence_dbfs (`float`): as in [`XSERConfig`].
+        min_audio_seconds, max_audio_seconds, silence_dbfs (`float`), voice_activity: as in [`XSERConfig`].
         aux_streams (`dict`), summary_tokens, speaker_reference, transcript_in_prompt: as in [`XSERConfig`].
         usual_pitch (`float`, *optional*): F0 in semitones re 1 Hz of the training data's speakers, which measured
             prosody is relative to where no reference is given.
@@ -88,6 +89,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         min_audio_seconds=0.1,
         max_audio_seconds=30.0,
         silence_dbfs=-60.0,
+        voice_activity=True,
         aux_streams=None,
         summary_tokens=False,
         speaker_reference=False,
@@ -110,6 +112,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         self.min_audio_seconds = min_audio_seconds
         self.max_audio_seconds = max_audio_seconds
         self.silence_dbfs = silence_dbfs
+        self.voice_activity = voice_activity
         self.aux_streams = {name: dict(options) for name, options in (aux_streams or {}).items()}
         self.summary_tokens = summary_tokens
         self.speaker_reference = speaker_reference
@@ -184,7 +187,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         tokenizer.add_tokens(tokens, special_tokens=True)
         shared = ("frame_stack", "emotions", "descriptors", "emphasis", "disentangled", "ctc_unit", "aux_streams")
         shared += ("summary_tokens", "speaker_reference", "transcript_in_prompt")
-        limits = ("min_audio_seconds", "max_audio_seconds", "silence_dbfs")
+        limits = ("min_audio_seconds", "max_audio_seconds", "silence_dbfs", "voice_activity")
         processor = cls(
             feature_extractor,
             tokenizer,
@@ -236,7 +239,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         return load_audio(source, self.max_audio_seconds)
 
     def status(self, wave: np.ndarray, source=None) -> str:
-        """`too_short` below `min_audio_seconds`, `no_speech` below `silence_dbfs`, else `ok`.
+        """`too_short` below `min_audio_seconds`, `no_speech` below `silence_dbfs` or without speech, else `ok`.
 
         Args:
             wave: (S,) at 16 kHz.
@@ -245,7 +248,8 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         check_seconds(len(wave) / SAMPLE_RATE, self.max_audio_seconds, audio_name(wave if source is None else source))
         if len(wave) < self.min_audio_seconds * SAMPLE_RATE:
             return "too_short"
-        return "no_speech" if loudness_dbfs(wave) < self.silence_dbfs else "ok"
+        is_silent = loudness_dbfs(wave) < self.silence_dbfs
+        return "no_speech" if is_silent or (self.voice_activity and not contains_speech(wave)) else "ok"
 
     def num_frames(self, num_samples: int) -> int:
         """Frames that the audio tower makes of `num_samples`; 0 where they do not fill one."""

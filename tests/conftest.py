@@ -69,6 +69,7 @@ SMALL = {
     "descriptor_bottleneck": {"latent_size": 4, "hidden_size": 16},
     "ctc_weight": 0.3,
     "level_weight": 0.5,
+    "voice_activity": False,  # `make_wave` is no speech
 }
 
 

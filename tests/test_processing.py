@@ -290,7 +290,8 @@ def test_placeholders_match_each_clip(processor):
         assert (batch["input_ids"][row] == processor.descriptor_token_id).sum() == count
 
 
-def test_status_of_silence_and_of_short_sounds(processor):
+def test_status_of_silence_and_of_short_sounds():
+    processor = make(voice_activity=False)
     assert processor.status(make_wave(0.5)) == "ok"
     assert processor.status(np.zeros(SAMPLE_RATE, np.float32)) == "no_speech"
     assert processor.status(1e-4 * make_wave(0.5)) == "no_speech"
@@ -355,6 +356,7 @@ def test_saved_processor_is_loaded_with_every_field(tmp_path, any_processor):
         "min_audio_seconds": 0.2,
         "max_audio_seconds": 12,
         "silence_dbfs": -50.0,
+        "voice_activity": False,
     }
     processor = make(any_processor.tokenizer, **options)
     processor.save_pretrained(tmp_path)
@@ -373,6 +375,8 @@ def test_saved_processor_is_loaded_with_every_field(tmp_path, any_processor):
     shipped = {path.name for path in tmp_path.glob("*.py")}
     parts = {
         "agreement_xser.py",
+        "activity_xser.py",
+        "activity_weights_xser.py",
         "answers_xser.py",
         "audio_files_xser.py",
         "calibration_xser.py",
