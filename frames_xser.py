@@ -43,6 +43,7 @@ def framed(sound: np.ndarray, num_frames: int, width: int) -> np.ndarray:
     """Windows at 8 kHz, centred on their frames, zeros beyond the ends: (S / 2,) -> (T, width), a view."""
     hop = HOP * NARROW_RATE // SAMPLE_RATE
     before = (width - hop) // 2
+    sound, before = sound[max(-before, 0) :], max(before, 0)  # a window shorter than the hop begins within it
     padded = np.zeros(num_frames * hop + width, np.float32)
     padded[before : before + len(sound)] = sound
     return sliding_window_view(padded, width)[: num_frames * hop : hop]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .filtering_xser import find_doubt
 from .frames_xser import (
     BLOCK_FRAMES,
     FRAME_SECONDS,
@@ -44,6 +45,8 @@ MIN_PITCH_FRAMES = 4
 MIN_RANGE_FRAMES = 20
 MIN_CONTOUR_FRAMES = 12
 MIN_RATE_SECONDS = 0.3
+POSSIBLE_RATE = (0.8, 12.0)  # syllables a second: of 2,700 recordings of read speech the slowest had 1.0
+POSSIBLE_PITCH = (55.0, 550.0)  # Hz: what lies at the ends of the tracker's range may lie beyond them
 
 # Errors of measurement: of recordings that noise, a shift or cut edges disturb (benchmarks/measurement_error.py) about
 # 68% deviate by less than one of them at 10 dB SNR, and more where there is less noise
@@ -81,7 +84,8 @@ class Prosody:
         loudness, loudness_error: RMS over speech frames, about the mean, in dBFS, and its error in dB.
         rate, rate_error: syllable nuclei a second of speech, counted in the signal, and its error.
         text_rate, text_rate_error: the same by a transcript, and its error. `measure`, which has none, leaves them
-            None; `xser.descriptors.rate.with_text_rate` fills them in.
+            None; `rate_xser.with_text_rate` fills them in.
+        text_fits: whether that transcript can be what is said here; None without one.
         contour, contour_error: semitones relative to `pitch` at five points from start to end of the voiced part of
             the last phrase, and the error of the difference of two of them.
         pauses, pause_seconds: silences of more than 0.2 s within the speech: how many, and how long together.
@@ -119,6 +123,7 @@ class Prosody:
     hnr_db: float | None
     text_rate: float | None = None
     text_rate_error: float | None = None
+    text_fits: bool | None = None
 
 
 def measure(wave: np.ndarray) -> Prosody:
@@ -154,6 +159,7 @@ def measure(wave: np.ndarray) -> Prosody:
     pitch, pitch_range, range_error = _pitch(f0[voiced], noise)
     has_range = len(f0[voiced]) >= MIN_RANGE_FRAMES
     contour = None if pitch is None else _contour(f0, strength, speech, pitch)
+    doubt = find_doubt(sound, narrow, f0)
     nuclei = _nuclei(narrow, voiced) if speech_seconds >= MIN_RATE_SECONDS else 0
     return Prosody(
         duration=len(sound) / SAMPLE_RATE,
@@ -165,16 +171,18 @@ def measure(wave: np.ndarray) -> Prosody:
         speech=speech,
         snr_db=snr_db,
         pitch=pitch,
-        pitch_error=None if pitch is None else PITCH_SHARE * range_error,
+        pitch_error=None if pitch is None else math.hypot(PITCH_SHARE * range_error, doubt.pitch),
         pitch_hz=None if pitch is None else 2 ** (pitch / 12),
         pitch_range=pitch_range if has_range else None,
-        pitch_range_error=range_error if has_range else None,
+        pitch_range_error=math.hypot(range_error, doubt.pitch_range) if has_range else None,
         loudness=None if loudness is None else loudness + gain,
-        loudness_error=None if loudness is None else _loudness_error(speech_seconds, noise),
+        loudness_error=None
+        if loudness is None
+        else math.hypot(_loudness_error(speech_seconds, noise), doubt.loudness),
         rate=nuclei / speech_seconds if nuclei else None,
-        rate_error=COUNT_ERROR * math.sqrt(nuclei) / speech_seconds if nuclei else None,
+        rate_error=math.hypot(COUNT_ERROR * math.sqrt(nuclei) / speech_seconds, doubt.rate) if nuclei else None,
         contour=contour,
-        contour_error=None if contour is None else CONTOUR_SHARE * range_error,
+        contour_error=None if contour is None else math.hypot(CONTOUR_SHARE * range_error, doubt.contour),
         pauses=len(pauses),
         pause_seconds=sum(pauses) * FRAME_SECONDS,
         jitter=jitter,
@@ -317,4 +325,4 @@ def _local_line(distance: np.ndarray, value: np.ndarray, trust: np.ndarray) -> f
     return mean_value - slope * mean_distance
 
 
-__all__ = ["Prosody", "measure"]
+__all__ = ["POSSIBLE_PITCH", "POSSIBLE_RATE", "Prosody", "measure"]
