@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from .frames_xser import BLOCK_FRAMES, NARROW_RATE, SAMPLE_RATE, decimate, framed, hann
 from .pitch_xser import track_speaker
@@ -20,7 +21,7 @@ from .pitch_xser import track_speaker
 WINDOW, FFT_SIZE = 400, 1_024  # samples at 8 kHz: 50 ms
 EDGE_SHARE = 1e-4  # of the voiced frames' energy, that lies beyond an edge
 LOWER_EDGE, UPPER_EDGE = 130.0, 2_000.0  # Hz: nine unfiltered voices in ten begin lower, and all end higher
-HOLE_HZ, HOLE_DB = 1_500.0, 35.0  # a dip below that frequency; the deepest of unfiltered voices had 28 dB
+HOLE_HZ, HOLE_DB = 1_500.0, 15.0  # a dip below that frequency; the deepest of unfiltered voices had 10 dB
 NEAR_FUNDAMENTAL = 0.35  # of F0, on either side, where its peak is looked for
 MISSING_DB, MISSING_SHARE = (
     -25.0,
@@ -70,7 +71,7 @@ def find_doubt(sound: np.ndarray, narrow: np.ndarray, f0: np.ndarray) -> Doubt:
         return Doubt()
     spectrum, missing, doubled = _look(narrow, f0, voiced)
     lower, upper = _edges(spectrum)
-    has_hole = _deepest_dip(spectrum, lower) > HOLE_DB
+    has_hole = _deepest_dip(spectrum, lower, float(np.median(f0[voiced]))) > HOLE_DB
     gap = max(float(has_hole), min(missing / MISSING_SHARE, 1.0))
     low, pitch, high = 12 * np.log2(np.percentile(f0[voiced].astype(np.float64), (5, 50, 95)))
     is_suspect = gap == 1 or lower > LOWER_EDGE or pitch > 12 * math.log2(VERY_HIGH)
@@ -125,9 +126,11 @@ def _edges(spectrum: np.ndarray) -> tuple[float, float]:
     return float(_hertz()[lower]), float(_hertz()[min(upper, len(share) - 1)])
 
 
-def _deepest_dip(spectrum: np.ndarray, lower: float) -> float:
-    """In dB, between what lies on either side, from the lower edge to `HOLE_HZ`."""
-    decibels = 10 * np.log10(spectrum + 1e-30)
+def _deepest_dip(spectrum: np.ndarray, lower: float, spacing: float) -> float:
+    """In dB, between what lies on either side, from the lower edge to `HOLE_HZ`; not those between the harmonics."""
+    reach = math.ceil(spacing / 2 / _hertz()[1])
+    envelope = sliding_window_view(np.pad(spectrum, reach, mode="edge"), 2 * reach + 1).max(axis=1)
+    decibels = 10 * np.log10(envelope + 1e-30)
     left, right = np.maximum.accumulate(decibels), np.maximum.accumulate(decibels[::-1])[::-1]
     within = (_hertz() >= lower) & (_hertz() < HOLE_HZ)
     return float((np.minimum(left, right) - decibels)[within].max(initial=0.0))

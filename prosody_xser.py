@@ -23,8 +23,10 @@ from .frames_xser import (
     decimate,
     framed,
     hann,
+    has_rumble,
     runs_of,
     scaled,
+    without_rumble,
 )
 from .pitch_xser import track_speaker
 from .voice_quality_xser import voice_quality
@@ -141,6 +143,9 @@ def measure(wave: np.ndarray) -> Prosody:
         ValueError: the wave has more than one axis.
     """
     sound, gain = scaled(wave)
+    if has_rumble(sound):
+        sound, loss = scaled(without_rumble(sound))
+        gain += loss
     power = _frame_power(sound)
     level = _decibels(power)  # re the largest sample
     narrow = decimate(sound)
@@ -156,7 +161,7 @@ def measure(wave: np.ndarray) -> Prosody:
     snr_db = None if loudness is None else max(loudness - _noise_floor(level), 0.0)
     jitter, shimmer, hnr_db = voice_quality(sound, f0)
     noise = 10 ** (-max(snr_db or 0.0, hnr_db or 0.0) / 20)  # at most: amplitude over that of the speech
-    pitch, pitch_range, range_error = _pitch(f0[voiced], noise)
+    pitch, pitch_range, pitch_error, range_error = _pitch(f0[voiced], noise)
     has_range = len(f0[voiced]) >= MIN_RANGE_FRAMES
     contour = None if pitch is None else _contour(f0, strength, speech, pitch)
     doubt = find_doubt(sound, narrow, f0)
@@ -171,7 +176,7 @@ def measure(wave: np.ndarray) -> Prosody:
         speech=speech,
         snr_db=snr_db,
         pitch=pitch,
-        pitch_error=None if pitch is None else math.hypot(PITCH_SHARE * range_error, doubt.pitch),
+        pitch_error=None if pitch is None else math.hypot(pitch_error, doubt.pitch),
         pitch_hz=None if pitch is None else 2 ** (pitch / 12),
         pitch_range=pitch_range if has_range else None,
         pitch_range_error=math.hypot(range_error, doubt.pitch_range) if has_range else None,
@@ -180,7 +185,7 @@ def measure(wave: np.ndarray) -> Prosody:
         if loudness is None
         else math.hypot(_loudness_error(speech_seconds, noise), doubt.loudness),
         rate=nuclei / speech_seconds if nuclei else None,
-        rate_error=math.hypot(COUNT_ERROR * math.sqrt(nuclei) / speech_seconds, doubt.rate) if nuclei else None,
+        rate_error=math.hypot(_rate_error(nuclei, speech_seconds, snr_db), doubt.rate) if nuclei else None,
         contour=contour,
         contour_error=None if contour is None else math.hypot(CONTOUR_SHARE * range_error, doubt.contour),
         pauses=len(pauses),
@@ -244,17 +249,28 @@ def _noise_floor(level: np.ndarray) -> float:
     return float(np.percentile(sounding, 10)) if len(sounding) else LEVEL_FLOOR
 
 
-def _pitch(f0: np.ndarray, noise: float) -> tuple[float, float, float] | tuple[None, None, None]:
-    """Median, range and its error, in semitones, of the voiced frames.
+def _pitch(f0: np.ndarray, noise: float) -> tuple[float, float, float, float] | tuple[None, None, None, None]:
+    """Median and range, and the error of each, in semitones, of the voiced frames.
 
     The share of them that are missed at edges and in noise, or are too many, moves a percentile by as large a share of
-    the range, if those frames lie on one side of it.
+    the range, if those frames lie on one side of it; the median by what lies between it and its neighbours, which is
+    more where a voice falls into a low and a high part.
     """
     if len(f0) < MIN_PITCH_FRAMES:
-        return None, None, None
-    low, median, high = np.percentile(12 * np.log2(f0.astype(np.float64)), (5, 50, 95))
+        return None, None, None, None
     share = math.hypot(EDGE_SECONDS / (len(f0) * FRAME_SECONDS), NOISE_SHARE * noise)
-    return float(median), float(high - low), share * max(float(high - low), MIN_RANGE)
+    around = 50 * min(share, 0.9)
+    semitones = 12 * np.log2(f0.astype(np.float64))
+    low, below, median, above, high = np.percentile(semitones, (5, 50 - around, 50, 50 + around, 95))
+    range_error = share * max(float(high - low), MIN_RANGE)
+    pitch_error = max(PITCH_SHARE * range_error, float(above - below) / 2)
+    return float(median), float(high - low), pitch_error, range_error
+
+
+def _rate_error(nuclei: int, speech_seconds: float, snr_db: float | None) -> float:
+    """In syllables a second: miscounted nuclei, and noise that is taken for speech, such as a hum in the pauses."""
+    rate = nuclei / speech_seconds
+    return math.hypot(COUNT_ERROR * math.sqrt(nuclei) / speech_seconds, rate * 10 ** (-(snr_db or 0.0) / 20))
 
 
 def _loudness_error(speech_seconds: float, noise: float) -> float:

@@ -79,11 +79,12 @@ def with_text_rate(prosody: Prosody, text: str | None, language: str | None = No
         return prosody
     fits, error = POSSIBLE_RATE[0] <= rate.value <= POSSIBLE_RATE[1], rate.error
     if prosody.rate is not None:
-        apart = abs(math.log(rate.value / (_PER_NUCLEUS * prosody.rate)))
+        expected = _PER_NUCLEUS * prosody.rate
+        apart = abs(math.log(rate.value / expected))
         errors_apart = apart / math.hypot(rate.error / rate.value, prosody.rate_error / prosody.rate, _FIT_ERROR)
         fits = fits and errors_apart <= _MISFIT
         doubt = min(max((errors_apart - _DOUBTFUL[0]) / (_DOUBTFUL[1] - _DOUBTFUL[0]), 0.0), 1.0)
-        error = math.hypot(rate.error, doubt * apart * rate.value)
+        error = math.hypot(rate.error, doubt * max(apart * rate.value, abs(rate.value - expected)))
     return replace(prosody, text_rate=rate.value, text_rate_error=error, text_fits=fits)
 
 
