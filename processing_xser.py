@@ -37,7 +37,7 @@ TOKENIZER_OPTIONS = (  # beside those in its signature and its special tokens
     "tokenizer_file", "tokenizer_type", "gguf_file", "fix_mistral_regex", "add_prefix_space", "add_bos_token",
     "add_eos_token",
 )  # fmt: skip
-FLAGS = ("emphasis", "disentangled", "summary_tokens", "speaker_reference", "transcript_in_prompt")
+FLAGS = ("emphasis", "disentangled", "summary_tokens", "speaker_reference", "transcript_in_prompt", "voice_activity")
 
 
 class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin):

@@ -20,11 +20,11 @@ from xser.audio_xser import load_audio
 from xser.calibration_xser import BASES, Calibration, Reference
 from xser.commands.entry import MISTAKES, USAGE, CommandParser, one_line, run
 from xser.descriptors.annotate import QUANTITIES, WORD_TIMES, annotate
-from xser.descriptors.rate import with_text_rate
 from xser.descriptors.say import say
 from xser.evaluation.report import text_table
 from xser.levels_xser import LEVELS, Label, check, label
 from xser.prosody_xser import Prosody, measure
+from xser.rate_xser import with_text_rate
 
 PROGRAM = "xser"
 BUILT_IN = Path("built-in")  # in the place of a file of cuts

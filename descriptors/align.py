@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from xser.descriptors.dtw import dtw
-from xser.descriptors.letters import BUZZ, FRAMES, HISS, SONORANT, STOP, VOWEL, sounds
+from xser.letters_xser import BUZZ, FRAMES, HISS, SONORANT, STOP, VOWEL, sounds
 
 SAMPLE_RATE = 16_000  # Hz
 HOP = 160  # samples a frame

@@ -24,7 +24,7 @@ from xser.descriptors.align import (
     standardised,
     warp_words,
 )
-from xser.descriptors.letters import sounds
+from xser.letters_xser import sounds
 
 _UTF8 = 0x01  # espeakCHARS_UTF8: no SSML, so that no word is taken for a tag
 _LIST_END, _WORD = 0, 1  # espeak_EVENT_TYPE

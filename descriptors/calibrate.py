@@ -24,6 +24,7 @@ from xser.calibration_xser import (
     Calibration,
     Reference,
     median_error,
+    spelled_gender,
     why_not,
 )
 from xser.prosody_xser import Prosody
@@ -202,6 +203,8 @@ def _without(rows: list[Row], leave_out: Collection[str]) -> list[Row]:
 def _gender_of_speakers(rows: list[Row]) -> dict[str, str]:
     genders = {}
     for _, speaker, gender in rows:
-        if speaker is not None and gender is not None and genders.setdefault(speaker, gender) != gender:
+        if speaker is None or gender is None:
+            continue
+        if spelled_gender(genders.setdefault(speaker, gender)) != spelled_gender(gender):
             raise ValueError(f"speaker {speaker!r} is called {genders[speaker]} and {gender}; give one gender")
     return genders

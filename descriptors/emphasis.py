@@ -16,8 +16,8 @@ import numpy as np
 
 from xser.calibration_xser import NOISY, UNVOICED
 from xser.descriptors.align import Word
-from xser.descriptors.letters import expected_frames
 from xser.frames_xser import FRAME_SECONDS
+from xser.letters_xser import expected_frames
 from xser.levels_xser import NEAR_A_CUT
 from xser.prosody_xser import Prosody
 

@@ -15,8 +15,8 @@ from xser.descriptors.align import AlignmentError, align, align_by_letters, spli
 from xser.descriptors.align_espeak import EspeakAligner
 from xser.descriptors.emphasis import emphasised, prominence, why_not
 from xser.descriptors.processes import open_processes
-from xser.descriptors.rate import with_text_rate
 from xser.prosody_xser import Prosody, measure
+from xser.rate_xser import with_text_rate
 
 WORD_TIMES = LETTERS, ESPEAK = ("letters", "espeak")
 # Why the emphasis cannot be told, beside what `emphasis.why_not` says

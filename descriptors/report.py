@@ -70,11 +70,14 @@ def make_report(
         },
         "told": {slot: sum(of.level is not None for of in told[slot]) for slot in slots},
         "not_told": {slot: _counts(of.reason for of in told[slot] if of.level is None) for slot in slots},
+        "transcripts_that_do_not_fit": [
+            row.id for row in rows if row.measured and row.measured.prosody.text_fits is False
+        ],
         "basis": {slot: _counts(of.basis for of in told[slot] if of.basis is not None) for slot in slots},
         "quantity": {slot: _counts(of.quantity for of in told[slot]) for slot in slots if slot != EMPHASIS},
         "labels_kept": {
-            slot: 0 if overwrite else sum(row.descriptors[slot] is not None for row in rows)
-            for slot in FEATURES["descriptors"]
+            slot: 0 if overwrite else sum(row.descriptors.get(slot) is not None for row in rows)
+            for slot in dict.fromkeys([*FEATURES["descriptors"], *(slot for row in rows for slot in row.descriptors)])
         },
         "eta_squared_of_emotion": {slot: _dependence(slot, rows, labels) for slot in COMPARED},
     }

@@ -14,7 +14,7 @@ from transformers import BatchFeature
 from xser.descriptors.align import AlignmentError, align, align_by_letters, split_words
 from xser.descriptors.align_ctc import CTCAligner
 from xser.descriptors.dtw import dtw
-from xser.descriptors.letters import BUZZ, HISS, SONORANT, STOP, VOWEL, romanised, sounds
+from xser.letters_xser import BUZZ, HISS, SONORANT, STOP, VOWEL, romanised, sounds
 
 RATE = 16_000
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xser.descriptors.letters import consonants, romanised
-from xser.descriptors.rate import speaking_rate, usual_syllables
-from xser.descriptors.syllables import VOWELS, respell
+from xser.letters_xser import consonants, romanised
+from xser.rate_xser import speaking_rate, usual_syllables
+from xser.syllables_xser import VOWELS, respell
 
 ENGLISH = {
     1: ["the", "made", "washed", "boxed", "yes", "queue", "friend", "friends", "mr", "bees", "strange"],
