@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from transformers import set_seed
 
-from xser.corpora.cache import cache_root, write_json, written_beside
+from xser.corpora.cache import cache_root, write_json
 from xser.pretraining.arguments import (
     TOWER_ARGUMENT_CLASSES,
     TowerArguments,
@@ -44,8 +44,9 @@ from xser.pretraining.plan import (
 )
 from xser.pretraining.sources import TowerData, load_sources
 from xser.pretraining.targets import make_targets
-from xser.pretraining.trainer import TowerTrainer, source_datasets
-from xser.training.run import given_arguments, start_process, write_record
+from xser.pretraining.trainer import TowerTrainer, needs_of, source_datasets
+from xser.training.run import end_if_stopped, given_arguments, start_process, write_record
+from xser.training.whole import tidy, whole_folder
 
 logger = logging.getLogger("xser.pretrain_tower")
 
@@ -88,6 +89,7 @@ def run_iteration(
         max_minutes=min(limits, default=None),
     )
     trainer.train(resume_from_checkpoint=checkpoint)
+    end_if_stopped(trainer)
     is_over_early = trainer.state.global_step < trainer.state.max_steps
     is_done = not (is_over_early and left is not None and left == min(limits))
     metrics = {"steps": trainer.state.global_step, "has_collapsed": trainer.has_collapsed, "targets": targets.digest}
@@ -123,7 +125,6 @@ def run_iterations(
         if is_done or number == 1 or iteration.start == PREVIOUS:  # new weights, not yet trained, are no better
             tower_folder = exported
         if arguments.should_save:
-            shutil.rmtree(exported, ignore_errors=True)
             export_tower(model.tower, exported, tower_arguments.do_normalize)
             write_json(run / "results.json", results)
             logger.info("%s: %s", folder.name, json.dumps(metrics, indent=2))
@@ -132,9 +133,8 @@ def run_iterations(
             break
         wait_for_all(arguments)
     if arguments.should_save:
-        shutil.rmtree(run / "final", ignore_errors=True)
-        with written_beside(run / "final") as beside:
-            shutil.copytree(tower_folder, beside)
+        with whole_folder(run / "final") as folder:
+            shutil.copytree(tower_folder, folder, dirs_exist_ok=True)
     return results
 
 
@@ -147,7 +147,11 @@ def main(argv: list[str] | None = None) -> dict:
     start_process(arguments)
     check_plan(tower_arguments, data_arguments)
     run = Path(arguments.output_dir)
-    first, checkpoint = where_to_resume(run, arguments.resume_from_checkpoint, len(tower_arguments.steps))
+    with arguments.main_process_first(desc="looking for checkpoints"):
+        for folder in (run, *run.glob("iteration-*")):
+            tidy(folder)
+        iterations, needs = len(tower_arguments.steps), needs_of(arguments)
+        first, checkpoint = where_to_resume(run, arguments.resume_from_checkpoint, iterations, needs)
     with arguments.main_process_first(desc="preparing the data"):
         sources = load_sources(data_arguments, arguments.seed)
     if arguments.should_save:

@@ -7,12 +7,14 @@ from enum import Enum
 
 from transformers import Seq2SeqTrainingArguments
 
+from xser.corpora.labels import emotion_label
 from xser.training.collator import TASKS
 from xser.training.options import help_text, parse_dicts, parse_options
 
 SCHEDULES = ("alternating", "joint")
 DTYPES = ("float32", "bfloat16", "float16")
 RETUNABLE = ("freeze_audio_tower",)  # may differ from the checkpoint's config
+RELABELLED = ("emotions", "descriptors", "emphasis")  # so may the labels: see training/relabel.py
 BOTTLENECKS = ("content_bottleneck", "descriptor_bottleneck")  # so may their beta, which is a weight of the loss
 MODEL_SOURCES = ("model", "audio_model", "text_model", "load_options", "audio_layers")
 
@@ -21,7 +23,8 @@ MODEL_SOURCES = ("model", "audio_model", "text_model", "load_options", "audio_la
 class ModelArguments:
     """Where the model comes from. Options left out are those of `XSERConfig`.
 
-    With `model` they are fixed by its config; only `freeze_audio_tower` and a bottleneck's `beta` may be given then.
+    With `model` they are fixed by its config; only `emotions`, `descriptors`, `emphasis`, `freeze_audio_tower` and a
+    bottleneck's `beta` may be given then.
     """
 
     model: str | None = field(default=None, metadata=help_text("an XSER checkpoint to go on from"))
@@ -85,11 +88,17 @@ class ModelArguments:
 
     def __post_init__(self):
         parse_dicts(self, "load_options", "descriptors", *BOTTLENECKS, "lora", "aux_streams", "vote_weights")
+        self.emotions = None if self.emotions is None else [emotion_label(label) for label in self.emotions]
+        for slot, levels in (self.descriptors or {}).items():
+            if not isinstance(levels, (list, tuple)):
+                raise ValueError(
+                    f"descriptors[{slot!r}] is {levels!r}; give the list of its levels, such as [low, high]"
+                )
         backbones = {"audio_model": self.audio_model, "text_model": self.text_model}
         if self.model is not None:
             options = {**backbones, "audio_layers": self.audio_layers, **self.config_options}
             given = [name for name, value in options.items() if value is not None]
-            given = [name for name in given if name not in RETUNABLE and name not in self.betas]
+            given = [name for name in given if name not in (*RETUNABLE, *RELABELLED, *self.betas)]
             if given:
                 raise ValueError(
                     f"model is {self.model!r}, whose config is fixed, but {', '.join(given)} was given too: leave out "
@@ -107,6 +116,11 @@ class ModelArguments:
         return {
             name: options for name, options in given.items() if isinstance(options, dict) and set(options) == {"beta"}
         }
+
+    @property
+    def labels(self) -> dict:
+        """The labels that were given."""
+        return {name: value for name, value in self.config_options.items() if name in RELABELLED}
 
     @property
     def config_options(self) -> dict:
@@ -138,6 +152,10 @@ class DataArguments:
     eval_limit: int | None = field(default=None, metadata=help_text("evaluate each task on so many, seeded choice"))
     leave_out_unknown_labels: bool = field(
         default=False, metadata=help_text("leave out, and count, rows with labels that the model does not have")
+    )
+    leave_out_bad_rows: bool = field(
+        default=False,
+        metadata=help_text("leave out, and count, rows that no input can be made of: a special token in a text, …"),
     )
 
     def __post_init__(self):

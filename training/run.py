@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
@@ -12,9 +13,12 @@ import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
-from xser.corpora.cache import write_json
+from xser.corpora.cache import write_json, written_beside
 from xser.training.arguments import resolved_config
+from xser.training.checkpoints import Resumable, checkpoints_in
 from xser.training.launch import start_all_processes
+
+logger = logging.getLogger(__name__)
 
 PACKAGES = ("xser", "torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy")
 
@@ -53,8 +57,23 @@ def write_record(run: Path, command: list[str], groups: Sequence[object], packag
     arguments = groups[-1]
     run.mkdir(parents=True, exist_ok=True)
     config = yaml.safe_dump(resolved_config(*groups), sort_keys=False, allow_unicode=True)
-    (run / "config.yaml").write_text(config, encoding="utf-8")
+    with written_beside(run / "config.yaml") as beside:
+        beside.write_text(config, encoding="utf-8")
     environment = {"command": command, "seed": arguments.seed, "python": platform.python_version()}
     environment |= {"processes": arguments.world_size, "threads": torch.get_num_threads()}
     environment |= {"versions": {name: version(name) for name in (*PACKAGES, *packages)}, **facts}
     write_json(run / "environment.json", environment)
+
+
+def end_if_stopped(trainer: Resumable) -> None:
+    """Exit, as a shell reports a signal (143 for SIGTERM, 130 for Ctrl-C), where training was stopped by one."""
+    if not trainer.stop.is_stopping:
+        return
+    name, step = signal.Signals(trainer.stop.number).name, trainer.state.global_step
+    saved = [path for path in checkpoints_in(Path(trainer.args.output_dir)) if path.name == f"checkpoint-{step}"]
+    if saved:
+        logger.warning("%s: stopped after step %d, all of it is in %s; resume_from_checkpoint true goes on from there",
+                       name, step, saved[0])  # fmt: skip
+    else:
+        logger.warning("%s: stopped after step %d; save_strategy is 'no', so nothing of it is kept", name, step)
+    sys.exit(128 + trainer.stop.number)
