@@ -33,7 +33,7 @@ from xser.pretraining.arguments import (
 from xser.pretraining.augment import Augmenter
 from xser.pretraining.collator import TowerCollator
 from xser.pretraining.frames import FrameGrid
-from xser.pretraining.items import PREVIOUS, Iteration
+from xser.pretraining.items import MFCC, NEW, PREVIOUS, Iteration
 from xser.pretraining.model import TowerForPretraining, export_tower, start_tower
 from xser.pretraining.plan import (
     check_plan,
@@ -45,7 +45,9 @@ from xser.pretraining.plan import (
 from xser.pretraining.sources import TowerData, load_sources
 from xser.pretraining.targets import make_targets
 from xser.pretraining.trainer import TowerTrainer, needs_of, source_datasets
-from xser.training.run import end_if_stopped, given_arguments, start_process, write_record
+from xser.training.arguments import resolved_config
+from xser.training.provenance import Provenance
+from xser.training.run import check_run_folder, given_arguments, start_process, without_tokens, write_record
 from xser.training.whole import tidy, whole_folder
 
 logger = logging.getLogger("xser.pretrain_tower")
@@ -89,7 +91,6 @@ def run_iteration(
         max_minutes=min(limits, default=None),
     )
     trainer.train(resume_from_checkpoint=checkpoint)
-    end_if_stopped(trainer)
     is_over_early = trainer.state.global_step < trainer.state.max_steps
     is_done = not (is_over_early and left is not None and left == min(limits))
     metrics = {"steps": trainer.state.global_step, "has_collapsed": trainer.has_collapsed, "targets": targets.digest}
@@ -104,6 +105,8 @@ def run_iterations(
     first: int,
     checkpoint: str | None,
     start: float,
+    provenance: Provenance,
+    command: list[str],
 ) -> dict:
     """Train from iteration `first` (from 0), which goes on from `checkpoint`; the figures of all, and final/."""
     tower_arguments, data_arguments, arguments = groups
@@ -135,6 +138,7 @@ def run_iterations(
     if arguments.should_save:
         with whole_folder(run / "final") as folder:
             shutil.copytree(tower_folder, folder, dirs_exist_ok=True)
+            provenance.write(folder, resolved_config(*groups), command)
     return results
 
 
@@ -145,6 +149,7 @@ def main(argv: list[str] | None = None) -> dict:
     groups = parse_tower_config(argv)
     tower_arguments, data_arguments, arguments = groups
     start_process(arguments)
+    check_run_folder(arguments)
     check_plan(tower_arguments, data_arguments)
     run = Path(arguments.output_dir)
     with arguments.main_process_first(desc="looking for checkpoints"):
@@ -157,7 +162,21 @@ def main(argv: list[str] | None = None) -> dict:
     if arguments.should_save:
         heard = {data.name: data.report() for data in sources}
         write_record(run, ["pretrain_tower.py", *argv], groups, ("torchaudio", "scikit-learn"), data=heard)
-    return run_iterations(groups, sources, first, checkpoint, start)
+    command = without_tokens(["python", "pretrain_tower.py", *argv])
+    provenance = provenance_of(tower_arguments, data_arguments)
+    return run_iterations(groups, sources, first, checkpoint, start, provenance, command)
+
+
+def provenance_of(tower_arguments: TowerArguments, data_arguments: TowerDataArguments) -> Provenance:
+    """Of the towers that the iterations name, and of the corpora."""
+    named = {step: (each.start, each.targets) for step, each in enumerate(tower_arguments.steps, start=1)}
+    parents = {
+        f"iteration {step}, {use}": folder
+        for step, folders in named.items()
+        for use, folder in zip(("start", "targets"), folders, strict=True)
+        if folder not in (NEW, MFCC, PREVIOUS)
+    }
+    return Provenance(parents, [source.corpus or source.folder for source in data_arguments.sources])
 
 
 def read_results(run: Path) -> dict:

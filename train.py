@@ -16,6 +16,7 @@ results.json, and backbones/ where asked for.
 import json
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +34,14 @@ from xser.training.arguments import (
     ModelArguments,
     XSERTrainingArguments,
     parse_config,
+    resolved_config,
 )
 from xser.training.checkpoints import checkpoint_to_resume
 from xser.training.data import load_task_data
 from xser.training.plan import settle
+from xser.training.provenance import Provenance
 from xser.training.relabel import Relabelled, relabel, relabelled_config
-from xser.training.run import end_if_stopped, given_arguments, start_process, write_record
+from xser.training.run import check_run_folder, given_arguments, start_process, without_tokens, write_record
 from xser.training.trainer import XSERTrainer, needs_of
 from xser.training.voices import Voices
 from xser.training.whole import tidy, whole_folder
@@ -155,6 +158,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     groups = parse_config(argv)
     model_arguments, data_arguments, arguments = groups
     start_process(arguments)
+    check_run_folder(arguments)
     run = Path(arguments.output_dir)
     with arguments.main_process_first(desc="looking for checkpoints"):
         tidy(run)
@@ -167,6 +171,10 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
             data_arguments, arguments.tasks, model.config, arguments.seed, processor, arguments.speeds
         )
     settle(arguments, data, model.config)
+    parents = {name: getattr(model_arguments, name) for name in ("model", "audio_model", "text_model")}
+    provenance = Provenance(parents, (data_arguments.data, data_arguments.asr_data))
+    command = without_tokens(["python", "train.py", *argv])
+    say_where_from = partial(provenance.write, config=resolved_config(*groups), command=command)
     facts = {"left_out": data.left_out, "notes": data.notes}
     if relabelled is not None:
         facts["relabelled"] = relabelled.to_dict()
@@ -176,9 +184,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     if arguments.heads_first and model.emotion_head is None and model.level_head is None:
         raise ValueError("heads_first is given, but emotion_weight and level_weight are 0: there is no head to train")
     voices = hear_voices(model, processor, data.train, arguments)
-    trainer = XSERTrainer(model, arguments, processor, data.train, data.eval, voices)
+    trainer = XSERTrainer(model, arguments, processor, data.train, data.eval, voices, say_where_from)
     trainer.train(resume_from_checkpoint=checkpoint)
-    end_if_stopped(trainer)
     if arguments.final_dtype is not None:
         model.to(getattr(torch, arguments.final_dtype))
     with trainer.save_whole(run / "final") as folder:
@@ -186,6 +193,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     if arguments.export_backbones and arguments.should_save:
         with whole_folder(run / "backbones") as folder:
             export_backbones(model, processor, folder)
+            for part in ("audio", "text"):
+                say_where_from(folder / part)
     metrics = {}
     if data.eval and arguments.final_evaluation:
         metrics = evaluation_of_last_step(trainer) or trainer.evaluate()

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -224,13 +225,27 @@ class Resumable:
 
         Raises:
             ValueError: the checkpoint is not whole, or, with `True`, there is none that is.
+            SystemExit: a signal stopped training; the code is that of shells (143 for SIGTERM, 130 for Ctrl-C).
         """
         if resume_from_checkpoint:
             wanted = "true" if resume_from_checkpoint is True else str(resume_from_checkpoint)
             resume_from_checkpoint = checkpoint_to_resume(Path(self.args.output_dir), wanted, self.needs)
             self._say_whose_random_states(Path(resume_from_checkpoint))
         with self.stop.listening():
-            return super().train(resume_from_checkpoint=resume_from_checkpoint or None, **kwargs)
+            output = super().train(resume_from_checkpoint=resume_from_checkpoint or None, **kwargs)
+        if self.stop.is_stopping:
+            self._say_what_is_kept()
+            raise SystemExit(128 + self.stop.number)
+        return output
+
+    def _say_what_is_kept(self) -> None:
+        name, step = signal.Signals(self.stop.number).name, self.state.global_step
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{step}"
+        if checkpoint.is_dir():
+            logger.warning("%s: stopped after step %d, all of it is in %s; resume_from_checkpoint true goes on there",
+                           name, step, checkpoint)  # fmt: skip
+        else:
+            logger.warning("%s: stopped after step %d; save_strategy is 'no', so nothing of it is kept", name, step)
 
     def _say_whose_random_states(self, checkpoint: Path) -> None:
         processes = processes_of(checkpoint)

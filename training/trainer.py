@@ -2,6 +2,7 @@
 
 import copy
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -89,6 +90,7 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
         train_dataset, eval_dataset: task → `datasets.Dataset` of the one schema, whose rows all suit the task
             (`xser.training.data.select_rows`).
         voices: of the training data, for profiles of speakers and measured prosody.
+        say_where_from: writes into the folder of a model what it was made of.
 
     Logged since the last log, a task: `asr/lm_loss`, `describe/descriptor_kl`, …; the KLs are in nats a frame.
     Evaluation gives `eval_asr_wer`, `eval_describe_ua`, `eval_describe_pitch_accuracy`, …
@@ -102,6 +104,7 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
         train_dataset=None,
         eval_dataset=None,
         voices: Voices | None = None,
+        say_where_from: Callable[[Path], None] = lambda folder: None,
         **kwargs,
     ):
         had_use_cache = hasattr(model.config, "use_cache")
@@ -127,7 +130,7 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
         if not had_use_cache:  # the Trainer writes its own option into the config, to be published with the model
             del model.config.use_cache
         assert not self.model_accepts_loss_kwargs, "losses are means: the Trainer has to divide them by accumulation"
-        self.meter = LossMeter()
+        self.meter, self.say_where_from = LossMeter(), say_where_from
         if args.max_minutes is not None:
             self.add_callback(TimeLimit(args.max_minutes))
         self.average = None
@@ -287,6 +290,7 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
         model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
         model.save_pretrained(output_dir, thin=self.args.thin_checkpoints, state_dict=state_dict)
         self.processing_class.save_pretrained(output_dir)
+        self.say_where_from(output_dir)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
