@@ -165,6 +165,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         checkpoint = checkpoint_to_resume(run, arguments.resume_from_checkpoint, needs_of(arguments))
     set_seed(arguments.seed)
     model, processor, relabelled = build_model(model_arguments)
+    if arguments.heads_first and model.emotion_head is None and model.level_head is None:
+        raise ValueError("heads_first is given, but emotion_weight and level_weight are 0: there is no head to train")
     processor.calibration = cuts_of(data_arguments.data) or processor.calibration
     with arguments.main_process_first(desc="preparing the data"):
         data = load_task_data(
@@ -181,8 +183,6 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     if arguments.should_save:
         write_record(run, ["train.py", *argv], groups, (), **facts)
 
-    if arguments.heads_first and model.emotion_head is None and model.level_head is None:
-        raise ValueError("heads_first is given, but emotion_weight and level_weight are 0: there is no head to train")
     voices = hear_voices(model, processor, data.train, arguments)
     trainer = XSERTrainer(model, arguments, processor, data.train, data.eval, voices, say_where_from)
     trainer.train(resume_from_checkpoint=checkpoint)

@@ -2,9 +2,9 @@
 
 import csv
 import json
-import shutil
 from pathlib import Path
 
+import datasets
 import pytest
 import yaml
 from training_corpus import make_audiofolder, make_dataset
@@ -15,7 +15,7 @@ from xser.corpora.catalogue import SHARED_BY_DESIGN
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.train import main
 from xser.training.arguments import DataArguments, XSERTrainingArguments
-from xser.training.data import TaskData, load_task_data
+from xser.training.data import TaskData, load_task_data, select_rows
 from xser.training.plan import known_metrics, settle
 from xser.training.trainer import XSERTrainer
 
@@ -76,6 +76,7 @@ def test_the_full_size_config_works_on_the_table_of_the_readme(
     folder = keep_columns(make_audiofolder(tmp_path / "tones", 24), *columns)
     audio, text = map(str, tiny_backbone_folders)
     options = {"audio_model": audio, "text_model": text, "load_options": None, "eval_steps": 1, "eval_limit": 2}
+    options["heads_first"] = 0
     config = write("llama-8b-lora.yaml", **options, dataloader_num_workers=0, emotions=None)
     metrics = main([config, "--data", str(folder)])
     notes = json.loads((tmp_path / "run" / "environment.json").read_text())["notes"]
@@ -121,8 +122,6 @@ def test_splits_that_share_speakers_are_accepted_and_it_is_said(tmp_path):
     """As those of MELD do, by design."""
     dataset = make_dataset(tmp_path / "tones.arrow", 12)
     parts = {"train": dataset.select(range(8)), "validation": dataset.select(range(8, 12))}
-    import datasets
-
     for name, part in parts.items():
         columns = {"corpus": ["meld"] * len(part), "split": [name] * len(part)}
         for column, values in columns.items():
@@ -142,15 +141,11 @@ def test_own_descriptors_train_as_slots(tmp_path, tiny_backbone_folders):
     for index, row in enumerate(dataset):
         row["descriptors"] = {"arousal": ("low", "mid", "high", None)[index % 4], "gender": None}
         row["emotion"] = None if index == 3 else row["emotion"]
-    import datasets
-
     rows = datasets.Dataset.from_list(dataset)
     descriptors = {"arousal": ["low", "mid", "high"], "gender": ["female", "male"]}
     model, processor = XSERForEmotionDescription.from_backbones(
         *map(str, tiny_backbone_folders), descriptors=descriptors, emphasis=False, level_weight=1.0
     )
-    from xser.training.data import select_rows
-
     kept, reasons = select_rows(rows, "describe", model.config)
     assert len(kept) == 11 and reasons == {"no emotion and no descriptor": 1}
     arguments = XSERTrainingArguments(
@@ -222,10 +217,15 @@ def test_the_best_checkpoint_is_kept_and_loaded_at_the_end(tmp_path, data, tiny_
     arguments.max_steps, losses = 3, iter([2.0, 1.0, 3.0])
     settle(arguments, data, model.config)
     trainer = XSERTrainer(model, arguments, processor, data.train, data.eval)
-    monkeypatch.setattr(trainer, "evaluate", lambda **kwargs: {"eval_loss": next(losses)})
+
+    def evaluate(**kwargs):
+        metrics = {"eval_loss": next(losses)}
+        trainer.control = trainer.callback_handler.on_evaluate(arguments, trainer.state, trainer.control, metrics)
+        return metrics
+
+    monkeypatch.setattr(trainer, "evaluate", evaluate)
     trainer.train()
     best = tmp_path / "run" / "checkpoint-2"
     assert trainer.state.best_model_checkpoint == str(best)
     kept = XSERForEmotionDescription.from_pretrained(best).state_dict()
     assert all(weight.equal(kept[name]) for name, weight in trainer.model.state_dict().items())
-    shutil.rmtree(best)
