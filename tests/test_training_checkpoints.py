@@ -21,7 +21,6 @@ from xser.modeling_xser import XSERForEmotionDescription
 from xser.training import whole
 from xser.training.arguments import XSERTrainingArguments
 from xser.training.checkpoints import Needs, checkpoint_to_resume, checkpoints_in, fault_of, last_whole
-from xser.training.run import end_if_stopped
 from xser.training.stopping import SAME_SECONDS, StopSignal
 from xser.training.trainer import XSERTrainer, needs_of
 from xser.training.whole import tidy, whole_folder
@@ -247,19 +246,19 @@ def test_a_signal_saves_a_checkpoint_at_the_end_of_its_step_and_the_process_says
 ):
     before = signal.getsignal(number)
     trainer = make_trainer(tmp_path / "run", [SignalAt(2, number)], save_steps=100, max_steps=100)
-    trainer.train()
+    with pytest.raises(SystemExit) as error:
+        trainer.train()
+    assert error.value.code == 128 + number
     assert signal.getsignal(number) == before
     assert trainer.state.global_step == 3
     assert last_whole(tmp_path / "run", trainer.needs) == tmp_path / "run" / "checkpoint-3"
-    with pytest.raises(SystemExit) as error:
-        end_if_stopped(trainer)
-    assert error.value.code == 128 + number
     assert "stopped after step 3, all of it is in" in caplog.text
 
 
 def test_a_run_that_is_stopped_by_a_signal_goes_on_as_if_it_had_not_been(make_trainer, tmp_path):
     runs = [tmp_path / "stopped", tmp_path / "whole"]
-    make_trainer(runs[0], [SignalAt(2)], save_steps=100, max_steps=5).train()
+    with pytest.raises(SystemExit):
+        make_trainer(runs[0], [SignalAt(2)], save_steps=100, max_steps=5).train()
     again = make_trainer(runs[0], save_steps=100, max_steps=5)
     again.train(resume_from_checkpoint=True)
     whole_run = make_trainer(runs[1], save_steps=100, max_steps=5)
@@ -270,10 +269,9 @@ def test_a_run_that_is_stopped_by_a_signal_goes_on_as_if_it_had_not_been(make_tr
 
 def test_a_run_that_keeps_no_checkpoints_stops_without_one(make_trainer, tmp_path, caplog):
     trainer = make_trainer(tmp_path / "run", [SignalAt(1)], save_strategy="no")
-    trainer.train()
-    assert trainer.state.global_step == 2 and checkpoints_in(tmp_path / "run") == []
     with pytest.raises(SystemExit):
-        end_if_stopped(trainer)
+        trainer.train()
+    assert trainer.state.global_step == 2 and checkpoints_in(tmp_path / "run") == []
     assert "save_strategy is 'no'" in caplog.text
 
 

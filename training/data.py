@@ -210,8 +210,8 @@ def _load(name: str, split: str | None, options: dict | None) -> Dataset | Datas
     return load_corpus(name, split=split, **(options or {}))
 
 
-def _splits(arguments: DataArguments, seed: int, data: TaskData) -> tuple[Dataset, Dataset | None]:
-    """Data to train on, and to evaluate on if there is any."""
+def _splits(arguments: DataArguments, seed: int = 0, data: TaskData | None = None) -> tuple[Dataset, Dataset | None]:
+    """Data to train on, and to evaluate on if there is any; `data` notes what of it is made here."""
     if arguments.test_speakers:
         rows = _load(arguments.data, None, arguments.corpus_options)
         if isinstance(rows, DatasetDict):
@@ -226,7 +226,7 @@ def _splits(arguments: DataArguments, seed: int, data: TaskData) -> tuple[Datase
         if VALIDATION in corpus:
             return train, corpus[VALIDATION]
         train, held_out, reason = with_validation(train, VALIDATION_SHARE, seed)
-        data.note(f"{arguments.data} has no split {VALIDATION!r}: {reason}")
+        (data or TaskData()).note(f"{arguments.data} has no split {VALIDATION!r}: {reason}")
         return train, held_out
     train = _load(arguments.data, arguments.train_split, arguments.corpus_options)
     if isinstance(train, DatasetDict):
