@@ -24,6 +24,7 @@ from xser.evaluation.conditions import AS_RECORDED, CONDITIONS
 from xser.evaluation.evaluator import evaluate_model
 from xser.evaluation.predictions import write_predictions
 from xser.evaluation.report import command_line, figure_rows, text_table, told
+from xser.training.options import parse_dicts
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -33,6 +34,7 @@ class EvalArguments:
     model: str = field(metadata={"help": "folder or Hub id of the model"})
     output: str = field(metadata={"help": "JSON file to write the figures to"})
     corpus: str = field(default="espeak", metadata={"help": "name of a corpus, or a folder"})
+    corpus_options: dict | str | None = field(default=None, metadata={"help": "options of load_corpus, as JSON"})
     split: str = field(default="test", metadata={"help": "which part of it; 'all' for everything"})
     test_fold: str | None = field(default=None, metadata={"help": "which fold is test, whatever the splits are now"})
     new_texts: float | None = field(
@@ -51,7 +53,9 @@ class EvalArguments:
     device: str = field(default="cpu", metadata={"help": "such as cpu, cuda or mps"})
 
 
-def load_rows(corpus: str, split: str, test_fold: str | None, new_texts: float | None = None) -> Dataset:
+def load_rows(
+    corpus: str, split: str, test_fold: str | None, new_texts: float | None = None, options: dict | None = None
+) -> Dataset:
     """The rows of a split, "all" for everything; with `test_fold`, of the splits that its folds make.
 
     Raises:
@@ -60,11 +64,11 @@ def load_rows(corpus: str, split: str, test_fold: str | None, new_texts: float |
     if new_texts is not None and test_fold is None:
         raise ValueError(f"--new_texts is {new_texts}, but there is no --test_fold: sentences are held out of folds")
     if test_fold is not None:
-        parts = by_fold(load_corpus(corpus), test_fold, new_texts=new_texts)
+        parts = by_fold(load_corpus(corpus, **(options or {})), test_fold, new_texts=new_texts)
         if split not in parts:
             raise ValueError(f"--split is {split!r}; with --test_fold {test_fold} there are {list(parts)}")
         return parts[split]
-    dataset = load_corpus(corpus, split=None if split == "all" else split)
+    dataset = load_corpus(corpus, split=None if split == "all" else split, **(options or {}))
     return dataset if isinstance(dataset, Dataset) else concatenate_datasets(list(dataset.values()))
 
 
@@ -79,12 +83,15 @@ def of_speakers(dataset: Dataset, speakers: list[str]) -> Dataset:
 
 
 def main(arguments: EvalArguments) -> dict:
+    parse_dicts(arguments, "corpus_options")
     if arguments.dtype not in DTYPES:
         raise ValueError(f"--dtype is {arguments.dtype!r}; it must be one of {list(DTYPES)}")
     processor = XSERProcessor.from_pretrained(arguments.model)
     model = XSERForEmotionDescription.from_pretrained(arguments.model, dtype=DTYPES[arguments.dtype])
     model = model.to(arguments.device).eval()
-    dataset = load_rows(arguments.corpus, arguments.split, arguments.test_fold, arguments.new_texts)
+    dataset = load_rows(
+        arguments.corpus, arguments.split, arguments.test_fold, arguments.new_texts, arguments.corpus_options
+    )
     if arguments.speakers:
         dataset = of_speakers(dataset, arguments.speakers)
     results, predictions = evaluate_model(
@@ -100,6 +107,7 @@ def main(arguments: EvalArguments) -> dict:
     asked = (
         "model",
         "corpus",
+        "corpus_options",
         "split",
         "test_fold",
         "new_texts",

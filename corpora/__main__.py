@@ -3,15 +3,16 @@
     python -m xser.corpora prepare iemocap --source IEMOCAP_full_release --out data/iemocap
     python -m xser.corpora prepare iemocap --help
     python -m xser.corpora prepare path/to/folder --out data/mine --test_speakers anna ben --validation_fraction 0.1
-    python -m xser.corpora prepare espeak --out data/espeak --allow_shared_speakers
+    python -m xser.corpora prepare path/to/folder --out data/mine --descriptors arousal,gender
+    python -m xser.corpora prepare espeak --out data/espeak
     python -m xser.corpora leakage data/iemocap data/mine
 
 Every recording is opened; what is bad is left out and named in OUT/report.json and OUT/report.html. A run that was
 stopped goes on where it was when the same command is given again. The folder holds the recordings themselves, so it
 can be moved, and loads by `load_corpus("data/iemocap")`; with `--format parquet` also by `stream_corpus`.
 
-A folder with a metadata.csv, by its path, is short for `audiofolder --source path/to/folder`. The synthetic corpus,
-espeak, has no source.
+A folder with a table (metadata.csv, .tsv, .jsonl or .parquet), by its path, is short for `audiofolder --source
+path/to/folder`. The synthetic corpus, espeak, has no source.
 """
 
 import argparse
@@ -27,11 +28,11 @@ from pathlib import Path
 
 import datasets
 
-from xser.corpora.audiofolder import METADATA
 from xser.corpora.catalogue import MODULES, find_corpus
 from xser.corpora.folds import Splitting
 from xser.corpora.leakage import find_leaks
-from xser.corpora.loading import is_parquet, load_corpus
+from xser.corpora.loading import is_parquet, load_corpus, not_a_corpus
+from xser.corpora.metadata import NAMES, find_metadata
 from xser.corpora.prepare import Options, prepare
 from xser.corpora.report import summary
 from xser.corpora.shards import FORMATS
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     preparing = commands.add_parser("prepare", help="check, split and write a corpus")
-    preparing.add_argument("corpus", metavar="NAME|DIR", help=f"{', '.join(MODULES)}, or a folder with {METADATA}")
+    preparing.add_argument("corpus", metavar="NAME|DIR", help=f"{', '.join(MODULES)}, or a folder with {NAMES[0]}")
     preparing.add_argument("arguments", nargs=argparse.REMAINDER, help="see `prepare NAME --help`")
     _add_leakage(commands)
     options = vars(parser.parse_args(arguments))
@@ -67,10 +68,10 @@ def prepare_command(corpus: str, arguments: list[str]) -> int:
     """`prepare NAME --source DIR --out DIR`, or `prepare DIR --out DIR`: check, split and write a corpus."""
     if corpus in MODULES:
         known = find_corpus(corpus)
-    elif Path(corpus, METADATA).is_file():
+    elif find_metadata(Path(corpus).expanduser()) is not None:
         known, arguments = find_corpus("audiofolder"), ["--source", corpus, *arguments]
     else:
-        raise ValueError(f"corpus {corpus!r} is neither one of {list(MODULES)} nor a folder that holds {METADATA}")
+        raise not_a_corpus(corpus, MODULES)
     parser = _parser_of(known)
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
     try:
@@ -126,7 +127,17 @@ def _argument(kind: object) -> dict:
     if kinds == {list[str]}:
         return {"nargs": "+"}
     scalar = next((scalar for scalar in (int, float, Path, str) if scalar in kinds), None)
-    return {"type": scalar or json.loads}
+    return {"type": scalar or _value}
+
+
+def _value(text: str) -> object:
+    """JSON, or words with commas between them: a list."""
+    if not text.lstrip().startswith(("{", "[")):
+        return [word.strip() for word in text.split(",")]
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {error}") from error
 
 
 def _true_or_false(word: str) -> bool:
@@ -137,7 +148,7 @@ def _true_or_false(word: str) -> bool:
 
 def _add_leakage(commands: argparse._SubParsersAction) -> None:
     leakage = commands.add_parser("leakage", help="name recordings and speakers that two prepared corpora share")
-    leakage.add_argument("a", metavar="A", help="a prepared corpus, or a folder with metadata.csv")
+    leakage.add_argument("a", metavar="A", help="a prepared corpus, or a folder with a table such as metadata.csv")
     leakage.add_argument("b", metavar="B", help="another, or the same with other splits")
     leakage.add_argument("--split_a", help="only this split of A")
     leakage.add_argument("--split_b", help="only this split of B")
@@ -153,11 +164,11 @@ def leakage_command(
     cache_dir: str | None = None,
     workers: int | None = None,
 ) -> int:
-    """Print what two corpora share; 1 if there is anything."""
+    """Print what two corpora share; 1 if there is anything that they do not share by design."""
     leaks = find_leaks(_all_rows(a, split_a, cache_dir), _all_rows(b, split_b, cache_dir), workers)
     for row_id, reason in leaks.unread.items():
         print(f"not compared: {row_id}: {reason}", file=sys.stderr)
-    if not leaks:
+    if not leaks.rows():
         print("they share no recording and no speaker")
         return 0
     rows = leaks.rows()
@@ -165,7 +176,9 @@ def leakage_command(
     if len(rows) > ROWS_SHOWN:
         print(f"and {len(rows) - ROWS_SHOWN} more")
     print(f"they share {len(leaks.audio)} recordings and {len(leaks.speakers)} speakers")
-    return 1
+    for corpus, why in leaks.by_design().items():
+        print(f"speakers of {corpus} are shared by design: {why}")
+    return int(bool(leaks))
 
 
 def _all_rows(folder: str, split: str | None, cache_dir: str | None) -> Iterable[dict]:

@@ -49,11 +49,23 @@ def written_beside(path: Path, keep_others: bool = False) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
-def write_dataset(path: Path, rows: Iterable[dict]) -> datasets.Dataset:
+def stamp(path: str | os.PathLike) -> tuple[int, int, int] | None:
+    """Size, time of writing and time of change of a file or folder; None where there is none.
+
+    The time of change also tells a file that was put in the place of another of the same size and time of writing.
+    """
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # a name with a NUL is no file's
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def write_dataset(path: Path, rows: Iterable[dict], features: datasets.Features = FEATURES) -> datasets.Dataset:
     """Write rows of the one schema to an Arrow file and open it."""
     with (
         written_beside(path) as beside,
-        ArrowWriter(path=str(beside), features=FEATURES, writer_batch_size=500) as out,
+        ArrowWriter(path=str(beside), features=features, writer_batch_size=500) as out,
     ):
         for row in rows:
             out.write(row)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 from tqdm.auto import tqdm
 
 from xser.corpora.cache import write_json, written_beside
@@ -16,7 +17,16 @@ from xser.corpora.recording import Heard, hear, read_recording
 from xser.corpora.shards import parquet_name, shard_writer, split_order
 
 # What one file can suffer by itself; any other error of the system would befall the next file too
-FILE_ERRORS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EIO, errno.ELOOP)
+FILE_ERRORS = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EIO,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,7 @@ class Checker:
         read: a recording's path → bytes that libsndfile reads; see `Corpus.read`.
         name: a row → the path that is written beside its recording, which must be none of this machine.
         max_seconds: longer recordings are left out.
+        schema: of the rows.
         workers: threads; as many as there are cores if None.
     """
 
@@ -63,6 +74,7 @@ class Checker:
     read: Callable[[Path], bytes]
     name: Callable[[dict], str]
     max_seconds: float
+    schema: pa.Schema
     workers: int | None = None
 
     def check(self, shards: list[Shard], data: Path, notes: Path, title: str) -> Checked:
@@ -86,7 +98,7 @@ class Checker:
         checked = Checked()
         with (
             written_beside(path) as beside,
-            shard_writer(beside, self.kind) as write,
+            shard_writer(beside, self.kind, self.schema) as write,
             closing(map_in_order(partial(examine, read=self.read, max_seconds=self.max_seconds), rows, self.workers))
             as results,
         ):  # fmt: skip

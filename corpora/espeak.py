@@ -213,7 +213,8 @@ def _recipe(seed: int) -> str:
     emphasis = [EMPHASIS_PITCH, EMPHASIS_VOLUME, NO_EMPHASIS, _PITCH_PARAMETERS, _PITCH_FACTORS]
     words = [espeak_sentences.TOPICS, espeak_sentences.TEMPLATES]
     voices = [repr(voice) for voice in (*espeak_voices.SEEN, *espeak_voices.UNSEEN)]
-    return digest(VERSION, seed, constants, emphasis, words, voices, espeak_table.TABLE)
+    library = espeak_synthesis.library_version()
+    return digest(VERSION, library, seed, constants, emphasis, words, voices, espeak_table.TABLE)
 
 
 def _prosody(word: str, attributes: str) -> str:

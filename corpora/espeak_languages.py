@@ -105,7 +105,7 @@ def find(source: None = None, seed: int = 0, size: int = DEFAULT_SIZE) -> Found:
 
 def _rows(seed: int, size: int) -> Iterator[dict]:
     drawn = LANGUAGES, VARIANTS, NUMBERS, DIGITS, RATE, PITCH, PITCH_RANGE, RMS_DBFS, EDGE_SECONDS
-    recipe = digest(VERSION, seed, *drawn, NOISE_DBFS)
+    recipe = digest(VERSION, espeak_synthesis.library_version(), seed, *drawn, NOISE_DBFS)
     for utterance in (draw(seed, index) for index in range(size)):
         yield make_row(
             id=utterance.id,

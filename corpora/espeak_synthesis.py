@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,14 @@ def loaded_library() -> Iterator[ctypes.CDLL]:
         library.espeak_Terminate()
         close = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary  # the latter on Windows
         close(library._handle)
+
+
+def library_version() -> str | None:
+    """Of the package that brings the library and its data; None where it is not installed."""
+    try:
+        return version("espeakng-loader")
+    except PackageNotFoundError:
+        return None
 
 
 def set_voice(library: ctypes.CDLL, voice: str) -> None:

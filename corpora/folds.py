@@ -201,7 +201,8 @@ class Splitting:
 
         Args:
             rows: of the one schema.
-            why_shared: why official splits of this corpus share speakers, where it is known that they do.
+            why_shared: why official splits of this corpus share speakers, where it is known that they do: they are
+                then accepted as they are, and the sentence says so.
 
         Raises:
             ValueError: options that exclude each other, rows without what is to be split by, or, unless allowed,
@@ -210,11 +211,12 @@ class Splitting:
         splits, how = self._assign(rows)
         speakers = [row["speaker"] for row in rows]
         shared = shared_speakers(speakers, splits)
+        if shared and why_shared and how == OFFICIAL:
+            return splits, f"{how}, and share {len(shared)} of {len({*speakers} - {None})} speakers: {why_shared}"
         if shared and not self.allow_shared_speakers:
-            known = f" ({why_shared})" if why_shared and how == OFFICIAL else ""
             raise ValueError(
                 f"{len(shared)} of {len({*speakers} - {None})} speakers are in more than one split: "
-                f"{_some(list(shared), 10)}{known}. {how}. Figures on such splits are not speaker-independent: "
+                f"{_some(list(shared), 10)}. {how}. Figures on such splits are not speaker-independent: "
                 "give allow_shared_speakers to have them all the same, or test_fold or test_speakers for splits that "
                 "share none"
             )

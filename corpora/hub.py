@@ -5,6 +5,7 @@
     text: transcription                       # the name of a column
     emotion: {column: label, map: {anger: angry, joy: happy, other: null}}
     language: {value: de}                     # the same for all
+    descriptors: {arousal: activation}        # of its own, each as a column, a map or a value
     splits: {train: train, dev: validation}   # theirs: ours; those not named are left out
 
 `python -m xser.corpora prepare hub --source mapping.yaml`; or without `dataset` in it, `--source FOLDER --mapping
@@ -13,6 +14,7 @@ names. No code of a data set is ever run.
 """
 
 import dataclasses
+import os
 import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,10 +25,13 @@ import pyarrow
 import pyarrow.compute
 import yaml
 
-from xser.corpora.cache import is_saved
-from xser.corpora.manifest import emotion_names, known_row
+from xser.corpora.cache import digest, is_saved, stamp
+from xser.corpora.cells import Cells, nearest
+from xser.corpora.labels import Labels, slot_name
+from xser.corpora.metadata import NESTED
 from xser.corpora.schema import FEATURES, LEVELS
 from xser.corpora.source import Corpus, Found
+from xser.corpora.tables import read_text
 
 COLUMNS = (*(name for name in FEATURES if name not in ("descriptors", "duration")), *LEVELS, "emphasis")
 SETTINGS = ("dataset", "subset", "revision", "splits")
@@ -53,10 +58,15 @@ class Field:
 
 
 class StoredAudio(Mapping):
-    """`{"bytes": …, "path": None}` of a row, read from the data set whenever it is asked for, so never held."""
+    """`{"bytes": …, "path": None}` of a row, read from the data set whenever it is asked for, so never held.
 
-    def __init__(self, recordings: datasets.Dataset, index: int):
+    Attributes:
+        stamp: stands for the data set's files and the row: other recordings, another one.
+    """
+
+    def __init__(self, recordings: datasets.Dataset, index: int, files: str):
         self._recordings, self._index = recordings, index
+        self.stamp = f"{files}/{index}"
 
     def __getitem__(self, key: str) -> bytes | None:
         if key not in ("bytes", "path"):
@@ -89,7 +99,7 @@ def find(source: Path | str, mapping: str | Path | dict | None = None) -> Found:
     """
     name, settings, fields = _named(Path(source), mapping)
     parts, left_out = _chosen(load(name, settings.get("subset"), settings.get("revision")), settings.get("splits"))
-    emotions, corpus = emotion_names(None), Path(name).absolute().name
+    cells, corpus = Cells(), Path(name).absolute().name
     rows = []
     for theirs, (ours, part) in parts.items():
         _check_columns(part, fields)
@@ -100,10 +110,10 @@ def find(source: Path | str, mapping: str | Path | dict | None = None) -> Found:
                 left_out[where] = audio
             else:
                 known = {"id": where, "split": ours, "corpus": corpus, **values}
-                rows.append(known_row(f"{name}, row {where}", known, emotions, audio=audio))
+                rows.append(cells.row(f"{name}, row {where}", known, audio=audio))
     if not rows:
         raise FileNotFoundError(f"{name}: no recording is left: {dict(list(left_out.items())[:5]) or 'it is empty'}")
-    return Found(rows, left_out)
+    return Found(rows, left_out, cells.settle(rows))
 
 
 def _named(source: Path, mapping: str | Path | dict | None) -> tuple[str, dict, dict[str, Field]]:
@@ -126,23 +136,42 @@ def read_mapping(mapping: str | Path | dict) -> tuple[dict, dict[str, Field]]:
     if not isinstance(mapping, dict):
         where = str(mapping)
         try:
-            mapping = yaml.safe_load(Path(where).read_text(encoding="utf-8"))
+            mapping = yaml.safe_load(read_text(Path(where)))
         except yaml.YAMLError as error:
             raise ValueError(f"{where} is not YAML: {error}") from error
         if not isinstance(mapping, dict):
             raise ValueError(f"{where} should map columns, as in `audio: audio`; it is {mapping!r}")
-    unknown = [key for key in mapping if key not in (*COLUMNS, *SETTINGS)]
+    allowed = [*COLUMNS, NESTED, *SETTINGS]
+    unknown = [key for key in mapping if key not in allowed]
     if unknown:
-        raise ValueError(f"{where}: {unknown} are not known; known are {[*COLUMNS, *SETTINGS]}")
+        near = nearest(str(unknown[0]), allowed)
+        raise ValueError(
+            f"{where}: {unknown} are not known{near}; known are {allowed}; descriptors of its own stand under {NESTED}"
+        )
     settings = {key: mapping[key] for key in SETTINGS if mapping.get(key) is not None}
     fields = {key: _field(f"{where}: {key}", value) for key, value in mapping.items() if key in COLUMNS}
+    fields |= _own(f"{where}: {NESTED}", mapping.get(NESTED) or {})
     if "audio" not in fields or fields["audio"].column is None:
         raise ValueError(f"{where}: 'audio' should name the column of recordings, as in `audio: audio`")
     if "emotion" in fields:
-        emotion_names(fields["emotion"].map)  # a map leads to emotions of the schema alone
+        Labels(emotion_map=fields["emotion"].map)  # a map leads to what can stand in an answer
     if "split" in fields and "splits" in settings:
         raise ValueError(f"{where}: give split, a column, or splits, names of the data set's own; not both")
     return settings, fields
+
+
+def _own(where: str, mapping: object) -> dict[str, Field]:
+    """Fields of a data set's own descriptors."""
+    if not isinstance(mapping, dict):
+        raise ValueError(f"{where} is {mapping!r}: give a map, as in {{arousal: COLUMN}}")
+    fields = {}
+    for slot, value in mapping.items():
+        try:
+            fields[f"{NESTED}.{slot}"] = _field(f"{where}: {slot}", value)
+            slot_name(str(slot))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+    return fields
 
 
 def _field(where: str, value: object) -> Field:
@@ -216,16 +245,17 @@ def _recordings(part: datasets.Dataset, source: Path) -> list[Mapping | str]:
     ((column, feature),) = part.features.items()
     if isinstance(feature, datasets.Audio):
         part = part.cast_column(column, datasets.Audio(decode=False))
+    files = digest(part._fingerprint, [stamp(file["filename"]) for file in part.cache_files])
     folder = (source if source.is_dir() else source.parent).absolute()
     found: list[Mapping | str] = []
     for batch in part.with_format("arrow").iter(BATCH_ROWS):
         stored, paths = _stored_and_paths(column, batch.column(column).combine_chunks())
         for has_bytes, path in zip(stored, paths, strict=True):
             if has_bytes:
-                found.append(StoredAudio(part, len(found)))
+                found.append(StoredAudio(part, len(found), files))
             elif not path:
                 found.append("the row has no recording")
-            elif not (folder / path).is_file():
+            elif not os.path.isfile(folder / path):
                 found.append(f"the recording is missing: {path}")
             else:
                 found.append({"bytes": None, "path": str(folder / path)})

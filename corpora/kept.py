@@ -9,6 +9,7 @@ import numpy as np
 from datasets import Dataset
 from tqdm.auto import tqdm
 
+from xser.corpora import cache
 from xser.corpora.cache import cache_root, digest, written_beside
 from xser.corpora.parallel import map_in_order
 
@@ -48,13 +49,12 @@ def computed_once(
 
 
 def stamp(audio: dict) -> str:
-    """Stands for a recording: its bytes, or its place, size and time of change."""
+    """Stands for a recording: its bytes, or its place and the stamp of its file."""
     if audio["bytes"] is not None:
         return digest(hashlib.sha256(audio["bytes"]).hexdigest())
     if not audio["path"] or not os.path.isfile(audio["path"]):
         return digest(audio["path"])  # `load_audio` will say what is wrong with it
-    state = os.stat(audio["path"])
-    return digest(os.path.abspath(audio["path"]), state.st_size, state.st_mtime_ns)
+    return digest(os.path.abspath(audio["path"]), cache.stamp(audio["path"]))
 
 
 def _read(place: Path) -> dict[str, np.ndarray]:

@@ -6,11 +6,13 @@
 `Labels` does it for all rows of a corpus and remembers what it changed, so that a report can say so.
 """
 
+import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from xser.grammar_xser import check_name
+from xser.corpora.schema import EMOTIONS, FEATURES
+from xser.grammar_xser import EMOTION, EMPHASIS, check_name
 
 EMOTION_SPELLINGS = {
     "angry": ("anger", "ang"),
@@ -74,6 +76,8 @@ def slot_name(column: str) -> str:
     Raises:
         ValueError: it cannot stand in an answer.
     """
+    if _spaced(column) in (EMOTION, EMPHASIS):
+        raise ValueError(f"descriptor {column!r} has a place of its own in an answer: name it otherwise")
     return check_name("descriptor", _spaced(column))
 
 
@@ -87,7 +91,8 @@ class Labels:
     """The labels of one corpus: each is brought to one spelling as rows are read, and `settle` compares them all.
 
     Args:
-        emotion_map: labels of the corpus → emotions, or None for "not known"; goes before the known spellings.
+        emotion_map: labels of the corpus → emotions, or None for "not known"; goes before the known spellings. A label
+            that it names in this very case comes first, then one in another.
         levels: own descriptor → the levels that it may have, or None for any.
 
     Attributes:
@@ -95,21 +100,23 @@ class Labels:
     """
 
     emotion_map: Mapping[object, str | None] = field(default_factory=dict)
-    levels: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
+    levels: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
     became: dict[str, dict[str, str | None]] = field(default_factory=dict, init=False)
 
     def __post_init__(self):
-        emotions: dict[object, str | None] = {}
+        emotions: dict[str, str | None] = {}
         for label, emotion in self.emotion_map.items():
             try:
-                emotions[label] = None if emotion is None else emotion_label(emotion)
+                emotions[_single(str(label))] = None if emotion is None else emotion_label(emotion)
             except ValueError as error:
                 raise ValueError(f"emotion_map[{label!r}]: {error}; or give None for not known") from error
-        self.emotion_map = emotions
+        self.emotion_map = {label.casefold(): emotion for label, emotion in emotions.items()} | emotions
 
     def emotion(self, written: str) -> str | None:
         """The emotion that a label stands for; `ValueError` where it cannot stand in an answer."""
-        for name in (written, _single(written), _single(written).lower()):
+        if written in self.became.get("emotion", ()):
+            return self.became["emotion"][written]
+        for name in (_single(written), _single(written).casefold()):
             if name in self.emotion_map:
                 return self._note("emotion", written, self.emotion_map[name])
         if _single(written).lower() in NOT_KNOWN:
@@ -130,17 +137,21 @@ class Labels:
 
     def level(self, slot: str, written: str) -> str:
         """The level of an own descriptor; `ValueError` where it is none of those that were asked for."""
-        level, allowed = level_label(slot, written), self.levels[slot]
-        if allowed is not None:
-            same = [name for name in allowed if name.casefold() == level.casefold()]
-            if not same:
-                raise ValueError(f"{slot} {written!r} is not one of {list(allowed)}")
-            [level] = same
+        allowed = self.levels[slot]
+        if allowed is None:
+            return self._note(slot, written, level_label(slot, written))
+        same = _plain(gender_label(written) if slot == "gender" else written)
+        level = next((name for name in allowed if _plain(name) == same), None)
+        if level is None:
+            raise ValueError(f"{slot} {written!r} is not one of {list(allowed)}")
         return self._note(slot, written, level)
 
     def age(self, years: int) -> str:
         """The level of an age in years, where ages are a descriptor."""
-        return self._note("age", str(years), age_label(years))
+        level, allowed = age_label(years), self.levels["age"]
+        if allowed is not None and level not in allowed:
+            raise ValueError(f"age {years} is {level!r}, which is not one of {list(allowed)}")
+        return self._note("age", str(years), level)
 
     def settle(self, rows: Iterable[dict]) -> dict[str, dict[str, str | None]]:
         """Bring labels that differ by case alone to one spelling, in place; what became of which label, by column.
@@ -181,6 +192,40 @@ def stated(became: Mapping[str, Mapping[str, str | None]], most: int = 8) -> str
     return "; ".join(parts)
 
 
+def own_emotions(rows: Iterable[Mapping]) -> dict[str, int]:
+    """Emotions of a corpus that are none of the usual ones → rows."""
+    counts = Counter(row["emotion"] for row in rows)
+    return {label: counts[label] for label in sorted(counts.keys() - {None, *EMOTIONS})}
+
+
+def own_descriptors(rows: Iterable[Mapping]) -> dict[str, dict[str, int]]:
+    """Descriptors of a corpus that are none of the usual ones → level → rows; the rest have no level."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        for slot in row["descriptors"].keys() - FEATURES["descriptors"].keys():
+            level = row["descriptors"][slot]
+            counts.setdefault(slot, Counter()).update([] if level is None else [level])
+    return {slot: dict(sorted(counts[slot].items())) for slot in sorted(counts)}
+
+
+def own_stated(emotions: Mapping[str, int], descriptors: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """What a corpus has of its own, in sentences; an emotion that is nearly a usual one is asked about."""
+    said = []
+    if emotions:
+        said.append(
+            f"emotions of its own: {', '.join(f'{label}{_asked(label)} {n:,}' for label, n in emotions.items())}"
+        )
+    for slot, levels in descriptors.items():
+        counts = ", ".join(f"{level} {n:,}" for level, n in levels.items())
+        said.append(f"descriptor of its own: {slot} ({counts or 'no level is known'})")
+    return said
+
+
+def _asked(label: str) -> str:
+    near = difflib.get_close_matches(label.lower(), EMOTIONS, n=1, cutoff=0.8)
+    return f" (is it {near[0]}?)" if near else ""
+
+
 def _spellings(known: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     return {spelling: name for name, others in known.items() for spelling in (name, *others)}
 
@@ -200,6 +245,11 @@ def _single(text: str) -> str:
 
 def _spaced(text: str) -> str:
     return _single(text.replace("_", " "))
+
+
+def _plain(text: str) -> str:
+    """Without what two spellings of a level may differ by."""
+    return _spaced(text).replace("-", " ").casefold()
 
 
 def _one_case(labels: Iterable[str | None]) -> dict[str | None, str | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from xser.corpora.catalogue import SHARED_BY_DESIGN
 from xser.corpora.parallel import map_in_order
 from xser.corpora.recording import hear, read_recording
 
@@ -33,7 +34,7 @@ class SharedSpeaker:
 
 @dataclass
 class Leaks:
-    """What two data sets share; true where there is anything.
+    """What two data sets share; true where there is anything but speakers whom a corpus shares by design (MELD).
 
     Args:
         audio: recordings with the same rate and the same samples, to 16 bits, whatever their formats.
@@ -46,7 +47,11 @@ class Leaks:
     unread: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.audio or self.speakers)
+        return bool(self.audio or any(speaker.corpus not in SHARED_BY_DESIGN for speaker in self.speakers))
+
+    def by_design(self) -> dict[str, str]:
+        """Corpora whose own splits share speakers, of which some are shared here → why they do."""
+        return {s.corpus: SHARED_BY_DESIGN[s.corpus] for s in self.speakers if s.corpus in SHARED_BY_DESIGN}
 
     def rows(self) -> list[tuple[str, str, str]]:
         """What is shared, where in a, where in b: for a table."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 MACOS_COPIES = "__MACOSX"  # of what a Mac's zip archives hold beside the files
 SHOWN = 8
+MOST = 120  # characters of a name in a message
 
 
 def check_folder(source: Path) -> None:
@@ -95,7 +96,10 @@ def not_this_corpus(source: Path, corpus: str, looked_for: str) -> FileNotFoundE
 
 def name_some(left_out: dict[str, str], most: int = 10) -> str:
     """What is left out, and why, as one line that is not too long."""
-    names = [f"{name}: {reason}" for name, reason in left_out.items()]
+    names = [
+        f"{name if len(name) <= MOST else f'…{name[-MOST:]}'}: {reason[: 2 * MOST]}"
+        for name, reason in left_out.items()
+    ]
     return "; ".join(names[:most]) + (f"; and {len(names) - most} more" if len(names) > most else "")
 
 

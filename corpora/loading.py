@@ -1,15 +1,21 @@
 """Find a corpus by its name or path."""
 
+import inspect
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import datasets
 
-from xser.corpora.audiofolder import METADATA, load_audiofolder
-from xser.corpora.cache import cache_root, digest, is_saved, open_dataset, written_beside
+from xser.corpora.audiofolder import FILE_NAME, load_audiofolder
+from xser.corpora.cache import cache_root, digest, is_saved, open_dataset, stamp, written_beside
 from xser.corpora.catalogue import MODULES
+from xser.corpora.cells import check_options
 from xser.corpora.espeak import load_espeak
 from xser.corpora.folds import by_fold
+from xser.corpora.labels import split_label
+from xser.corpora.metadata import NAMES as TABLES
+from xser.corpora.metadata import find_metadata, no_metadata
 from xser.corpora.shards import PARQUET_NAME, check_features, copy_to_arrow, sort_shards
 
 NAMES = ("espeak",)
@@ -26,13 +32,15 @@ def load_corpus(
     """Load a corpus in the one schema (`FEATURES`).
 
     Args:
-        name_or_path: `"espeak"`, a folder with metadata.csv, or a folder written by `python -m xser.corpora prepare`
-            (one of parquet shards is copied into the cache once; to read it as it is, see `stream_corpus`).
-        split: one split; all of them if not given. A folder without splits is all `train`.
+        name_or_path: `"espeak"`, a folder with a table of recordings (metadata.csv, .tsv, .jsonl or .parquet), or a
+            folder written by `python -m xser.corpora prepare` (one of parquet shards is copied into the cache once; to
+            read it as it is, see `stream_corpus`).
+        split: one split; all of them if not given. A folder without splits is all `train`. `dev` and the like are
+            `validation` where no split has that very name.
         limit: at most so many rows of each split: espeak's first, a folder's evenly over its table (which may be
             sorted by speaker or emotion).
         cache_dir: where what is built is kept; else $XSER_CACHE, else ~/.cache/xser.
-        options: those of `load_espeak` (seed, sizes) or `load_audiofolder` (emotion_map, test_speakers,
+        options: those of `load_espeak` (seed, sizes) or `load_audiofolder` (emotion_map, descriptors, test_speakers,
             validation_speakers, validation_fraction); for a prepared folder whose rows have folds, `test_fold`,
             `validation_fold` and `new_texts`, which split it anew (see `folds.by_fold`).
 
@@ -41,11 +49,12 @@ def load_corpus(
 
     Raises:
         FileNotFoundError: no such corpus or folder.
-        ValueError: no such split, or one of the corpus's own errors.
+        ValueError: no such split or option, or one of the corpus's own errors.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}: give at least 1")
     if str(name_or_path) in NAMES:
+        check_options(str(name_or_path), options, _options_of(load_espeak))
         return load_espeak(split, limit, cache_dir, **options)
     folder = Path(name_or_path).expanduser()
     if is_prepared(folder):
@@ -55,7 +64,8 @@ def load_corpus(
         corpus = _from_parquet(folder, cache_dir) if is_parquet(folder) else _load_saved(folder)
         if options:
             corpus = by_fold(corpus, **options)
-    elif (folder / METADATA).is_file():
+    elif find_metadata(folder) is not None:
+        check_options(str(folder), options, _options_of(load_audiofolder))
         corpus = load_audiofolder(folder, cache_dir, **options)
     elif str(name_or_path) in MODULES:
         raise FileNotFoundError(
@@ -63,21 +73,36 @@ def load_corpus(
             f"python -m xser.corpora prepare {name_or_path} --source DIR --out DIR; then load the folder"
         )
     else:
-        raise FileNotFoundError(
-            f"corpus {str(name_or_path)!r} is neither one of {list(NAMES)} nor a folder that holds {METADATA} "
-            "or was written by `python -m xser.corpora prepare`"
-        )
+        raise not_a_corpus(name_or_path, NAMES)
     if isinstance(corpus, datasets.Dataset):
-        if split not in (None, "train"):
+        if split is not None and split_label(split) != "train":
             raise ValueError(
                 f"{folder} has no split {split!r}: it has no splits; add a column 'split' or give test_speakers"
             )
         return _evenly(corpus, limit)
     if split is None:
         return datasets.DatasetDict({name: _evenly(part, limit) for name, part in corpus.items()})
+    if split not in corpus and split_label(split) in corpus:
+        split = split_label(split)
     if split not in corpus:
         raise ValueError(f"{folder} has no split {split!r}; it has {list(corpus)}")
     return _evenly(corpus[split], limit)
+
+
+def not_a_corpus(name_or_path: str | os.PathLike, names: Iterable[str]) -> FileNotFoundError:
+    """The error for what is no corpus; of a folder, it says which tables lie there."""
+    folder = Path(name_or_path).expanduser()
+    there = f": {no_metadata(folder, FILE_NAME)}" if folder.is_dir() else ""
+    return FileNotFoundError(
+        f"corpus {str(name_or_path)!r} is neither one of {list(names)} nor a folder that holds {TABLES[0]} "
+        f"or was written by `python -m xser.corpora prepare`{there}"
+    )
+
+
+def _options_of(function: Callable) -> list[str]:
+    """What a loader takes beside what `load_corpus` gives it."""
+    given = ("folder", "split", "limit", "cache_dir")
+    return [name for name in inspect.signature(function).parameters if name not in given]
 
 
 def is_prepared(folder: Path) -> bool:
@@ -102,7 +127,7 @@ def _from_parquet(folder: Path, cache_dir: str | os.PathLike | None) -> datasets
     parts = {}
     for split, names in sort_shards((path.name for path in folder.iterdir()), folder).items():
         paths = [folder / name for name in names]
-        stamps = [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+        stamps = [(str(path.absolute()), stamp(path)) for path in paths]
         target = cache_root(cache_dir) / "parquet" / f"{folder.name}-{split}-{digest(stamps)}.arrow"
         if not target.is_file():
             with written_beside(target) as beside:

@@ -70,8 +70,7 @@ def find(source: Path, replacements: str = "plain") -> Found:
 
     Left out are utterances without a clip, clips without an utterance, lines of a table that are not understood, and
     a split without its table or any of its clips. Speakers are named as in the tables, groups (`Joey and Ross`) too;
-    the gender of the six leading characters is known. They speak in all three splits, so `prepare` takes these splits
-    only with `allow_shared_speakers`.
+    the gender of the six leading characters is known. They speak in all three splits, as the report says.
 
     Args:
         source: holds tables and folders of clips, at any depth.

@@ -10,26 +10,27 @@ import json
 import logging
 import os
 import shutil
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import datasets
 
-from xser.corpora.cache import digest, write_json
+from xser.corpora.cache import digest, stamp, write_json
 from xser.corpora.catalogue import SHARED_BY_DESIGN
+from xser.corpora.cells import check_options
 from xser.corpora.checking import Checked, Checker, Shard, cut_into_shards
 from xser.corpora.folds import Splitting
+from xser.corpora.labels import emotion_label
 from xser.corpora.listing import name_some
 from xser.corpora.report import make_report, write_page
-from xser.corpora.schema import EMOTIONS, FEATURES
+from xser.corpora.schema import features_with, own_slots_of
 from xser.corpora.shards import FORMATS, drop_rows
 from xser.corpora.source import Corpus
 from xser.corpora.workshop import DATA, NOTES, open_workshop
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1  # of what is made of a row: raise it with every change
+VERSION = 2  # of what is made of a row: raise it with every change
 ROWS_A_SHARD = 512
 IDENTIFIERS = ("speaker", "session", "fold")  # "anna " and "anna" are one, and must not come into two splits
 LABELS = ("emotion", "text", "speaker", "descriptors")  # of which one recording has one
@@ -68,7 +69,7 @@ class Plan:
     """What is to be made: rows with their splits, and what of the corpus is no row.
 
     Args:
-        unmapped: id → label of the corpus that is none of the schema's emotions.
+        labels: see `Found`.
         splitting: a sentence that says how the rows are split.
     """
 
@@ -77,7 +78,7 @@ class Plan:
     options: Options
     rows: list[dict] = field(default_factory=list)
     left_out: list[dict[str, str]] = field(default_factory=list)
-    unmapped: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, dict[str, str | None]] = field(default_factory=dict)
     splitting: str = ""
 
     def name(self, row: dict) -> str:
@@ -95,7 +96,8 @@ class Plan:
         for row in self.rows:
             path = row["audio"]["path"]
             known = {name: value for name, value in row.items() if name != "audio"}
-            hasher.update(json.dumps([known, path, _stamp(path or self.source)]).encode())
+            content = getattr(row["audio"], "stamp", None)  # of a recording that is stored in a data set
+            hasher.update(json.dumps([known, path, content or stamp(path or self.source or "")]).encode())
         return hasher.hexdigest()
 
 
@@ -135,7 +137,10 @@ def prepare(
         raise FileExistsError(f"{out} exists already: give another folder, or take it away first")
     plan = make_plan(corpus, source, corpus_options or {}, options or Options())
     shards, key = cut_into_shards(plan.rows, rows_a_shard), plan.key(rows_a_shard)
-    checker = Checker(plan.options.format, corpus.read, plan.name, plan.options.max_seconds, workers)
+    features = features_with(own_slots_of(plan.rows))
+    checker = Checker(
+        plan.options.format, corpus.read, plan.name, plan.options.max_seconds, features.arrow_schema, workers
+    )
     with open_workshop(out.with_name(f"{out.name}.partial"), key) as workshop:
         checked = checker.check(shards, workshop / DATA, workshop / NOTES, corpus.name)
         duplicates = _leave_out_duplicates(checked, plan)
@@ -145,7 +150,7 @@ def prepare(
                 f"{source or corpus.name}: none of {len(plan.rows)} recordings is left: {name_some(checked.left_out)}"
             )
         report = _report(checked, plan, list(dict.fromkeys(shard.split for shard in shards)), corpus_options or {})
-        _finish(shards, workshop / DATA, plan.options.format, duplicates, digest(key, sorted(checked.good)))
+        _finish(shards, workshop / DATA, plan.options.format, duplicates, features, digest(key, sorted(checked.good)))
         write_json(workshop / DATA / "report.json", report)
         write_page(workshop / DATA / "report.html", report)
         os.replace(workshop / DATA, out)
@@ -155,8 +160,10 @@ def prepare(
 
 def make_plan(corpus: Corpus, source: Path | None, corpus_options: dict, options: Options) -> Plan:
     """Find the rows of a corpus, and split them; no recording is opened."""
+    check_options(corpus.name, corpus_options, corpus.options)
     found = corpus.find(source, **corpus_options)
     plan = Plan(corpus, source, options)
+    plan.labels = found.labels
     plan.left_out = [{"file": file, "reason": reason} for file, reason in found.left_out.items()]
     rows: dict[str, dict] = {}
     for row in found.rows:
@@ -166,9 +173,8 @@ def make_plan(corpus: Corpus, source: Path | None, corpus_options: dict, options
             continue
         rows[row["id"]] = row
         row |= {name: row[name].strip() or None for name in IDENTIFIERS if row[name] is not None}
-        if row["emotion"] is not None and row["emotion"] not in EMOTIONS:
-            plan.unmapped[row["id"]] = row["emotion"]
-            row["emotion"] = None
+        if row["emotion"] is not None:
+            row["emotion"] = _emotion(plan.name(row), row["emotion"])
     if not rows:
         raise ValueError(
             f"{source or corpus.name} holds no recording of {corpus.name}; {len(plan.left_out)} were left out"
@@ -188,14 +194,11 @@ def _evenly(rows: list[dict], limit: int | None) -> list[dict]:
     return [rows[i * len(rows) // limit] for i in range(limit)]
 
 
-def _stamp(path: str | Path | None) -> tuple[int, int] | None:
-    if path is None:
-        return None
+def _emotion(name: str, label: str) -> str:
     try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
+        return emotion_label(label)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _leave_out_duplicates(checked: Checked, plan: Plan) -> set[str]:
@@ -242,8 +245,7 @@ def _report(checked: Checked, plan: Plan, splits: list[str], corpus_options: dic
         "licence": plan.corpus.licence,
         "splitting": plan.splitting,
     }
-    unmapped = Counter(label for row_id, label in plan.unmapped.items() if row_id in checked.good)
-    return make_report(about, splits, kept, left_out, unmapped)
+    return make_report(about, splits, kept, left_out, plan.labels)
 
 
 def _given(options: Options | Splitting) -> dict:
@@ -258,7 +260,9 @@ def _portable(value: object) -> object:
     return Path(value).name if isinstance(value, Path) or (isinstance(value, str) and os.sep in value) else value
 
 
-def _finish(shards: list[Shard], data: Path, kind: str, duplicates: set[str], fingerprint: str) -> None:
+def _finish(
+    shards: list[Shard], data: Path, kind: str, duplicates: set[str], features: datasets.Features, fingerprint: str
+) -> None:
     """Take duplicates out of the shards, and write what makes a data set of them."""
     for shard in shards:
         drop_rows(shard.path(data, kind), kind, duplicates & {row["id"] for row in shard.rows})
@@ -268,10 +272,10 @@ def _finish(shards: list[Shard], data: Path, kind: str, duplicates: set[str], fi
     write_json(data / "dataset_dict.json", {"splits": list(counts)})
     for split in counts:
         files = [shard.path(data, kind).name for shard in shards if shard.split == split]
-        _write_state(data / split, files, digest(fingerprint, split))
+        _write_state(data / split, files, features, digest(fingerprint, split))
 
 
-def _write_state(folder: Path, files: list[str], fingerprint: str) -> None:
+def _write_state(folder: Path, files: list[str], features: datasets.Features, fingerprint: str) -> None:
     """The files by which `datasets.load_from_disk` knows a data set."""
     state = {
         "_data_files": [{"filename": name} for name in files],
@@ -283,4 +287,4 @@ def _write_state(folder: Path, files: list[str], fingerprint: str) -> None:
         "_split": None,
     }
     write_json(folder / "state.json", state)
-    write_json(folder / "dataset_info.json", asdict(datasets.DatasetInfo(features=FEATURES)))
+    write_json(folder / "dataset_info.json", asdict(datasets.DatasetInfo(features=features)))

@@ -47,7 +47,7 @@ def read_recording(path: str | os.PathLike, read: Callable[[Path], bytes] = Path
 def file_size(path: str | os.PathLike) -> int:
     """Bytes of a file that is there and not empty; else `ValueError`."""
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # which also takes names that are too long, or loops of links
         raise ValueError("the file is missing")
     size = path.stat().st_size
     if size == 0:

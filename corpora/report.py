@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from xser.corpora.cache import written_beside
 from xser.corpora.folds import shared_speakers
+from xser.corpora.labels import own_descriptors, own_emotions, own_stated, stated
 
 UNKNOWN = "not known"
 COUNTED = ("session", "fold", "emotion", "speaker", "gender", "language")
@@ -32,7 +33,11 @@ svg { max-width: 100%; height: auto; } .warning { border-left: 4px solid #d9480f
 
 
 def make_report(
-    about: dict, splits: list[str], rows: list[dict], left_out: list[dict[str, str]], unmapped: dict[str, int]
+    about: dict,
+    splits: list[str],
+    rows: list[dict],
+    left_out: list[dict[str, str]],
+    labels: dict[str, dict[str, str | None]],
 ) -> dict:
     """The report of a prepared corpus.
 
@@ -41,12 +46,13 @@ def make_report(
         splits: names, in order; one of which nothing is left is reported too.
         rows: rows of the one schema that are in it, with splits and durations; their audio is not looked at.
         left_out: what is not in it: `file` and `reason` of each.
-        unmapped: labels of the corpus that are none of the schema's emotions → rows, whose emotion is None.
+        labels: column → label as the corpus writes it → as the rows have it, where these differ.
 
     Returns:
         `about`, and `n`, `hours`, `hours_by_split`; `by_split`, `by_session`, `by_fold`, `by_emotion`, `by_speaker`,
         `by_gender` and `by_language` (name → rows, "not known" for those without); `by_split_and_emotion`;
-        `by_seconds` (whole seconds → rows); `with_text`; `shared_speakers` (speaker → splits); `unmapped`; `left_out`.
+        `by_seconds` (whole seconds → rows); `with_text`; `shared_speakers` (speaker → splits); `labels`;
+        `own_emotions` (→ rows) and `own_descriptors` (→ level → rows), which are none of the usual ones; `left_out`.
     """
     hours = Counter(dict.fromkeys(splits, 0.0))
     for row in rows:
@@ -64,7 +70,9 @@ def make_report(
         "by_seconds": {str(s): n for s, n in sorted(Counter(int(row["duration"]) for row in rows).items())},
         "with_text": sum(bool(row["text"]) for row in rows),
         "shared_speakers": shared_speakers([row["speaker"] for row in rows], [row["split"] for row in rows]),
-        "unmapped": dict(sorted(unmapped.items())),
+        "labels": labels,
+        "own_emotions": own_emotions(rows),
+        "own_descriptors": own_descriptors(rows),
         "left_out": left_out,
     }
 
@@ -85,8 +93,9 @@ def summary(report: dict) -> str:
         f"{report['splitting']}.",
         "emotions: " + ", ".join(f"{emotion} {n:,}" for emotion, n in report["by_emotion"].items()),
     ]
-    if report["unmapped"]:
-        lines.append(f"labels that are no emotions of the schema, now {UNKNOWN}: {_listed(report['unmapped'])}")
+    if report["labels"]:
+        lines.append(f"labels brought to one spelling: {stated(report['labels'])}")
+    lines += own_stated(report["own_emotions"], report["own_descriptors"])
     if report["shared_speakers"]:
         lines.append(f"in more than one split: speakers {', '.join(list(report['shared_speakers'])[:10])}")
     if report["left_out"]:
@@ -120,9 +129,17 @@ def _page(report: dict) -> str:
     parts += ["<h2>Who speaks</h2>", _plot(lambda axes: _draw_speakers(axes, report["by_speaker"]), 2.6)]
     for name in ("speaker", "gender", "language", "session", "fold"):
         parts.append(_table((name, "recordings"), list(report[f"by_{name}"].items())))
-    if report["unmapped"]:
-        parts += ["<h2>Labels that are no emotions of the schema</h2>", "<p>Their recordings have no emotion.</p>"]
-        parts.append(_table(("label", "recordings"), list(report["unmapped"].items())))
+    own = [("emotion", label, n) for label, n in report["own_emotions"].items()]
+    own += [(slot, level, n) for slot, levels in report["own_descriptors"].items() for level, n in levels.items()]
+    if own:
+        parts += ["<h2>Labels of its own</h2>", _table(("", "label", "recordings"), own)]
+    if report["labels"]:
+        became = [
+            (column, written, UNKNOWN if kept is None else kept)
+            for column, labels in report["labels"].items()
+            for written, kept in labels.items()
+        ]
+        parts += ["<h2>Labels brought to one spelling</h2>", _table(("column", "written", "here"), became)]
     parts.append(f"<h2>Left out: {len(report['left_out']):,}</h2>")
     if report["left_out"]:
         parts.append(_table(("reason", "recordings"), list(_reasons(report["left_out"]).items())))

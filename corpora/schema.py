@@ -1,4 +1,10 @@
-"""The one schema of all corpora. What a corpus does not know is `None`, never made up."""
+"""The one schema of all corpora. What a corpus does not know is `None`, never made up.
+
+Emotions and descriptors are open: those named here are the usual ones, which measurements and figures know; a corpus
+may have others. Descriptors of its own (`own_slots`) stand in the struct `descriptors` after the usual ones, by name.
+"""
+
+from collections.abc import Iterable, Mapping
 
 import datasets
 
@@ -33,17 +39,35 @@ FEATURES = datasets.Features(
 )
 
 
-def make_row(**known) -> dict:
-    """A row of `FEATURES` from what is known; all else is `None`.
+def make_row(own_slots: Iterable[str] = (), **known) -> dict:
+    """A row of `features_with(own_slots)` from what is known; all else is `None`.
 
     Raises:
         ValueError: a name that is no column, or no descriptor.
     """
-    descriptors = known.pop("descriptors", None) or {}
-    for name, allowed in ((known, FEATURES), (descriptors, FEATURES["descriptors"])):
-        unknown = sorted(set(name) - set(allowed))
+    descriptors, slots = known.pop("descriptors", None) or {}, [*FEATURES["descriptors"], *sorted(own_slots)]
+    for name, allowed in ((known, list(FEATURES)), (descriptors, slots)):
+        unknown = sorted(name.keys() - set(allowed))
         if unknown:
-            raise ValueError(f"{unknown} are no columns of the schema; it has {list(allowed)}")
+            raise ValueError(f"{unknown} are no columns of the schema; it has {allowed}")
     row = {name: known.get(name) for name in FEATURES}
-    row["descriptors"] = {name: descriptors.get(name) for name in FEATURES["descriptors"]}
+    row["descriptors"] = {name: descriptors.get(name) for name in slots}
     return row
+
+
+def features_with(own_slots: Iterable[str] = ()) -> datasets.Features:
+    """`FEATURES` with more descriptors."""
+    slots = {**FEATURES["descriptors"], **dict.fromkeys(sorted(own_slots), _TEXT)}
+    return datasets.Features({**FEATURES, "descriptors": slots})
+
+
+def own_slots(features: Mapping[str, object]) -> list[str]:
+    """Descriptors of a data set that are none of the usual ones, by name; none where it has no descriptors at all."""
+    slots = features.get("descriptors")
+    return sorted(set(slots) - set(FEATURES["descriptors"])) if isinstance(slots, Mapping) else []
+
+
+def own_slots_of(rows: Iterable[Mapping]) -> list[str]:
+    """The same of rows."""
+    slots = {slot for row in rows for slot in row["descriptors"]}
+    return sorted(slots - set(FEATURES["descriptors"]))

@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from xser.corpora.cache import written_beside
-from xser.corpora.schema import FEATURES
+from xser.corpora.schema import features_with, own_slots
 
-SCHEMA = FEATURES.arrow_schema
 FORMATS = ("arrow", "parquet")
 GROUP_ROWS, GROUP_BYTES = 32, 2**24  # a group is written, and read, as a whole
 PARQUET_NAME = re.compile(r"(?P<split>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.parquet")
@@ -56,22 +55,23 @@ def split_order(split: str) -> tuple:
 
 
 def check_features(features: datasets.Features, where: object) -> None:
-    """Raise `ValueError` where a data set's columns are not those of the one schema."""
-    if features != FEATURES:
-        odd = sorted(name for name in {*features, *FEATURES} if features.get(name) != FEATURES.get(name))
+    """Raise `ValueError` where a data set's columns are not those of the one schema; it may have more descriptors."""
+    expected = features_with(own_slots(features))
+    if features != expected:
+        odd = sorted(name for name in {*features, *expected} if features.get(name) != expected.get(name))
         raise ValueError(f"{where} is not in the one schema: columns {odd} are missing, foreign or of another type")
 
 
 @contextmanager
-def shard_writer(path: Path, kind: str) -> Iterator[Callable[[dict], None]]:
+def shard_writer(path: Path, kind: str, schema: pa.Schema) -> Iterator[Callable[[dict], None]]:
     """Opens a file of the `kind` (one of `FORMATS`); gives a function that writes a row to it."""
-    with batch_writer(path, kind) as write_batch:
+    with batch_writer(path, kind, schema) as write_batch:
         group, size = [], 0
 
         def flush() -> None:
             nonlocal size
             if group:
-                write_batch(pa.RecordBatch.from_pylist(group, schema=SCHEMA))
+                write_batch(pa.RecordBatch.from_pylist(group, schema=schema))
             group.clear()
             size = 0
 
@@ -87,12 +87,27 @@ def shard_writer(path: Path, kind: str) -> Iterator[Callable[[dict], None]]:
 
 
 @contextmanager
-def batch_writer(path: Path, kind: str) -> Iterator[Callable[[pa.RecordBatch], None]]:
-    """As `shard_writer`, for batches of rows of `SCHEMA`: each is a group of the file."""
+def batch_writer(path: Path, kind: str, schema: pa.Schema) -> Iterator[Callable[[pa.RecordBatch], None]]:
+    """As `shard_writer`, for batches of rows: each is a group of the file."""
     with path.open("wb") as file:
-        sink = _sink(file, kind)
+        sink = _sink(file, kind, schema)
         yield sink.write_batch
         sink.close()  # only where all is written: half a file has no end
+
+
+def read_schema(path: Path, kind: str) -> pa.Schema:
+    """The schema of a file, checked.
+
+    Raises:
+        ValueError: it is not the one schema.
+    """
+    if kind == "arrow":
+        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
+            schema = stream.schema
+    else:
+        schema = pq.read_schema(path)
+    check_features(datasets.Features.from_arrow_schema(schema), path)
+    return schema
 
 
 def read_batches(path: Path, kind: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -117,7 +132,8 @@ def drop_rows(path: Path, kind: str, ids: set[str]) -> None:
     if not ids or not any(ids & set(batch.column("id").to_pylist()) for batch in read_batches(path, kind, ["id"])):
         return
     unwanted = pa.array(sorted(ids), pa.string())
-    with written_beside(path) as beside, batch_writer(beside, kind) as write_batch:
+    schema = read_schema(path, kind)
+    with written_beside(path) as beside, batch_writer(beside, kind, schema) as write_batch:
         for batch in read_batches(path, kind):
             kept = batch.filter(pc.invert(pc.is_in(batch.column("id"), unwanted)))
             if kept.num_rows:
@@ -126,15 +142,19 @@ def drop_rows(path: Path, kind: str, ids: set[str]) -> None:
 
 def copy_to_arrow(shards: list[Path], target: Path) -> None:
     """Write the rows of parquet shards to one Arrow stream, a group at a time."""
-    with batch_writer(target, "arrow") as write_batch:
+    schemas = {shard: read_schema(shard, "parquet") for shard in shards}
+    [first, *others] = shards
+    for shard in others:
+        if not schemas[shard].equals(schemas[first]):
+            raise ValueError(f"{shard} has other columns or descriptors than {first}: prepare the corpus anew")
+    with batch_writer(target, "arrow", schemas[first]) as write_batch:
         for shard in shards:
-            check_features(datasets.Features.from_arrow_schema(pq.read_schema(shard)), shard)
             for batch in read_batches(shard, "parquet"):
                 write_batch(batch)
 
 
-def _sink(file: BinaryIO, kind: str) -> pa.RecordBatchStreamWriter | pq.ParquetWriter:
+def _sink(file: BinaryIO, kind: str, schema: pa.Schema) -> pa.RecordBatchStreamWriter | pq.ParquetWriter:
     if kind == "arrow":
-        return pa.ipc.new_stream(file, SCHEMA)
+        return pa.ipc.new_stream(file, schema)
     # Next to the recordings, which hardly compress, all else is nothing
-    return pq.ParquetWriter(file, SCHEMA, compression="none", use_dictionary=False, write_statistics=False)
+    return pq.ParquetWriter(file, schema, compression="none", use_dictionary=False, write_statistics=False)

@@ -12,10 +12,13 @@ class Found:
     Args:
         rows: rows of the one schema (`make_row`), each with `audio={"bytes": None, "path": str}` and `duration=None`.
         left_out: file, or utterance where there is no file, relative to the source → why it is no row.
+        labels: column → label as the corpus writes it → label as the rows have it, None for not known, where these
+            differ in a table of a user's own (`Labels.settle`).
     """
 
     rows: list[dict]
     left_out: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, dict[str, str | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ def stream_corpus(
         rank, world_size: which of how many processes this is; each reads shards of its own and no row is read twice.
 
     Returns:
-        A data set of `FEATURES` (of its `columns`), whose shards are files: `torch.utils.data.DataLoader` shares them
-        among its workers.
+        A data set of the one schema (of its `columns`), whose shards are files: `torch.utils.data.DataLoader` shares
+        them among its workers.
 
     Raises:
         FileNotFoundError: no shards there, or some are missing.
@@ -54,11 +54,12 @@ def stream_corpus(
     if world_size > len(files):
         raise ValueError(f"world_size is {world_size}, and split {split!r} has {len(files)} shards: one a process")
     with fsspec.open(files[0]) as first:
-        check_features(datasets.Features.from_arrow_schema(pq.read_schema(first)), files[0])
+        every = datasets.Features.from_arrow_schema(pq.read_schema(first))
+        check_features(every, files[0])
     names = [name for name in FEATURES if columns is None or name in columns]
     # Tables and not rows: `IterableDataset.from_generator` encodes every row anew, and wants torchcodec for recordings
     tables = ArrowExamplesIterable(_tables, {"files": files, "columns": tuple(names)})
-    features = datasets.Features({name: FEATURES[name] for name in names})
+    features = datasets.Features({name: every[name] for name in names})
     dataset = datasets.IterableDataset(tables, info=datasets.DatasetInfo(features=features))
     if shuffle_buffer is not None:
         dataset = dataset.shuffle(seed=seed, buffer_size=shuffle_buffer)

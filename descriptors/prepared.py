@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import datasets
 import pyarrow as pa
 from tqdm.auto import tqdm
 
-from xser.corpora.cache import digest, write_json
-from xser.corpora.shards import PARQUET_NAME, SCHEMA, batch_writer, check_features, read_batches, sort_shards
+from xser.corpora.cache import digest, stamp, write_json
+from xser.corpora.schema import FEATURES
+from xser.corpora.shards import PARQUET_NAME, batch_writer, read_batches, read_schema, sort_shards
 
 SLICE_ROWS = 32  # recordings in memory at a time
 _MEASURED_FROM = ["id", "audio", "text", "language"]
@@ -25,14 +25,13 @@ class File:
     path: Path
     kind: str
 
-    def stamp(self, folder: Path) -> tuple[str, int, int]:
+    def stamp(self, folder: Path) -> tuple[str, tuple | None]:
         """Another one when the file is another."""
-        status = (folder / self.path).stat()
-        return self.path.as_posix(), status.st_size, status.st_mtime_ns
+        return self.path.as_posix(), stamp(folder / self.path)
 
     def read_known(self, folder: Path) -> list[dict]:
         """Its rows, without the recordings."""
-        names = [name for name in SCHEMA.names if name != "audio"]
+        names = [name for name in FEATURES if name != "audio"]
         return [row for batch in read_batches(folder / self.path, self.kind, names) for row in batch.to_pylist()]
 
     def read_recordings(self, folder: Path, wanted: Collection[int]) -> Iterator[dict]:
@@ -75,8 +74,7 @@ def list_files(folder: Path) -> list[File]:
     for file in files:
         if not (folder / file.path).is_file():
             raise FileNotFoundError(f"{folder}: {file.path} is missing")
-        schema = next((batch.schema for batch in read_batches(folder / file.path, file.kind)), SCHEMA)
-        check_features(datasets.Features.from_arrow_schema(schema), folder / file.path)
+        read_schema(folder / file.path, file.kind)
     return files
 
 
@@ -96,15 +94,16 @@ def write_descriptors(folder: Path, files: list[File], descriptors: list[dict], 
             (target / within).mkdir()
         elif within.as_posix() not in places:
             shutil.copy2(path, target / within)
-    column = SCHEMA.get_field_index("descriptors")
     remaining = iter(descriptors)
     for file in tqdm(files, desc="writing", unit="file"):
-        with batch_writer(target / file.path, file.kind) as write_batch:
+        schema = read_schema(folder / file.path, file.kind)
+        column = schema.get_field_index("descriptors")
+        with batch_writer(target / file.path, file.kind, schema) as write_batch:
             for batch in read_batches(folder / file.path, file.kind):
-                columns = list(batch.select(SCHEMA.names).columns)
+                columns = list(batch.columns)
                 values = [next(remaining) for _ in range(batch.num_rows)]
-                columns[column] = pa.array(values, SCHEMA.field(column).type)
-                write_batch(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
+                columns[column] = pa.array(values, schema.field(column).type)
+                write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
     written = digest(descriptors)
     for state in target.rglob("state.json"):
         values = json.loads(state.read_text(encoding="utf-8"))

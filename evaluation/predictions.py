@@ -75,7 +75,9 @@ def read_predictions(
     path = Path(path)
     known = {ref.get("emotion") for ref in (references or {}).values()} - {None}
     if path.suffix.lower() == ".csv":
-        predictions = _read_csv(path, emotions or sorted(known | set(EMOTIONS)))
+        own = {slot for reference in (references or {}).values() for slot in reference.get("descriptors") or {}}
+        slots = [*LEVELS, *sorted(own - {*LEVELS, EMPHASIS})]
+        predictions = _read_csv(path, emotions or sorted(known | set(EMOTIONS)), slots)
     else:
         predictions = _read_jsonl(path)
     _refuse_repeated(predictions, path)
@@ -183,14 +185,14 @@ def _read_jsonl(path: Path) -> list[dict]:
     return predictions
 
 
-def _read_csv(path: Path, emotions: Sequence[str]) -> list[dict]:
+def _read_csv(path: Path, emotions: Sequence[str], slots: Sequence[str]) -> list[dict]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, strict=True)
         try:
             header, *cells = [row for row in rows if row] or [[]]
         except csv.Error as error:
             raise PredictionError(f"{path}, line {rows.line_num} is not CSV: {error}") from error
-    allowed = ("id", "emotion", "transcript", *LEVELS, EMPHASIS, *emotions)
+    allowed = ("id", "emotion", "transcript", *slots, EMPHASIS, *emotions)
     unknown = [name for name in header if name not in allowed]
     if unknown or not {"id", "emotion"} <= set(header) or len(set(header)) < len(header):
         raise PredictionError(
@@ -203,16 +205,16 @@ def _read_csv(path: Path, emotions: Sequence[str]) -> list[dict]:
         where = f"{path}, row {number}"
         if len(row) != len(header):
             raise PredictionError(f"{where} has {len(row)} cells; its header has {len(header)}")
-        prediction = _from_cells(dict(zip(header, row, strict=True)), emotions, where)
+        prediction = _from_cells(dict(zip(header, row, strict=True)), emotions, slots, where)
         _check(prediction, where)
         predictions.append(prediction)
     return predictions
 
 
-def _from_cells(cells: dict[str, str], emotions: Sequence[str], where: str) -> dict:
+def _from_cells(cells: dict[str, str], emotions: Sequence[str], slots: Sequence[str], where: str) -> dict:
     """One row of a CSV as a prediction."""
     scores = {emotion: _number(cells[emotion], emotion, where) for emotion in emotions if cells.get(emotion)}
-    descriptors = {slot: cells[slot].strip() or None for slot in LEVELS if slot in cells}
+    descriptors = {slot: cells[slot].strip() or None for slot in slots if slot in cells}
     return {
         "id": cells["id"].strip(),
         "reference": None,

@@ -8,7 +8,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from xser.corpora import load_corpus
+from xser.corpora import cache, load_corpus
 from xser.corpora.cache import cache_root
 from xser.pretraining.arguments import TowerDataArguments
 from xser.pretraining.items import Source
@@ -86,13 +86,8 @@ def _folder_recordings(source: Source) -> tuple[object, list[Recording], Counter
     left_out = Counter({OTHER_FILE: len(files) - len(audio)}) if len(files) > len(audio) else Counter()
     audio = _evenly(audio, source.limit)
     names = [path.relative_to(folder).as_posix() for path in audio]
-    stamp = [(str(folder.absolute()), name, *_stamp(path)) for name, path in zip(names, audio, strict=True)]
+    stamp = [(str(folder.absolute()), name, *cache.stamp(path)) for name, path in zip(names, audio, strict=True)]
     return stamp, [Recording(name, path) for name, path in zip(names, audio, strict=True)], left_out
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 def _evenly(items: list, limit: int | None) -> list:

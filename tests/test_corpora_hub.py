@@ -99,7 +99,8 @@ def test_splits_are_kept_where_there_are_several(save):
     folder = save(train=make_dataset(3), dev=make_dataset(2, first=3))
     rows = CORPUS.find(folder, mapping=MAPPING).rows
     assert [(row["id"], row["split"]) for row in rows] == [
-        ("train/0", "train"), ("train/1", "train"), ("train/2", "train"), ("dev/0", "dev"), ("dev/1", "dev")
+        ("train/0", "train"), ("train/1", "train"), ("train/2", "train"),
+        ("dev/0", "validation"), ("dev/1", "validation"),
     ]  # fmt: skip
     assert rows[3]["audio"]["bytes"] == wav(3)
 
@@ -237,8 +238,12 @@ def test_a_mapping_in_yaml_may_be_an_option_or_the_source(save, tmp_path):
         ({"text": {"column": "a", "mapp": {}}}, "mapping: text is .*: give NAME"),
         ({"audio": {"value": "a.wav"}}, "'audio' should name the column of recordings"),
         ({"audio": "years"}, r"audio: column 'years' is double: recordings should be files, paths or bytes"),
-        ({"emotion": {"column": "label", "map": {"joy": "glad"}}}, r"\['joy'\] is 'glad', not one of \['angry'"),
-        ({"emotion": "label"}, r"row all/2: emotion 'other' is not one of .*; map it to one, or to null"),
+        ({"emotion": {"column": "label", "map": {"joy": "gl@d"}}}, r"\['joy'\]: emotion 'gl@d' cannot stand in an"),
+        ({"emotion": "years"}, r"row all/1: emotion '31' cannot stand in an answer: .*; or name it in emotion_map"),
+        ({"descriptors": ["label"]}, r"mapping: descriptors is \['label'\]: give a map, as in"),
+        ({"descriptors": {"mood 1": "label"}}, r"mapping: descriptors: descriptor 'mood 1' cannot stand in an answer"),
+        ({"descriptors": {"mood": "lable"}}, r"descriptors\.mood: there is no column 'lable'; the data set has"),
+        ({"emotoin": "label"}, r"\['emotoin'\] are not known \(did you mean 'emotion'\?\)"),
         ({"age": "transcription"}, r"row all/0: age 'line 0' is not a whole number of years"),
         ({"splits": {"train": "train"}}, r"splits \['train'\] do not exist; the data set has \['all'\]"),
         ({"splits": ["all"]}, r"splits is \['all'\]: give a map of names"),

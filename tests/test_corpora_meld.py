@@ -15,9 +15,8 @@ import soundfile
 from corpus_files import by, known, plant
 
 from xser.corpora.ffmpeg import extract_audio
-from xser.corpora.folds import Splitting
 from xser.corpora.meld import CORPUS, find, read
-from xser.corpora.prepare import Options, prepare
+from xser.corpora.prepare import prepare
 
 HEADER = ("Sr No.", "Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", "Season", "Episode",
           "StartTime", "EndTime")  # fmt: skip
@@ -34,7 +33,6 @@ WITHOUT_ROW = {
     "test": ((93, 5), (93, 6), (93, 7), (108, 1), (108, 2)),
 }
 FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
-OFFICIAL = Options(splitting=Splitting(allow_shared_speakers=True))
 SPEAKERS = ("Rachel", "Joey", "Phoebe", "Ross", "Monica", "Chandler", "Joey and Ross", "Dr. Harad", "Both")
 
 
@@ -420,19 +418,21 @@ def films(tmp_path, fake_ffmpeg):
 
 
 def test_preparing_names_what_is_cut_wrong_broken_or_missing_and_keeps_the_others(films, tmp_path):
-    report = prepare(CORPUS, films, tmp_path / "out", options=OFFICIAL, workers=1)
+    report = prepare(CORPUS, films, tmp_path / "out", workers=1)
     assert {entry["file"]: entry["reason"] for entry in report["left_out"]} == {
         "train_splits/dia0_utt1.mp4": "too long: 61.0 s, at most 60 s",
         "train_splits/dia0_utt2.mp4": "FFmpeg cannot read the file: moov atom not found",
         "train_splits/dia0_utt3.mp4": "the clip is missing",
     }
     assert report["n"] == 3 and report["by_split"] == {"train": 1, "validation": 1, "test": 1}
+    assert "and share 1 of 1 speakers: the leading characters of the series" in report["splitting"]
+    assert len(load_corpus(tmp_path / "out", split="dev")) == 1  # as its makers call it
 
 
 def test_preparing_ends_at_once_where_there_is_no_ffmpeg(films, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     with pytest.raises(ImportError, match="install it"):
-        prepare(CORPUS, films, tmp_path / "out", options=OFFICIAL, workers=1)
+        prepare(CORPUS, films, tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
 
 

@@ -62,19 +62,21 @@ def test_the_folder_loads_and_the_report_counts_what_is_in_it(toy, out, tmp_path
         "by_split": {"train": 4, "validation": 4, "test": 5},
         "by_session": {"s-a": 4, "s-b": 4, "s-c": 5},
         "by_fold": {"a": 4, "b": 4, "c": 5},
-        "by_emotion": {"happy": 6, "neutral": 3, "sad": 3, "not known": 1},
+        "by_emotion": {"contempt": 1, "happy": 6, "neutral": 3, "sad": 3},
         "by_speaker": {"a": 4, "b": 4, "c": 5},
         "by_gender": {"not known": 13},
         "by_language": {"not known": 13},
         "by_split_and_emotion": {
             "train": {"happy": 2, "neutral": 1, "sad": 1},
             "validation": {"happy": 2, "neutral": 1, "sad": 1},
-            "test": {"happy": 2, "neutral": 1, "sad": 1, "not known": 1},
+            "test": {"contempt": 1, "happy": 2, "neutral": 1, "sad": 1},
         },
         "by_seconds": {"0": 13},
         "with_text": 0,
         "shared_speakers": {},
-        "unmapped": {"contempt": 1},
+        "labels": {},
+        "own_emotions": {"contempt": 1},
+        "own_descriptors": {},
         "left_out": [{"file": "extra.txt", "reason": "it is no recording"}],
     }
     assert {split: len(part) for split, part in load_corpus(out).items()} == report["by_split"]
@@ -451,13 +453,14 @@ def test_splits_that_make_no_sense_or_share_speakers_are_refused(options, column
         Splitting(**options).assign(split_rows(**columns))
 
 
-def test_official_splits_that_share_speakers_by_design_are_explained(toy, out):
+def test_official_splits_that_share_speakers_by_design_are_taken_as_they_are_and_explained(toy, out):
     toy.splits = {path.stem: "test" if "sad" in path.stem else "train" for path in toy.root.iterdir()}
     corpus = Corpus("meld", toy.find, licence="")
-    with pytest.raises(ValueError, match=r"3 of 3 speakers .*\(the leading characters of the series speak in all"):
-        prepare(corpus, toy.root, out)
+    with pytest.raises(ValueError, match=r"3 of 3 speakers are in more than one split"):
+        prepare(toy.corpus, toy.root, out)
     assert not out.with_name("prepared.partial").exists()
-    report = prepare(corpus, toy.root, out, options=Options(splitting=Splitting(allow_shared_speakers=True)))
+    report = prepare(corpus, toy.root, out)
+    assert "share 3 of 3 speakers: the leading characters of the series speak in all" in report["splitting"]
     assert report["shared_speakers"] == {speaker: ["test", "train"] for speaker in "abc"}
     assert "3 speakers are in more than one split" in (out / "report.html").read_text()
 
@@ -507,8 +510,8 @@ def test_options_of_a_corpus_reach_it(tmp_path, out):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["audiofolder", "--source", "nowhere"], "nowhere.metadata.csv does not exist"),
-        (["audiofolder", "--source", "clips"], "emotion 'W' is not one of"),
+        (["audiofolder", "--source", "nowhere"], "nowhere does not exist: give the folder"),
+        (["audiofolder", "--source", "clips", "--descriptors", "mood"], "no column 'mood' for descriptors"),
         (["audiofolder", "--source", "clips", "--limit", "0"], "limit is 0"),
         (["audiofolder"], "the following arguments are required: --source"),
         (["iemocap"], "the following arguments are required: --source"),

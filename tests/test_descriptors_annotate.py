@@ -180,7 +180,7 @@ def test_parquet_shards_are_annotated_too(tmp_path):
     folder = tmp_path / "toy"
     folder.mkdir()
     for index, part in enumerate((TRAIN[:20], TRAIN[20:])):
-        with shard_writer(folder / parquet_name("train", index, 2), "parquet") as write:
+        with shard_writer(folder / parquet_name("train", index, 2), "parquet", FEATURES.arrow_schema) as write:
             for row in part:
                 write(row)
     annotate(folder, workers=1)

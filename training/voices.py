@@ -111,7 +111,7 @@ class Voices:
         tower = model.model.audio_tower
         layers = tower.config.num_hidden_layers + 1
         function = partial(_states, model, processor, speed)
-        kind = f"tower-{digest_of(tower)}-{speed:g}"
+        kind = f"tower-{digest_of(tower)}-{processor.feature_extractor.do_normalize:d}-{speed:g}"
         kept = computed_once(kind, rows, function, f"hearing at speed {speed:g}", np.float16)
         return [each.reshape(len(each), layers, -1) for each in kept]
 

@@ -14,7 +14,7 @@ import datasets
 from xser.corpora import load_corpus
 from xser.corpora.cache import written_beside
 from xser.corpora.loading import is_prepared
-from xser.corpora.schema import FEATURES
+from xser.corpora.schema import FEATURES, features_with, own_slots
 from xser.evaluation.protocols.plan import PARTS, Fold, Plan
 
 CALIBRATION = "calibration.json"  # of an annotated corpus: train.py gives it to the processor
@@ -112,4 +112,4 @@ def with_labels(
     chosen = dataset.select(list(indices)).remove_columns(list(columns))
     for name, values in columns.items():
         chosen = chosen.add_column(name, values, feature=FEATURES[name])
-    return chosen.select_columns(list(FEATURES)).cast(FEATURES)
+    return chosen.select_columns(list(FEATURES)).cast(features_with(own_slots(dataset.features)))

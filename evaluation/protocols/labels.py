@@ -74,8 +74,9 @@ def _checked_map(mapping: Mapping, corpora: list[list[dict]]) -> dict[str, str |
         if label not in held:
             near = difflib.get_close_matches(str(label), held, n=1, cutoff=0)
             raise ValueError(f"emotion_map names {label!r}, which no row has; there are {held}, the nearest is {near}")
-        if emotion is not None and emotion not in EMOTIONS:
-            raise ValueError(f"emotion_map maps {label!r} to {emotion!r}; give null or one of {list(EMOTIONS)}")
+        allowed = list(dict.fromkeys([*EMOTIONS, *held]))
+        if emotion is not None and emotion not in allowed:
+            raise ValueError(f"emotion_map maps {label!r} to {emotion!r}; give null or one of {allowed}")
     return dict(mapping)
 
 
