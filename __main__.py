@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from xser.commands.entry import USAGE, run
+from xser.commands.entry import USAGE, run_command
 
 COMMANDS = {  # name → module, what its `main` gets before the rest of the command line, one line of help
     "explain": ("explain", (), "the emotion of recordings, how sure the model is, and why"),
@@ -36,7 +36,7 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command and exit as it does; see `commands.entry.run`."""
+    """Run a command and exit as it does; see `commands.entry.run_command`."""
     name, *arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if name in ("-h", "--help", "help"):
         print(usage())
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         hint = f"; the nearest is {nearest[0]!r}" if nearest else ""
         print(f"xser: {name!r} is no command{hint}; xser --help lists them all", file=sys.stderr)
         sys.exit(USAGE)
-    run(f"xser {name}", _call, name, arguments)
+    run_command(f"xser {name}", _call, name, arguments)
 
 
 def _call(name: str, arguments: list[str]) -> object:

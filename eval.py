@@ -17,7 +17,7 @@ from datasets import Dataset, concatenate_datasets
 from transformers import HfArgumentParser
 
 from xser import XSERForEmotionDescription, XSERProcessor
-from xser.commands.entry import run
+from xser.commands.entry import run_command
 from xser.commands.models import checked_device, find_model
 from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
@@ -151,4 +151,4 @@ def evaluate(arguments: EvalArguments) -> dict:
 
 
 if __name__ == "__main__":
-    run("eval.py", main)
+    run_command("eval.py", main)

@@ -18,7 +18,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from xser.commands.answer_formats import FORMATS
-from xser.commands.entry import CommandParser, run
+from xser.commands.entry import CommandParser, run_command
 from xser.commands.models import about, find_model, load_pipeline
 from xser.commands.recordings import STANDARD_INPUT, named_recordings
 
@@ -119,4 +119,4 @@ def opened(output: Path | None) -> Iterator[TextIO]:
 
 
 if __name__ == "__main__":
-    run(NAME, main)
+    run_command(NAME, main)

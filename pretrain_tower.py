@@ -22,7 +22,8 @@ from pathlib import Path
 import torch
 from transformers import set_seed
 
-from xser.corpora.cache import cache_root, write_json, written_beside
+from xser.commands.entry import run_command
+from xser.corpora.cache import cache_root, write_json
 from xser.pretraining.arguments import (
     TOWER_ARGUMENT_CLASSES,
     TowerArguments,
@@ -33,7 +34,7 @@ from xser.pretraining.arguments import (
 from xser.pretraining.augment import Augmenter
 from xser.pretraining.collator import TowerCollator
 from xser.pretraining.frames import FrameGrid
-from xser.pretraining.items import PREVIOUS, Iteration
+from xser.pretraining.items import MFCC, NEW, PREVIOUS, Iteration
 from xser.pretraining.model import TowerForPretraining, export_tower, start_tower
 from xser.pretraining.plan import (
     check_plan,
@@ -44,8 +45,11 @@ from xser.pretraining.plan import (
 )
 from xser.pretraining.sources import TowerData, load_sources
 from xser.pretraining.targets import make_targets
-from xser.pretraining.trainer import TowerTrainer, source_datasets
-from xser.training.run import given_arguments, start_process, write_record
+from xser.pretraining.trainer import TowerTrainer, needs_of, source_datasets
+from xser.training.arguments import resolved_config
+from xser.training.provenance import Provenance
+from xser.training.run import check_run_folder, given_arguments, start_process, without_tokens, write_record
+from xser.training.whole import tidy, whole_folder
 
 logger = logging.getLogger("xser.pretrain_tower")
 
@@ -102,6 +106,8 @@ def run_iterations(
     first: int,
     checkpoint: str | None,
     start: float,
+    provenance: Provenance,
+    command: list[str],
 ) -> dict:
     """Train from iteration `first` (from 0), which goes on from `checkpoint`; the figures of all, and final/."""
     tower_arguments, data_arguments, arguments = groups
@@ -123,7 +129,6 @@ def run_iterations(
         if is_done or number == 1 or iteration.start == PREVIOUS:  # new weights, not yet trained, are no better
             tower_folder = exported
         if arguments.should_save:
-            shutil.rmtree(exported, ignore_errors=True)
             export_tower(model.tower, exported, tower_arguments.do_normalize)
             write_json(run / "results.json", results)
             logger.info("%s: %s", folder.name, json.dumps(metrics, indent=2))
@@ -132,9 +137,9 @@ def run_iterations(
             break
         wait_for_all(arguments)
     if arguments.should_save:
-        shutil.rmtree(run / "final", ignore_errors=True)
-        with written_beside(run / "final") as beside:
-            shutil.copytree(tower_folder, beside)
+        with whole_folder(run / "final") as folder:
+            shutil.copytree(tower_folder, folder, dirs_exist_ok=True)
+            provenance.write(folder, resolved_config(*groups), command)
     return results
 
 
@@ -145,15 +150,34 @@ def main(argv: list[str] | None = None) -> dict:
     groups = parse_tower_config(argv)
     tower_arguments, data_arguments, arguments = groups
     start_process(arguments)
+    check_run_folder(arguments)
     check_plan(tower_arguments, data_arguments)
     run = Path(arguments.output_dir)
-    first, checkpoint = where_to_resume(run, arguments.resume_from_checkpoint, len(tower_arguments.steps))
+    with arguments.main_process_first(desc="looking for checkpoints"):
+        for folder in (run, *run.glob("iteration-*")):
+            tidy(folder)
+        iterations, needs = len(tower_arguments.steps), needs_of(arguments)
+        first, checkpoint = where_to_resume(run, arguments.resume_from_checkpoint, iterations, needs)
     with arguments.main_process_first(desc="preparing the data"):
         sources = load_sources(data_arguments, arguments.seed)
     if arguments.should_save:
         heard = {data.name: data.report() for data in sources}
         write_record(run, ["pretrain_tower.py", *argv], groups, ("torchaudio", "scikit-learn"), data=heard)
-    return run_iterations(groups, sources, first, checkpoint, start)
+    command = without_tokens(["python", "pretrain_tower.py", *argv])
+    provenance = provenance_of(tower_arguments, data_arguments)
+    return run_iterations(groups, sources, first, checkpoint, start, provenance, command)
+
+
+def provenance_of(tower_arguments: TowerArguments, data_arguments: TowerDataArguments) -> Provenance:
+    """Of the towers that the iterations name, and of the corpora."""
+    named = {step: (each.start, each.targets) for step, each in enumerate(tower_arguments.steps, start=1)}
+    parents = {
+        f"iteration {step}, {use}": folder
+        for step, folders in named.items()
+        for use, folder in zip(("start", "targets"), folders, strict=True)
+        if folder not in (NEW, MFCC, PREVIOUS)
+    }
+    return Provenance(parents, [source.corpus or source.folder for source in data_arguments.sources])
 
 
 def read_results(run: Path) -> dict:
@@ -169,4 +193,4 @@ def wait_for_all(arguments: TowerTrainingArguments) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command("pretrain_tower.py", main)

@@ -18,7 +18,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, get_token
 from transformers import HfArgumentParser
 
-from xser.commands.entry import run
+from xser.commands.entry import run_command
 from xser.evaluation.report import text_table
 from xser.publishing import assemble as assembling
 from xser.publishing.choosing import License
@@ -136,4 +136,4 @@ def _readable(size: int) -> str:
 
 
 if __name__ == "__main__":
-    run("push_to_hub.py", main)
+    run_command("push_to_hub.py", main)

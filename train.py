@@ -16,15 +16,16 @@ results.json, and backbones/ where asked for.
 import json
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from datasets import Dataset
 from transformers import set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from xser.calibration_xser import Calibration
+from xser.commands.entry import run_command
 from xser.configuration_xser import XSERConfig
 from xser.corpora.cache import write_json
 from xser.modeling_xser import XSERForEmotionDescription
@@ -34,12 +35,18 @@ from xser.training.arguments import (
     ModelArguments,
     XSERTrainingArguments,
     parse_config,
+    resolved_config,
 )
+from xser.training.checkpoints import checkpoint_to_resume
 from xser.training.data import load_task_data
 from xser.training.export import export_backbones
-from xser.training.run import given_arguments, start_process, write_record
-from xser.training.trainer import XSERTrainer
+from xser.training.plan import settle
+from xser.training.provenance import Provenance
+from xser.training.relabel import Relabelled, relabel, relabelled_config
+from xser.training.run import check_run_folder, given_arguments, start_process, without_tokens, write_record
+from xser.training.trainer import XSERTrainer, needs_of
 from xser.training.voices import Voices
+from xser.training.whole import tidy, whole_folder
 from xser.voice_measures_xser import MEASURES, usual_measures
 
 logger = logging.getLogger("xser.train")
@@ -47,19 +54,31 @@ CALIBRATION = "calibration.json"  # of `annotate`, in the corpus's folder
 
 
 def checkpoint_config(arguments: ModelArguments) -> XSERConfig:
-    """The config of a checkpoint to go on from, with what may differ."""
+    """The config of a checkpoint to go on from, with what may differ, but for its labels."""
     old = XSERConfig.from_pretrained(arguments.model)
     betas = {name: {**getattr(old, name), **beta} for name, beta in arguments.betas.items()}
-    return XSERConfig.from_pretrained(arguments.model, **{**arguments.config_options, **betas})
+    options = {name: value for name, value in arguments.config_options.items() if name not in arguments.labels}
+    return XSERConfig.from_pretrained(arguments.model, **{**options, **betas})
 
 
-def build_model(arguments: ModelArguments) -> tuple[XSERForEmotionDescription, XSERProcessor]:
-    """A checkpoint to go on from, or a new model on two backbones; what is trained is float32."""
-    options = dict(arguments.load_options or {})
+def build_model(
+    arguments: ModelArguments,
+) -> tuple[XSERForEmotionDescription, XSERProcessor, Relabelled | None]:
+    """A checkpoint to go on from, or a new model on two backbones; what is trained is float32.
+
+    The third says what of the checkpoint is new, where its labels are others.
+    """
+    options, relabelled = dict(arguments.load_options or {}), None
     if arguments.model is not None:
-        options = {"config": checkpoint_config(arguments), "dtype": torch.float32, **options}
-        model = XSERForEmotionDescription.from_pretrained(arguments.model, **options)
-        processor = XSERProcessor.from_pretrained(arguments.model)
+        config = checkpoint_config(arguments)
+        wanted = relabelled_config(config, arguments.labels)
+        model = XSERForEmotionDescription.from_pretrained(
+            arguments.model, **{"config": config, "dtype": torch.float32, **options}
+        )
+        processor = XSERProcessor.from_pretrained(arguments.model, **arguments.labels)
+        if arguments.labels:
+            relabelled = relabel(model, wanted)
+            logger.warning("%s goes on with other labels; %s", arguments.model, relabelled)
     else:
         model, processor = XSERForEmotionDescription.from_backbones(
             arguments.audio_model,
@@ -71,7 +90,7 @@ def build_model(arguments: ModelArguments) -> tuple[XSERForEmotionDescription, X
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-    return model, processor
+    return model, processor, relabelled
 
 
 def cuts_of(data: str) -> dict | None:
@@ -81,28 +100,6 @@ def cuts_of(data: str) -> dict | None:
     """
     path = Path(data).expanduser() / CALIBRATION
     return replace(Calibration.load(path), speakers={}, left_out=()).to_dict() if path.is_file() else None
-
-
-def checkpoint_to_resume(arguments: XSERTrainingArguments) -> str | None:
-    """`resume_from_checkpoint`: a folder; 'true' for the last one in the run folder; 'auto' for the last one if any.
-
-    Raises:
-        ValueError: there is no such checkpoint, or the run folder has some and it was not said what to do with them.
-    """
-    wanted, run = arguments.resume_from_checkpoint, Path(arguments.output_dir)
-    last = get_last_checkpoint(str(run)) if run.is_dir() else None
-    if wanted in (None, "false"):
-        if last is not None:
-            raise ValueError(
-                f"output_dir {run} holds {Path(last).name} already: give resume_from_checkpoint, or another folder"
-            )
-        return None
-    if wanted == "auto":
-        return last
-    checkpoint = last if wanted == "true" else wanted
-    if checkpoint is None or not Path(checkpoint, "trainer_state.json").is_file():
-        raise ValueError(f"resume_from_checkpoint is {wanted!r}, but there is no checkpoint in {checkpoint or run}")
-    return checkpoint
 
 
 def evaluation_of_last_step(trainer: XSERTrainer) -> dict[str, float]:
@@ -155,27 +152,43 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     groups = parse_config(argv)
     model_arguments, data_arguments, arguments = groups
     start_process(arguments)
-    checkpoint = checkpoint_to_resume(arguments)
-    set_seed(arguments.seed)
-    model, processor = build_model(model_arguments)
-    processor.calibration = cuts_of(data_arguments.data) or processor.calibration
-    with arguments.main_process_first(desc="preparing the data"):
-        data = load_task_data(data_arguments, arguments.tasks, model.config, arguments.seed)
-
+    check_run_folder(arguments)
     run = Path(arguments.output_dir)
-    if arguments.should_save:
-        write_record(run, ["train.py", *argv], groups, (), left_out=data.left_out)
-
+    with arguments.main_process_first(desc="looking for checkpoints"):
+        tidy(run)
+        checkpoint = checkpoint_to_resume(run, arguments.resume_from_checkpoint, needs_of(arguments))
+    set_seed(arguments.seed)
+    model, processor, relabelled = build_model(model_arguments)
     if arguments.heads_first and model.emotion_head is None and model.level_head is None:
         raise ValueError("heads_first is given, but emotion_weight and level_weight are 0: there is no head to train")
+    processor.calibration = cuts_of(data_arguments.data) or processor.calibration
+    with arguments.main_process_first(desc="preparing the data"):
+        data = load_task_data(
+            data_arguments, arguments.tasks, model.config, arguments.seed, processor, arguments.speeds
+        )
+    settle(arguments, data, model.config)
+    parents = {name: getattr(model_arguments, name) for name in ("model", "audio_model", "text_model")}
+    provenance = Provenance(parents, (data_arguments.data, data_arguments.asr_data))
+    command = without_tokens(["python", "train.py", *argv])
+    say_where_from = partial(provenance.write, config=resolved_config(*groups), command=command)
+    facts = {"left_out": data.left_out, "notes": data.notes}
+    if relabelled is not None:
+        facts["relabelled"] = relabelled.to_dict()
+    if arguments.should_save:
+        write_record(run, ["train.py", *argv], groups, (), **facts)
+
     voices = hear_voices(model, processor, data.train, arguments)
-    trainer = XSERTrainer(model, arguments, processor, data.train, data.eval, voices)
+    trainer = XSERTrainer(model, arguments, processor, data.train, data.eval, voices, say_where_from)
     trainer.train(resume_from_checkpoint=checkpoint)
     if arguments.final_dtype is not None:
         model.to(getattr(torch, arguments.final_dtype))
-    trainer.save_model(run / "final")
+    with trainer.save_whole(run / "final") as folder:
+        trainer.save_model(str(folder))
     if arguments.export_backbones and arguments.should_save:
-        export_backbones(model, processor, run / "backbones")
+        with whole_folder(run / "backbones") as folder:
+            export_backbones(model, processor, folder)
+            for part in ("audio", "text"):
+                say_where_from(folder / part)
     metrics = {}
     if data.eval and arguments.final_evaluation:
         metrics = evaluation_of_last_step(trainer) or trainer.evaluate()
@@ -186,4 +199,4 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    run_command("train.py", main)

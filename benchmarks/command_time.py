@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from xser.commands.entry import CommandParser, run
+from xser.commands.entry import CommandParser, run_command
 from xser.corpora.cache import write_json
 from xser.evaluation.report import command_line, text_table
 
@@ -88,4 +88,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run("command_time.py", main)
+    run_command("command_time.py", main)

@@ -43,7 +43,7 @@ def one_line(error: BaseException) -> str:
     return "\n".join(" ".join(line.split()) for line in lines) or type(error).__name__
 
 
-def run(name: str, command: Callable[..., object], *arguments) -> None:
+def run_command(name: str, command: Callable[..., object], *arguments) -> None:
     """Call `command(*arguments)` and exit: with its status where it gives a whole number, else with 0.
 
     A mistake of the user is printed as `NAME: message` and exits with 2, Ctrl-C with 130. Everything else is a fault
@@ -62,4 +62,4 @@ def run(name: str, command: Callable[..., object], *arguments) -> None:
     sys.exit(status if isinstance(status, int) and not isinstance(status, bool) else 0)
 
 
-__all__ = ["MISTAKES", "USAGE", "CommandParser", "one_line", "run"]
+__all__ = ["MISTAKES", "USAGE", "CommandParser", "one_line", "run_command"]

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import datasets
 
-from xser.commands.entry import MISTAKES, USAGE, CommandParser, one_line, run
+from xser.commands.entry import MISTAKES, USAGE, CommandParser, one_line, run_command
 from xser.corpora.catalogue import MODULES, find_corpus
 from xser.corpora.folds import Splitting
 from xser.corpora.leakage import find_leaks
@@ -187,4 +187,4 @@ def _all_rows(folder: str, split: str | None, cache_dir: str | None) -> Iterable
 
 
 if __name__ == "__main__":
-    run(PROGRAM, main)
+    run_command(PROGRAM, main)

@@ -22,7 +22,7 @@ import datasets
 from tqdm.auto import tqdm
 
 from xser.corpora.cache import cache_root, digest, open_dataset, stamp, write_dataset, write_json
-from xser.corpora.cells import Asked, Cells, check_path, ids_of, short, shown
+from xser.corpora.cells import Asked, Cells, check_characters, ids_of, named, short, shown
 from xser.corpora.checking import examine
 from xser.corpora.folds import by_column, hold_out
 from xser.corpora.labels import own_descriptors, own_emotions, own_stated, stated
@@ -66,10 +66,11 @@ def find(source: Path, emotion_map: dict[str, str | None] | None = None, descrip
     cells.check_header(str(path), table.header, FILE_NAME, IGNORED)
     if not table.records:
         raise ValueError(f"{path}: the table is empty: it has a header and no row")
-    files = [_file(table.where(number), source, values) for number, values in table.records]
+    inside = str(source)
+    files = [_file(table.where(number), inside, values) for number, values in table.records]
     rows = []
     for file, (number, values) in zip(files, table.records, strict=True):
-        audio = {"bytes": None, "path": str(source / file)}
+        audio = {"bytes": None, "path": os.path.join(inside, file)}
         rows.append(cells.row(table.where(number), values, audio=audio, corpus=source.name))
     for row, identity in zip(rows, ids_of(files, [row["id"] for row in rows]), strict=True):
         row["id"] = identity
@@ -144,7 +145,8 @@ def _check_recordings(folder: Path, rows: list[dict]) -> tuple[list[dict], dict[
         rows, tqdm(results, desc=f"checking {folder.name}", total=len(rows), unit="file"), strict=True
     ):
         if isinstance(result, str):
-            left_out[relative(Path(row["audio"]["path"]), folder)] = result
+            name = relative(Path(row["audio"]["path"]), folder)
+            left_out[f"{name} (id {row['id']})" if name in left_out else name] = result
         else:
             _, heard = result
             good.append({**row, "duration": heard.seconds})
@@ -164,7 +166,7 @@ def _first_of_each_id(table: Table, files: list[str], rows: list[dict]) -> Found
     return found
 
 
-def _file(where: str, folder: Path, values: dict[str, object]) -> str:
+def _file(where: str, folder: str, values: dict[str, object]) -> str:
     """The recording of a record, within the folder, with forward slashes."""
     name = next((values[name] for name in FILE_NAME if name in values), None)
     if isinstance(name, dict) and name.get("bytes") is None:
@@ -177,16 +179,16 @@ def _file(where: str, folder: Path, values: dict[str, object]) -> str:
             "holds the recording itself: read such a table by `hub`, or" if stored else f"{short(name)} is not text:"
         )
         raise ValueError(f"{where}: file_name {what} give the recording's path within {folder}")
-    check_path(where, FILE_NAME[0], name)
+    named(where, check_characters, FILE_NAME[0], name)
     name = name.strip()
-    if "\\" in name and not os.path.exists(folder / name):
+    if "\\" in name and not os.path.exists(os.path.join(folder, name)):
         name = name.replace("\\", "/")
     name = os.path.normpath(name)
     if name == os.curdir:
         raise ValueError(f"{where}: file_name names the folder itself: give the recording's path within {folder}")
     if os.path.isabs(name) or name.split(os.sep)[0] == os.pardir or WINDOWS_DRIVE.match(name):
         raise ValueError(f"{where}: file_name {short(name)} leads out of {folder}: give a path within it")
-    return Path(name).as_posix()
+    return name.replace(os.sep, "/")
 
 
 CORPUS = Corpus(

@@ -80,6 +80,7 @@ class Cells:
         self.asked = asked_levels(descriptors)
         levels = {slot_name(column): allowed or LEVELS.get(column) for column, allowed in self.asked.items()}
         self.labels = Labels(emotion_map or {}, {**LEVELS, **levels})
+        self._meanings: dict[str, tuple[str | None, str | None]] = {}
 
     def check_header(self, where: str, header: list[str], audio: tuple[str, ...], ignored: tuple[str, ...]) -> None:
         """Check the columns of a table.
@@ -141,13 +142,13 @@ class Cells:
                 continue
             column, slot = self._meaning(where, name)
             if slot == EMPHASIS:
-                levels[slot] = _named(where, _emphasis, value)
+                levels[slot] = named(where, _emphasis, value)
             elif slot is not None:
-                levels[slot] = _named(where, self._level, slot, value)
+                levels[slot] = named(where, self._level, slot, value)
             if column == "age":
                 known[column] = _years(value) if slot == "age" else whole_years(where, value)
             elif column is not None and column != "duration":
-                known[column] = _named(where, self._text_or_label, column, value)
+                known[column] = named(where, self._text_or_label, column, value)
         return make_row(self._own_slots, **known, descriptors=levels)
 
     def settle(self, rows: list[dict]) -> dict[str, dict[str, str | None]]:
@@ -162,10 +163,15 @@ class Cells:
 
     def _meaning(self, where: str, name: str) -> tuple[str | None, str | None]:
         """Column of the schema, and descriptor, that a column of a table is; None where it is none."""
+        if name not in self._meanings:
+            self._meanings[name] = self._new_meaning(where, name)
+        return self._meanings[name]
+
+    def _new_meaning(self, where: str, name: str) -> tuple[str | None, str | None]:
         nested, _, slot = name.partition(".")
         if nested == NESTED and slot:
             if slot not in (*LEVELS, EMPHASIS):
-                slot = _named(f"{where}: column {short(name)}", slot_name, slot)
+                slot = named(f"{where}: column {short(name)}", slot_name, slot)
                 self.labels.levels.setdefault(slot, None)
             return None, slot
         column = COLUMN_OF.get(name)
@@ -220,10 +226,14 @@ def check_options(what: str, given: Iterable[str], known: Iterable[str]) -> None
             raise ValueError(f"{what} has no option {name!r}{nearest(name, known)}; it has {known}")
 
 
-def check_path(where: str, name: str, path: str) -> None:
-    """Raise `ValueError` where a path holds characters that no path of a recording has."""
-    if odd := [character for character in path if unicodedata.category(character) in ("Cc", "Cs")]:
-        raise ValueError(f"{where}: {name} {short(path)} holds the control character U+{ord(odd[0]):04X}: take it out")
+def check_characters(name: str, text: str) -> None:
+    """Raise `ValueError` where a text or path holds control characters, or what is no character by itself."""
+    if text.isprintable():
+        return
+    for place, character in enumerate(text):
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            at = f"U+{ord(character):04X} at {place + 1}"
+            raise ValueError(f"{name} {short(text)} holds the control character {at}: take it out")
 
 
 def _years(value: object) -> int | None:
@@ -245,11 +255,7 @@ def _text(name: str, value: object, numbers: bool) -> str:
     text = _BREAKS.sub(" ", value).strip()
     if name != "text" and len(text) > MAX_CHARACTERS:
         raise ValueError(f"{name} {short(text)} has {len(text)} characters: give at most {MAX_CHARACTERS}")
-    for place, character in enumerate(text):
-        if unicodedata.category(character) in ("Cc", "Cs"):
-            raise ValueError(
-                f"{name} {short(text)} holds the control character U+{ord(character):04X} at {place + 1}: take it out"
-            )
+    check_characters(name, text)
     return text
 
 
@@ -267,7 +273,8 @@ def _emphasis(value: object) -> list[str]:
     return words
 
 
-def _named(where: str, function: Callable, *arguments):
+def named(where: str, function: Callable, *arguments):
+    """What a function gives; its `ValueError` says where."""
     try:
         return function(*arguments)
     except ValueError as error:

@@ -31,6 +31,7 @@ from xser.corpora.labels import Labels, slot_name
 from xser.corpora.metadata import NESTED
 from xser.corpora.schema import FEATURES, LEVELS
 from xser.corpora.source import Corpus, Found
+from xser.corpora.tables import read_text
 
 COLUMNS = (*(name for name in FEATURES if name not in ("descriptors", "duration")), *LEVELS, "emphasis")
 SETTINGS = ("dataset", "subset", "revision", "splits")
@@ -135,7 +136,7 @@ def read_mapping(mapping: str | Path | dict) -> tuple[dict, dict[str, Field]]:
     if not isinstance(mapping, dict):
         where = str(mapping)
         try:
-            mapping = yaml.safe_load(Path(where).read_text(encoding="utf-8"))
+            mapping = yaml.safe_load(read_text(Path(where)))
         except yaml.YAMLError as error:
             raise ValueError(f"{where} is not YAML: {error}") from error
         if not isinstance(mapping, dict):

@@ -91,7 +91,8 @@ class Labels:
     """The labels of one corpus: each is brought to one spelling as rows are read, and `settle` compares them all.
 
     Args:
-        emotion_map: labels of the corpus → emotions, or None for "not known"; goes before the known spellings.
+        emotion_map: labels of the corpus → emotions, or None for "not known"; goes before the known spellings. A label
+            that it names in this very case comes first, then one in another.
         levels: own descriptor → the levels that it may have, or None for any.
 
     Attributes:
@@ -103,17 +104,19 @@ class Labels:
     became: dict[str, dict[str, str | None]] = field(default_factory=dict, init=False)
 
     def __post_init__(self):
-        emotions: dict[object, str | None] = {}
+        emotions: dict[str, str | None] = {}
         for label, emotion in self.emotion_map.items():
             try:
-                emotions[label] = None if emotion is None else emotion_label(emotion)
+                emotions[_single(str(label))] = None if emotion is None else emotion_label(emotion)
             except ValueError as error:
                 raise ValueError(f"emotion_map[{label!r}]: {error}; or give None for not known") from error
-        self.emotion_map = emotions
+        self.emotion_map = {label.casefold(): emotion for label, emotion in emotions.items()} | emotions
 
     def emotion(self, written: str) -> str | None:
         """The emotion that a label stands for; `ValueError` where it cannot stand in an answer."""
-        for name in (written, _single(written), _single(written).lower()):
+        if written in self.became.get("emotion", ()):
+            return self.became["emotion"][written]
+        for name in (_single(written), _single(written).casefold()):
             if name in self.emotion_map:
                 return self._note("emotion", written, self.emotion_map[name])
         if _single(written).lower() in NOT_KNOWN:

@@ -75,7 +75,7 @@ def load_corpus(
     else:
         raise not_a_corpus(name_or_path, NAMES)
     if isinstance(corpus, datasets.Dataset):
-        if split not in (None, "train"):
+        if split is not None and split_label(split) != "train":
             raise ValueError(
                 f"{folder} has no split {split!r}: it has no splits; add a column 'split' or give test_speakers"
             )

@@ -13,7 +13,7 @@ import os
 import re
 from pathlib import Path
 
-from xser.corpora.cells import COLUMN_OF, Asked, Cells, check_path, ids_of
+from xser.corpora.cells import COLUMN_OF, Asked, Cells, check_characters, ids_of, named
 from xser.corpora.labels import SPLIT_SPELLINGS
 from xser.corpora.listing import check_folder, not_this_corpus, visible_files
 from xser.corpora.metadata import NESTED, flat, read_jsonl
@@ -90,7 +90,7 @@ def _row(manifest: Path, number: int, record: dict, cells: Cells) -> dict:
         raise ValueError(
             f"{where}: offset is {record['offset']!r}: parts of recordings are not read; cut them to files, without it"
         )
-    check_path(where, key, record[key])
+    named(where, check_characters, key, record[key])
     values = {name: value for name, value in record.items() if name not in (*AUDIO, *UNREAD) and value is not None}
     cells.check_repeats(where, values, "key")
     folder = manifest.parent.absolute()

@@ -45,14 +45,13 @@ def make_row(own_slots: Iterable[str] = (), **known) -> dict:
     Raises:
         ValueError: a name that is no column, or no descriptor.
     """
-    descriptors = known.pop("descriptors", None) or {}
-    features = features_with(own_slots) if own_slots else FEATURES
-    for name, allowed in ((known, features), (descriptors, features["descriptors"])):
-        unknown = sorted(set(name) - set(allowed))
+    descriptors, slots = known.pop("descriptors", None) or {}, [*FEATURES["descriptors"], *sorted(own_slots)]
+    for name, allowed in ((known, list(FEATURES)), (descriptors, slots)):
+        unknown = sorted(name.keys() - set(allowed))
         if unknown:
-            raise ValueError(f"{unknown} are no columns of the schema; it has {list(allowed)}")
-    row = {name: known.get(name) for name in features}
-    row["descriptors"] = {name: descriptors.get(name) for name in features["descriptors"]}
+            raise ValueError(f"{unknown} are no columns of the schema; it has {allowed}")
+    row = {name: known.get(name) for name in FEATURES}
+    row["descriptors"] = {name: descriptors.get(name) for name in slots}
     return row
 
 

@@ -44,7 +44,7 @@ def parse_table(
         delimiter: between cells.
 
     Raises:
-        ValueError: a needed column is not there.
+        ValueError: a needed column is not there, or a cell is too long to be one.
     """
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     header = [name.strip() for name in reader.fieldnames or []]
@@ -52,6 +52,9 @@ def parse_table(
     missing = [name for name in needed if name.lower() not in reader.fieldnames]
     if missing:
         raise ValueError(f"{path}: columns {missing} are missing; its header is {header}")
-    for cells in reader:
-        whole = None not in cells and None not in cells.values()
-        yield reader.line_num, {name: cells[name.lower()].strip() for name in needed} if whole else None
+    try:
+        for cells in reader:
+            whole = None not in cells and None not in cells.values()
+            yield reader.line_num, {name: cells[name.lower()].strip() for name in needed} if whole else None
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: not a table: {error}; is a quote not closed?") from error

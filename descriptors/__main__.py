@@ -18,7 +18,7 @@ from pathlib import Path
 
 from xser.audio_xser import load_audio
 from xser.calibration_xser import BASES, Calibration, Reference
-from xser.commands.entry import MISTAKES, USAGE, CommandParser, one_line, run
+from xser.commands.entry import MISTAKES, USAGE, CommandParser, one_line, run_command
 from xser.descriptors.annotate import QUANTITIES, WORD_TIMES, annotate
 from xser.descriptors.say import say
 from xser.evaluation.report import text_table
@@ -193,4 +193,4 @@ def _add_margin(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    run(PROGRAM, main)
+    run_command(PROGRAM, main)

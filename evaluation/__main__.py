@@ -15,7 +15,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from xser.commands.entry import MISTAKES, USAGE, CommandParser, one_line, run
+from xser.commands.entry import MISTAKES, USAGE, CommandParser, one_line, run_command
 from xser.corpora.cache import write_json
 from xser.evaluation.bars_picture import draw_bars, refuse_other_than_png
 from xser.evaluation.bias.groups import ATTRIBUTES, SNR, read_snr
@@ -136,4 +136,4 @@ def _write(output: Path | None, results: dict) -> None:
 
 
 if __name__ == "__main__":
-    run(PROGRAM, main)
+    run_command(PROGRAM, main)

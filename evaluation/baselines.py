@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 
 from xser import XSERForEmotionDescription, XSERProcessor
 from xser.audio_xser import SAMPLE_RATE, load_audio
-from xser.commands.entry import CommandParser, run
+from xser.commands.entry import CommandParser, run_command
 from xser.corpora import load_corpus
 from xser.corpora.folds import hold_out
 from xser.corpora.kept import computed_once
@@ -198,4 +198,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run("python -m xser.evaluation.baselines", main)
+    run_command("python -m xser.evaluation.baselines", main)

@@ -11,7 +11,7 @@ and the exit status is 1 where a page is out of date.
 import re
 from pathlib import Path
 
-from xser.commands.entry import CommandParser, run
+from xser.commands.entry import CommandParser, run_command
 from xser.evaluation.figure_blocks import NOTHING, RENDERERS, WHOLE, Measured
 from xser.evaluation.report import read_json
 
@@ -85,4 +85,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run("python -m xser.evaluation.figures", main)
+    run_command("python -m xser.evaluation.figures", main)

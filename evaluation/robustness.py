@@ -22,7 +22,7 @@ import soundfile
 import torch
 
 from xser import XSERForEmotionDescription, XSERProcessor
-from xser.commands.entry import CommandParser, run
+from xser.commands.entry import CommandParser, run_command
 from xser.corpora.cache import digest, write_json
 from xser.eval import DTYPES, load_rows, of_speakers
 from xser.evaluation.bars_picture import draw_bars, refuse_other_than_png
@@ -270,4 +270,4 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    run("python -m xser.evaluation.robustness", main)
+    run_command("python -m xser.evaluation.robustness", main)

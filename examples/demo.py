@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from xser.commands.answer_formats import TextFormat
-from xser.commands.entry import CommandParser, run
+from xser.commands.entry import CommandParser, run_command
 from xser.commands.models import about, find_model, load_pipeline
 
 ROOT = Path(__file__).parent.parent
@@ -117,4 +117,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run("demo", main)
+    run_command("demo", main)

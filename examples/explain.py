@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xser import XSERForEmotionDescription, XSERProcessor
 from xser.audio_xser import load_audio
-from xser.commands.entry import CommandParser, run
+from xser.commands.entry import CommandParser, run_command
 from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
 from xser.evaluation.picture import draw_explanation
@@ -41,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run("explain.py", main)
+    run_command("explain.py", main)

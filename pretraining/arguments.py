@@ -18,7 +18,7 @@ from xser.pretraining.items import (
     source_item,
 )
 from xser.pretraining.screening import Rules
-from xser.training.options import help_text, parse_dicts, parse_options
+from xser.training.options import TRAINER_NUMBERS, check_numbers, help_text, parse_dicts, parse_options
 
 HEADS = ("cosine", "linear")
 FILTERS = ("random", "spectral")
@@ -187,12 +187,8 @@ class TowerTrainingArguments(TrainingArguments):
     def __post_init__(self):
         if self.output_dir is None:
             raise ValueError("output_dir is missing: give the run folder")
-        if self.max_minutes is not None and not self.max_minutes > 0:
-            raise ValueError(f"max_minutes is {self.max_minutes}; it must be above 0")
-        if self.max_steps < 1:
-            raise ValueError(f"max_steps is {self.max_steps}; it must be at least 1")
-        if self.bucket_batches < 1:
-            raise ValueError(f"bucket_batches is {self.bucket_batches}; it must be at least 1")
+        check_numbers(self, {**TRAINER_NUMBERS, "-1 for none, or at least 1": ()})
+        check_numbers(self, {"at least 1": ("max_steps",)})
         if self.remove_unused_columns:
             raise ValueError("remove_unused_columns is True; it must be False here")
         if self.bf16 is None:

@@ -34,8 +34,13 @@ class Source:
                 raise ValueError(f"data: {name} is given for the folder {self.folder}: a plain folder has none")
         if not 0 < check_number(self.weight, "weight") < float("inf"):
             raise ValueError(f"data: weight of {self.name} is {self.weight}; it must be above 0")
-        if self.limit is not None and check_number(self.limit, "limit") < 1:
+        if self.limit is not None and check_whole_number(self.limit, "limit") < 1:
             raise ValueError(f"data: limit of {self.name} is {self.limit}; it must be at least 1")
+        for name in ("speeds", "leave_out_speakers"):
+            if not isinstance(getattr(self, name), (list, tuple)):
+                raise ValueError(f"data: {name} of {self.name} is {getattr(self, name)!r}; give a list")
+        if self.options is not None and not isinstance(self.options, dict):
+            raise ValueError(f"data: options of {self.name} is {self.options!r}; give a mapping")
         object.__setattr__(self, "speeds", tuple(self.speeds))
         object.__setattr__(self, "leave_out_speakers", tuple(map(str, self.leave_out_speakers)))
         for speed in self.speeds:
@@ -75,17 +80,23 @@ class Iteration:
             raise ValueError(f"iterations: layer is {self.layer}, but targets are from mfcc, which has no layers")
         if self.targets != MFCC and not (isinstance(self.layer, int) and self.layer >= 0):
             raise ValueError(f"iterations: targets are from {self.targets!r}: give the layer, 0 or more")
-        if not 2 <= check_number(self.clusters, "clusters") <= 65_535:
+        if not 2 <= check_whole_number(self.clusters, "clusters") <= 65_535:
             raise ValueError(f"iterations: clusters is {self.clusters}; it must be from 2 to 65,535")
         for name in ("max_steps", "max_minutes", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not check_number(value, name) > 0:
+            value, check = getattr(self, name), check_whole_number if name == "max_steps" else check_number
+            if value is not None and not check(value, name) > 0:
                 raise ValueError(f"iterations: {name} is {value}; it must be above 0")
 
 
 def check_number(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{name} is {value!r}; it must be a number")
+    return value
+
+
+def check_whole_number(value: object, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name} is {value!r}; it must be a whole number")
     return value
 
 

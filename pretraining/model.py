@@ -14,11 +14,11 @@ from transformers.utils import ModelOutput
 
 from xser.audio_xser import SAMPLE_RATE
 from xser.backbones_xser import load_whole
-from xser.corpora.cache import written_beside
 from xser.pretraining.arguments import TowerArguments
 from xser.pretraining.collator import NOT_MASKED
 from xser.pretraining.items import NEW
 from xser.tower_xser import mark_padding, prepare_tower
+from xser.training.whole import whole_folder
 
 TEMPERATURE = 0.1  # of the cosine, equation 3
 LOWEST_HZ, HIGHEST_HZ = 60.0, 7_600.0  # of spectral filters
@@ -144,7 +144,7 @@ def export_tower(tower: HubertModel, folder: Path, do_normalize: bool) -> None:
 
     `apply_spec_augment` is off in it: whoever fine-tunes the tower hears no masks unless they ask for them.
     """
-    with written_beside(folder) as beside:
+    with whole_folder(folder) as beside:
         tower.config.apply_spec_augment = False
         tower.save_pretrained(beside)
         tower.config.apply_spec_augment = True

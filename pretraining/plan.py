@@ -1,7 +1,6 @@
 """From where a run begins, what each iteration is given, and whether the whole plan can be carried out."""
 
 import copy
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +12,13 @@ from xser.pretraining.frames import FrameGrid
 from xser.pretraining.items import MFCC, NEW, PREVIOUS, Iteration
 from xser.pretraining.model import check_layer, read_tower_config
 from xser.pretraining.targets import check_targets
+from xser.training.checkpoints import Needs, checkpoints_in, last_whole, weights_fault
 
 RESUME = (None, "false", "true", "auto")
 
 
-def where_to_resume(run: Path, wanted: str | None, iterations: int) -> tuple[int, str | None]:
-    """The iteration to begin with (from 0), and its last checkpoint if it has one.
+def where_to_resume(run: Path, wanted: str | None, iterations: int, needs: Needs) -> tuple[int, str | None]:
+    """The iteration to begin with (from 0), and its newest whole checkpoint if it has one.
 
     Raises:
         ValueError: there is nothing to resume, or the run folder holds something and it was not said what to do.
@@ -27,31 +27,22 @@ def where_to_resume(run: Path, wanted: str | None, iterations: int) -> tuple[int
         raise ValueError(f"resume_from_checkpoint is {wanted!r}; it must be true, auto or false here")
     folders = [run / f"iteration-{number}" for number in range(1, iterations + 1)]
     done = 0
-    while done < iterations and (folders[done] / "tower" / "config.json").is_file():
+    while done < iterations and is_tower(folders[done] / "tower"):
         done += 1
     current = folders[min(done, iterations - 1)]
-    checkpoint = last_whole_checkpoint(current) if done < iterations else None
     if wanted in (None, "false"):
-        if done or checkpoint:
+        if done or checkpoints_in(current):
             raise ValueError(f"output_dir {run} holds {current.name}: give resume_from_checkpoint, or another folder")
         return 0, None
+    checkpoint = last_whole(current, needs) if done < iterations else None
     if wanted == "true" and not done and checkpoint is None:
-        raise ValueError(f"resume_from_checkpoint is 'true', but there is no checkpoint in {folders[0]}")
-    return done, checkpoint
+        raise ValueError(f"resume_from_checkpoint is 'true', but there is no checkpoint in {folders[0]} that is whole")
+    return done, None if checkpoint is None else str(checkpoint)
 
 
-def last_whole_checkpoint(folder: Path) -> str | None:
-    """The last checkpoint of an iteration that was written to its end: trainer_state.json is what comes last."""
-    steps = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
-    return str(max(steps, key=lambda path: int(path.name.rpartition("-")[2]))) if steps else None
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError:
-        return False
-    return True
+def is_tower(folder: Path) -> bool:
+    """Whether a folder holds a whole tower."""
+    return (folder / "config.json").is_file() and weights_fault(folder) is None
 
 
 def with_previous(iteration: Iteration, previous: Path | None) -> Iteration:

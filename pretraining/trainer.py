@@ -17,11 +17,12 @@ from xser.pretraining.collator import TowerCollator
 from xser.pretraining.features import perplexity
 from xser.pretraining.model import TowerForPretraining, TowerOutput
 from xser.pretraining.targets import Targets, TowerDataset
+from xser.training.checkpoints import WEIGHTS, Needs, Resumable
 from xser.training.loading import interleaving_loader
 from xser.training.sampler import TaskDataset, stable_hash
-from xser.training.trainer import TimeLimit
+from xser.training.stopping import TimeLimit
 
-WEIGHTS, OBJECTIVE = "model.safetensors", "objective.json"
+OBJECTIVE = "objective.json"
 COLLAPSED = 0.1  # of the targets' perplexity
 PATIENCE = 0.25  # of the steps, before which few clusters are no sign of anything
 
@@ -76,7 +77,7 @@ class HeldOut(Dataset):
         return {**row, "noise_seed": stable_hash("held out", row["id"])}
 
 
-class TowerTrainer(Trainer):
+class TowerTrainer(Resumable, Trainer):
     """Trains a tower on clusters.
 
     Args:
@@ -187,6 +188,10 @@ class TowerTrainer(Trainer):
 
     # ------------------------------------------------------------------ checkpoints
 
+    @property
+    def needs(self) -> Needs:
+        return needs_of(self.args)
+
     def _objective(self) -> dict:
         """What a checkpoint must have been trained on to go on from it."""
         tower = self.accelerator.unwrap_model(self.model).tower.config.to_diff_dict()
@@ -223,6 +228,11 @@ class TowerTrainer(Trainer):
                     f"{ours[key]!r}: resume with the data and options it was trained with"
                 )
         super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+
+def needs_of(arguments: TowerTrainingArguments) -> Needs:
+    """What a checkpoint must hold to go on from it."""
+    return Needs.of(arguments, texts=(OBJECTIVE,))
 
 
 def source_datasets(sources: list, targets: Targets, grid) -> tuple[dict[str, TowerDataset], list[TowerDataset]]:

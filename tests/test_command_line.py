@@ -106,25 +106,25 @@ def test_a_mistake_is_one_line_without_a_traceback(error, capsys, monkeypatch):
         raise error
 
     with pytest.raises(SystemExit) as ended:
-        entry.run("xser any", command)
+        entry.run_command("xser any", command)
     assert ended.value.code == 2 and capsys.readouterr().err == "xser any: a b\n"
     monkeypatch.setenv("XSER_TRACEBACK", "1")
     with pytest.raises(type(error)):
-        entry.run("xser any", command)
+        entry.run_command("xser any", command)
 
 
 def test_a_fault_of_the_package_keeps_its_traceback_and_ctrl_c_has_its_own_code(capsys):
     with pytest.raises(ZeroDivisionError):
-        entry.run("xser any", lambda: 1 / 0)
+        entry.run_command("xser any", lambda: 1 / 0)
 
     def stopped():
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit) as ended:
-        entry.run("xser any", stopped)
+        entry.run_command("xser any", stopped)
     assert ended.value.code == 130
     with pytest.raises(SystemExit) as ended:
-        entry.run("xser any", lambda: {"ua": 0.5})
+        entry.run_command("xser any", lambda: {"ua": 0.5})
     assert ended.value.code == 0
 
 

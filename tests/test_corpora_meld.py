@@ -425,6 +425,8 @@ def test_preparing_names_what_is_cut_wrong_broken_or_missing_and_keeps_the_other
         "train_splits/dia0_utt3.mp4": "the clip is missing",
     }
     assert report["n"] == 3 and report["by_split"] == {"train": 1, "validation": 1, "test": 1}
+    assert "and share 1 of 1 speakers: the leading characters of the series" in report["splitting"]
+    assert len(load_corpus(tmp_path / "out", split="dev")) == 1  # as its makers call it
 
 
 def test_preparing_ends_at_once_where_there_is_no_ffmpeg(films, tmp_path, monkeypatch):

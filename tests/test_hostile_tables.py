@@ -20,7 +20,8 @@ from xser.corpora.audiofolder import CORPUS
 NUMBER, SEED, SECONDS = 1_000, 17, 10.0
 NAN = float("nan")
 GOOD = {
-    "file_name": ["a.wav", "sub/b.flac", "c.ogg"],
+    "file_name": ["a.wav", "sub/b.flac", "c.ogg", "gone.wav"],
+    "id": ["1", "2", "3", "4", ""],
     "text": ["we won, again", "never said that", "été à la mer", ""],
     "emotion": ["angry", "SAD", "Joyful", "gloomy", ""],
     "pitch": ["high", "Low", ""],

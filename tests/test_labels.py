@@ -89,7 +89,9 @@ def test_an_evaluation_part_beside_a_development_part_is_the_test(written, kept)
 def test_a_map_goes_first_and_cells_that_say_nothing_are_not_known():
     labels = Labels(emotion_map={"W": "anger", "L": None})
     assert [labels.emotion(name) for name in ("W", "L", "nan", "N/A")] == ["angry", None, None, None]
-    assert labels.gender("unknown") is None
+    assert labels.gender("unknown") is None and labels.emotion(" w ") == "angry"
+    assert Labels(emotion_map={0: "sad", "a": "joyful", "A": "gloomy"}).emotion("0") == "sad"
+    assert [Labels(emotion_map={"a": "joyful", "A": "gloomy"}).emotion(name) for name in "aA"] == ["joyful", "gloomy"]
     with pytest.raises(ValueError, match=r"emotion '7' cannot .*; or name it in emotion_map, as in \{'7': 'angry'\}"):
         labels.emotion("7")
     with pytest.raises(ValueError, match=r"emotion_map\['W'\]: emotion 'r@ge' cannot .*; or give None"):

@@ -168,7 +168,7 @@ def test_what_is_wrong_in_a_table_is_named(make, table, message):
         ('{"file_name": "b.wav", "text": "x", "text": "y"}', r"line 2: keys \['text'\] stand more than once"),
         ("[" * 100_000, "line 2: nested too deep"),
         ('{"file_name": "b.wav", "age": ' + "9" * 5_000 + "}", "line 2: .*digits"),
-        ('{"file_name": "b.wav", "age": ' + "9" * 400 + "}", "line 2: age 9+ is not a whole number"),
+        ('{"file_name": "b.wav", "age": ' + "9" * 400 + "}", "line 2: age 9+… is not a whole number"),
         ('{"file_name": ["b.wav"]}', r"line 2: file_name \['b\.wav'\] is not text: give the recording's path"),
         ('{"file_name": "b.wav", "text": {"en": "x"}}', r"line 2: text \{'en': 'x'\} is not text"),
         ('{"file_name": "b.wav", "text": 5}', "line 2: text 5 is not text"),

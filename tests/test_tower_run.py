@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import warnings
@@ -19,6 +20,8 @@ from transformers import AutoFeatureExtractor, AutoModel, HubertModel
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.pretrain_tower import main
 from xser.pretraining.arguments import parse_tower_config
+from xser.pretraining.plan import where_to_resume
+from xser.pretraining.trainer import TowerTrainer, needs_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -152,6 +155,89 @@ def test_resumed_run_is_the_uninterrupted_one_exactly(whole_run, write, iteratio
     for name, value in weights(run / "final").items():
         assert torch.equal(value, weights(again / "final")[name]), name
     assert logged(again / f"iteration-{iteration}") == logged(run / f"iteration-{iteration}")
+
+
+def damaged(run: Path, again: Path, *names: str) -> Path:
+    """A copy of a run folder without some files."""
+    shutil.copytree(run, again)
+    for name in names:
+        path = again / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return again
+
+
+@pytest.mark.parametrize(
+    "name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "model.safetensors", "objective.json"]
+)
+def test_newest_whole_checkpoint_of_an_iteration_is_taken_and_the_other_is_named(whole_run, write, caplog, name):
+    run, needs = whole_run[1], needs_of(parse_tower_config([whole_run[0]])[2])
+    again = damaged(run, write()[1], "iteration-1/tower", f"iteration-1/checkpoint-6/{name}")
+    assert where_to_resume(again, "true", 2, needs) == (0, str(again / "iteration-1" / "checkpoint-3"))
+    assert f"checkpoint-6 is passed over: {name} is missing" in caplog.text
+    shutil.rmtree(again / "iteration-1" / "checkpoint-3")
+    with pytest.raises(ValueError, match=r"there is no checkpoint in .*iteration-1 that is whole"):
+        where_to_resume(again, "true", 2, needs)
+
+
+def test_tower_without_whole_weights_is_no_finished_iteration(whole_run, write):
+    run, needs = whole_run[1], needs_of(parse_tower_config([whole_run[0]])[2])
+    again = damaged(run, write()[1])
+    assert where_to_resume(again, "true", 2, needs)[0] == 2
+    path = again / "iteration-2" / "tower" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert where_to_resume(again, "true", 2, needs) == (1, str(again / "iteration-2" / "checkpoint-4"))
+
+
+def test_final_tower_says_what_it_was_made_of(whole_run):
+    record = yaml.safe_load((whole_run[1] / "final" / "training.yaml").read_text())
+    assert record["command"].startswith("python pretrain_tower.py") and record["seed"] == 1
+    assert record["iterations"][1]["start"] == "previous"
+
+
+def test_signal_ends_pretraining_with_a_checkpoint_and_no_tower(write, monkeypatch):
+    config, run = write(max_steps=1000)
+    compute_loss = TowerTrainer.compute_loss
+
+    def stopped(self, *args, **kwargs):
+        if self.state.global_step == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return compute_loss(self, *args, **kwargs)
+
+    monkeypatch.setattr(TowerTrainer, "compute_loss", stopped)
+    with pytest.raises(SystemExit) as error:
+        main([config])
+    assert error.value.code == 143
+    assert sorted(path.name for path in (run / "iteration-1").iterdir()) == ["checkpoint-2"]
+    assert not (run / "final").exists()
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("{folder: x, leave_out_speakers: anna}", "leave_out_speakers of x is 'anna'; give a list"),
+        ("{folder: x, speeds: 0.9}", "speeds of x is 0.9; give a list"),
+        ("{folder: x, limit: 2.5}", "limit is 2.5; it must be a whole number"),
+        ("{corpus: espeak, options: fast}", "options of espeak is 'fast'; give a mapping"),
+    ],
+)
+def test_item_of_data_of_another_type_is_refused(write, item, message):
+    with pytest.raises(ValueError, match=message):
+        parse_tower_config([write(data=[item])[0]])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"max_steps": 0}, "max_steps is 0; it must be at least 1"),
+        ({"save_steps": 0}, "save_steps is 0.0; it must be above 0"),
+        ({"per_device_train_batch_size": 0}, "per_device_train_batch_size is 0; it must be at least 1"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0; it must be 0 or more"),
+        ({"iterations": [{"clusters": 8.5}]}, "clusters is 8.5; it must be a whole number"),
+    ],
+)
+def test_number_out_of_range_is_refused(write, option, message):
+    with pytest.raises(ValueError, match=message):
+        parse_tower_config([write(**option)[0]])
 
 
 def test_run_that_is_finished_is_not_trained_again(whole_run, write):

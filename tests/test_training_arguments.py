@@ -8,8 +8,15 @@ import yaml
 
 from xser.configuration_xser import XSERConfig
 from xser.train import checkpoint_config
-from xser.training.arguments import DataArguments, ModelArguments, parse_config, resolved_config
+from xser.training.arguments import (
+    DataArguments,
+    ModelArguments,
+    XSERTrainingArguments,
+    parse_config,
+    resolved_config,
+)
 from xser.training.options import read_yaml
+from xser.training.run import check_run_folder
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "pretraining")
@@ -83,6 +90,21 @@ def test_only_given_options_reach_the_model_config(write):
         ("task_weights: {describe: 1}, ctc_weight: 0.3", "ctc_weight is 0.3, but asr"),
         ("export_backbones: true", "export_backbones is true, but neither freeze_audio_tower nor"),
         ("predict_with_generate: false", "predict_with_generate is False; it must be True"),
+        ("enable_jit_checkpoint: true", "enable_jit_checkpoint is True; it must be False"),
+        ("per_device_train_batch_size: 0", "per_device_train_batch_size is 0; it must be at least 1"),
+        ("gradient_accumulation_steps: -1", "gradient_accumulation_steps is -1; it must be at least 1"),
+        ("learning_rate: -1e-4", "learning_rate is -0.0001; it must be 0 or more"),
+        ("learning_rate: .nan", "learning_rate is nan; it must be 0 or more"),
+        ("save_steps: 0", "save_steps is 0.0; it must be above 0"),
+        ("logging_steps: 0", "logging_steps is 0.0; it must be above 0"),
+        ("max_steps: -5", "max_steps is -5; it must be -1 for none, or at least 1"),
+        ("num_train_epochs: -1", "num_train_epochs is -1.0; it must be above 0"),
+        ("heads_first: -1", "heads_first is -1; it must be 0 or more"),
+        ("seed: -1", "seed is -1; it must be from 0 to"),
+        ("train_limit: 0", "train_limit is 0; it must be at least 1"),
+        ("load_options: {dtpe: bfloat16}", "load_options: unknown key 'dtpe'; the nearest is 'dtype'"),
+        ("load_options: {dtype: bf16}", r"load_options\['dtype'\] is 'bf16'; it must be one of"),
+        ("descriptors: {pitch: low}", r"descriptors\['pitch'\] is 'low'; give the list of its levels"),
     ],
 )
 def test_what_contradicts_itself_is_refused(write, addition, message):
@@ -116,6 +138,35 @@ def test_mistakes_on_the_command_line_are_named(write, tokens, message):
 def test_a_file_that_is_no_configuration_is_refused(write, text, message):
     with pytest.raises(ValueError, match=message):
         parse_config([write(text)])
+
+
+def test_a_config_that_is_not_there_is_named_with_the_nearest(write, tmp_path):
+    path = Path(write(MINIMAL))
+    with pytest.raises(FileNotFoundError, match=r"confg\.yaml does not exist; the nearest is .*config\.yaml"):
+        parse_config([str(path.with_name("confg.yaml"))])
+    with pytest.raises(FileNotFoundError, match="does not exist: give a YAML file"):
+        parse_config([str(tmp_path / "no" / "where.yaml")])
+    with pytest.raises(ValueError, match="is a folder: give a YAML file of options"):
+        parse_config([str(tmp_path)])
+    path.write_bytes(b"output_dir: \xff")
+    with pytest.raises(ValueError, match=r"config\.yaml is no text in UTF-8"):
+        parse_config([str(path)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"output_dir": "file/run"}, "output_dir is .*file/run, but .*file is a file: give another folder"),
+        ({"report_to": "wandb"}, "report_to names 'wandb', which is not installed"),
+        ({"report_to": "tensorbord"}, "report_to names 'tensorbord', which is not installed"),
+    ],
+)
+def test_a_run_that_cannot_be_written_is_refused_before_anything_is_loaded(tmp_path, options, message):
+    (tmp_path / "file").touch()
+    given = {"output_dir": "run", "report_to": "none", **options}
+    given["output_dir"] = str(tmp_path / given["output_dir"])
+    with pytest.raises(ValueError, match=message):
+        check_run_folder(XSERTrainingArguments(use_cpu=True, **given))
 
 
 def test_a_checkpoint_may_have_its_tower_unfrozen(write):

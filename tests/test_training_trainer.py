@@ -10,6 +10,7 @@ from torch import nn
 from training_corpus import make_dataset
 from transformers import AutoModelForMultimodalLM, TrainerCallback
 
+from xser.losses_xser import ctc_frames_needed
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.training.arguments import XSERTrainingArguments
 from xser.training.averaging import WeightAverage
@@ -115,12 +116,12 @@ def test_a_step_leaves_the_other_tasks_block_bit_equal(make_trainer):
 
 
 def test_loss_terms_are_logged_for_each_task(make_trainer):
-    trainer = make_trainer(max_steps=4, logging_steps=2)
+    trainer = make_trainer({"ctc_unit": "token"}, max_steps=4, logging_steps=2)
     trainer.train()
     for log in training_logs(trainer):
         terms = {name for name in log if "/" in name}
         assert terms == {
-            *(f"asr/{term}" for term in ("loss", "lm_loss", "content_kl", "ctc_loss")),
+            *(f"asr/{term}" for term in ("loss", "lm_loss", "content_kl", "ctc_loss", "ctc_left_out")),
             *(f"describe/{term}" for term in ("loss", "lm_loss", "content_kl", "descriptor_kl")),
         }
         assert log["loss"] == pytest.approx((log["asr/loss"] + log["describe/loss"]) / 2)
@@ -129,6 +130,30 @@ def test_loss_terms_are_logged_for_each_task(make_trainer):
         assert log["asr/loss"] == pytest.approx(asr + config.ctc_weight * log["asr/ctc_loss"], rel=1e-5)
         describe = log["describe/lm_loss"] + config.descriptor_bottleneck["beta"] * log["describe/descriptor_kl"]
         assert log["describe/loss"] == pytest.approx(describe, rel=1e-5)
+
+
+def test_ctc_loss_is_logged_over_the_utterances_that_it_can_align(make_trainer, corpus):
+    """Texts of 8 to 22 bytes in 14 frames and more: some fit, some do not, and no perfect loss stands for those."""
+    trainer = make_trainer(max_steps=6, logging_steps=6, task_weights={"asr": 1})
+    seen, forward = [], trainer.model.forward
+    trainer.model.forward = lambda **inputs: seen.append(forward(**inputs)) or seen[-1]
+    trainer.train()
+    [log] = training_logs(trainer)
+    per_batch = trainer.get_train_dataloader()
+    left_out = []
+    for _, batch in zip(range(6), per_batch, strict=False):
+        features = batch["asr"]
+        frames = [trainer.processing_class.num_frames(int(n)) for n in features["input_values_mask"].sum(-1)]
+        left_out.append(int((ctc_frames_needed(features["ctc_labels"]) > torch.tensor(frames)).sum()))
+    assert 0 < sum(left_out) < 24 and log["asr/ctc_left_out"] == sum(left_out)
+    weights = [4 - number for number in left_out]
+    mean = sum(weight * float(output.ctc_loss) for weight, output in zip(weights, seen, strict=True)) / sum(weights)
+    assert log["asr/ctc_loss"] == pytest.approx(mean, rel=1e-5)
+    hopeless = corpus.map(lambda row: {"text": "never " * 40})
+    trainer = make_trainer(train={"asr": hopeless}, task_weights={"asr": 1})
+    trainer.train()
+    for log in training_logs(trainer):
+        assert "asr/ctc_loss" not in log and log["asr/ctc_left_out"] == 4 and log["asr/loss"] > 0
 
 
 def test_joint_schedule_sums_the_losses_of_both_tasks(make_trainer):
@@ -144,9 +169,12 @@ def test_joint_schedule_sums_the_losses_of_both_tasks(make_trainer):
 
 @pytest.mark.parametrize("schedule", ["alternating", "joint"])
 def test_accumulation_gives_the_losses_of_the_whole_batch(make_trainer, schedule):
-    whole = make_trainer(max_steps=5, per_device_train_batch_size=8, schedule=schedule)
+    config = {"ctc_unit": "token"}  # texts that fit their frames: others are left out of their micro-batch's mean
+    whole = make_trainer(config, max_steps=5, per_device_train_batch_size=8, schedule=schedule)
     whole.train()
-    parts = make_trainer(max_steps=5, per_device_train_batch_size=2, gradient_accumulation_steps=4, schedule=schedule)
+    parts = make_trainer(
+        config, max_steps=5, per_device_train_batch_size=2, gradient_accumulation_steps=4, schedule=schedule
+    )
     parts.train()
     for one, four in zip(training_logs(whole), training_logs(parts), strict=True):
         assert one["loss"] == pytest.approx(four["loss"], abs=1e-5)
@@ -336,7 +364,7 @@ def test_a_run_that_was_stopped_ends_with_the_averages_of_one_that_was_not(make_
 def test_a_checkpoint_without_averages_or_with_those_of_another_model_is_refused(make_trainer, tmp_path):
     make_trainer(save_strategy="steps", save_steps=2).train()
     checkpoint = tmp_path / "run" / "checkpoint-2"
-    with pytest.raises(ValueError, match=r"average_weights is true, but .*checkpoint-2 holds no weight_average"):
+    with pytest.raises(ValueError, match=r"cannot go on from .*checkpoint-2: weight_average\.safetensors is missing"):
         make_trainer(average_weights=True).train(resume_from_checkpoint=str(checkpoint))
     WeightAverage(nn.Linear(1, 1)).save(checkpoint)
     with pytest.raises(ValueError, match="averages of other weights"):

@@ -7,13 +7,19 @@ from enum import Enum
 
 from transformers import Seq2SeqTrainingArguments
 
+from xser.corpora.labels import emotion_label
 from xser.training.collator import TASKS
-from xser.training.options import help_text, parse_dicts, parse_options
+from xser.training.options import TRAINER_NUMBERS, check_numbers, help_text, nearest, parse_dicts, parse_options
 
 SCHEDULES = ("alternating", "joint")
 DTYPES = ("float32", "bfloat16", "float16")
 RETUNABLE = ("freeze_audio_tower",)  # may differ from the checkpoint's config
+RELABELLED = ("emotions", "descriptors", "emphasis")  # so may the labels: see training/relabel.py
 BOTTLENECKS = ("content_bottleneck", "descriptor_bottleneck")  # so may their beta, which is a weight of the loss
+LOAD_OPTIONS = (  # of from_pretrained
+    *("dtype", "torch_dtype", "device_map", "max_memory", "quantization_config", "attn_implementation", "token"),
+    *("revision", "cache_dir", "local_files_only", "force_download", "trust_remote_code", "offload_folder"),
+)
 MODEL_SOURCES = ("model", "audio_model", "text_model", "load_options", "audio_layers")
 
 
@@ -21,7 +27,8 @@ MODEL_SOURCES = ("model", "audio_model", "text_model", "load_options", "audio_la
 class ModelArguments:
     """Where the model comes from. Options left out are those of `XSERConfig`.
 
-    With `model` they are fixed by its config; only `freeze_audio_tower` and a bottleneck's `beta` may be given then.
+    With `model` they are fixed by its config; only `emotions`, `descriptors`, `emphasis`, `freeze_audio_tower` and a
+    bottleneck's `beta` may be given then.
     """
 
     model: str | None = field(default=None, metadata=help_text("an XSER checkpoint to go on from"))
@@ -85,11 +92,18 @@ class ModelArguments:
 
     def __post_init__(self):
         parse_dicts(self, "load_options", "descriptors", *BOTTLENECKS, "lora", "aux_streams", "vote_weights")
+        self.emotions = None if self.emotions is None else [emotion_label(label) for label in self.emotions]
+        for slot, levels in (self.descriptors or {}).items():
+            if not isinstance(levels, (list, tuple)):
+                raise ValueError(
+                    f"descriptors[{slot!r}] is {levels!r}; give the list of its levels, such as [low, high]"
+                )
+        self._check_load_options()
         backbones = {"audio_model": self.audio_model, "text_model": self.text_model}
         if self.model is not None:
             options = {**backbones, "audio_layers": self.audio_layers, **self.config_options}
             given = [name for name, value in options.items() if value is not None]
-            given = [name for name in given if name not in RETUNABLE and name not in self.betas]
+            given = [name for name in given if name not in (*RETUNABLE, *RELABELLED, *self.betas)]
             if given:
                 raise ValueError(
                     f"model is {self.model!r}, whose config is fixed, but {', '.join(given)} was given too: leave out "
@@ -100,6 +114,14 @@ class ModelArguments:
         if self.disentangled is False and self.descriptor_bottleneck is not None:
             raise ValueError("descriptor_bottleneck is given, but disentangled is false: there is no such stream")
 
+    def _check_load_options(self) -> None:
+        for key, value in (self.load_options or {}).items():
+            if key not in LOAD_OPTIONS:
+                close = nearest(key, LOAD_OPTIONS)
+                raise ValueError(f"load_options: unknown key {key!r}; the nearest is {close!r}")
+            if key in ("dtype", "torch_dtype") and value not in ("auto", *DTYPES):
+                raise ValueError(f"load_options[{key!r}] is {value!r}; it must be one of {['auto', *DTYPES]}")
+
     @property
     def betas(self) -> dict[str, dict]:
         """Bottlenecks of which nothing but `beta` was given."""
@@ -107,6 +129,11 @@ class ModelArguments:
         return {
             name: options for name, options in given.items() if isinstance(options, dict) and set(options) == {"beta"}
         }
+
+    @property
+    def labels(self) -> dict:
+        """The labels that were given."""
+        return {name: value for name, value in self.config_options.items() if name in RELABELLED}
 
     @property
     def config_options(self) -> dict:
@@ -139,6 +166,10 @@ class DataArguments:
     leave_out_unknown_labels: bool = field(
         default=False, metadata=help_text("leave out, and count, rows with labels that the model does not have")
     )
+    leave_out_bad_rows: bool = field(
+        default=False,
+        metadata=help_text("leave out, and count, rows that no input can be made of: a special token in a text, …"),
+    )
 
     def __post_init__(self):
         parse_dicts(self, "corpus_options", "asr_corpus_options")
@@ -149,9 +180,7 @@ class DataArguments:
                 raise ValueError(f"test_speakers and {split} are both given: hold out by speaker, or by split")
         if self.asr_corpus_options and self.asr_data is None:
             raise ValueError("asr_corpus_options is given without asr_data")
-        for name in ("train_limit", "eval_limit"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        check_numbers(self, {"at least 1": ("train_limit", "eval_limit")})
 
 
 PROBABILITIES = ("slot_dropout", "slots_kept", "transcript_dropout", "reference_probability", "swap_probability")
@@ -239,6 +268,7 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
         parse_dicts(self, "task_weights", "lr_scheduler_kwargs")
         if self.output_dir is None:
             raise ValueError("output_dir is missing: give the run folder")
+        check_numbers(self, TRAINER_NUMBERS)
         if self.ddp_find_unused_parameters is None:  # a step of one task leaves the other's block without gradient
             self.ddp_find_unused_parameters = True
         super().__post_init__()
@@ -257,23 +287,18 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
             raise ValueError(f"schedule is {self.schedule!r}; it must be one of {list(SCHEDULES)}")
         if self.schedule == "joint" and set(self.tasks) != set(TASKS):
             raise ValueError(f"schedule 'joint' wants all of {list(TASKS)}, but task_weights is {self.task_weights}")
-        if self.max_minutes is not None and not self.max_minutes > 0:
-            raise ValueError(f"max_minutes is {self.max_minutes}; it must be above 0")
         if not self.speeds or not all(0.5 <= speed <= 2 for speed in self.speeds):
             raise ValueError(f"speeds is {self.speeds}; it must hold numbers from 0.5 to 2")
         if self.average_weights and self.load_best_model_at_end:
             raise ValueError("average_weights and load_best_model_at_end are both true: checkpoints hold no averages")
         if self.average_weights and (self.fsdp or self.deepspeed):
             raise ValueError("average_weights is true, but fsdp or deepspeed splits the weights up: leave one of them")
-        for name in PROBABILITIES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
+        numbers = {"from 0 to 1": PROBABILITIES, "at least 1": ("eval_max_new_tokens",), "0 or more": ("heads_first",)}
+        check_numbers(self, numbers)
         if self.final_dtype not in (None, *DTYPES):
             raise ValueError(f"final_dtype is {self.final_dtype!r}; it must be one of {list(DTYPES)}")
-        for name in ("bucket_batches", "eval_max_new_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name, value in (("remove_unused_columns", False), ("predict_with_generate", True)):
+        must_be = {"remove_unused_columns": False, "predict_with_generate": True, "enable_jit_checkpoint": False}
+        for name, value in must_be.items():
             if getattr(self, name) is not value:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {value} here")
 
@@ -323,6 +348,8 @@ def resolved_config(*groups: object) -> dict:
         fields = group.to_dict() if hasattr(group, "to_dict") else dataclasses.asdict(group)
         values |= {f.name: fields[f.name] for f in dataclasses.fields(group) if f.init and f.name in fields}
     values = {key: value.value if isinstance(value, Enum) else value for key, value in values.items()}
+    if isinstance(values.get("load_options"), dict):
+        values["load_options"] = {key: value for key, value in values["load_options"].items() if key != "token"}
     return {key: value for key, value in values.items() if value not in (None, [], "") and not _is_secret(value)}
 
 

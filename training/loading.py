@@ -6,6 +6,7 @@ from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 
 from xser.training.sampler import TaskDataset, TaskInterleavingBatchSampler
+from xser.training.stopping import heed_no_signals
 
 
 class TaskDataLoader(DataLoader):
@@ -23,6 +24,7 @@ def loader_options(arguments: TrainingArguments) -> dict:
         "pin_memory": arguments.dataloader_pin_memory and arguments.device.type != "cpu",
         "persistent_workers": arguments.dataloader_persistent_workers,
         "prefetch_factor": arguments.dataloader_prefetch_factor,
+        "worker_init_fn": heed_no_signals,
     }
 
 

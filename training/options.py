@@ -4,13 +4,33 @@ import difflib
 import json
 import re
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
 from transformers import HfArgumentParser
 
 NULL = "null"
+RANGES = {
+    "above 0": lambda value: 0 < value < float("inf"),
+    "0 or more": lambda value: 0 <= value < float("inf"),
+    "at least 1": lambda value: 1 <= value < float("inf"),
+    "from 0 to 1": lambda value: 0 <= value <= 1,
+    "from 0 to below 1": lambda value: 0 <= value < 1,
+    "-1 for none, or at least 1": lambda value: value == -1 or value >= 1,
+    "from 0 to 4,294,967,295": lambda value: 0 <= value < 2**32,
+}
+TRAINER_NUMBERS = {  # of `TrainingArguments`; it finds few of them itself, and some in the middle of a run
+    "at least 1": (
+        *("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"),
+        "bucket_batches",
+    ),
+    "above 0": (*("num_train_epochs", "logging_steps", "save_steps", "eval_steps", "adam_epsilon", "max_minutes"),),
+    "0 or more": ("learning_rate", "weight_decay", "max_grad_norm", "warmup_steps", "dataloader_num_workers"),
+    "from 0 to below 1": ("adam_beta1", "adam_beta2"),
+    "-1 for none, or at least 1": ("max_steps",),
+    "from 0 to 4,294,967,295": ("seed",),
+}
 
 
 class Loader(yaml.SafeLoader):
@@ -64,8 +84,8 @@ def parse_options(argv: Sequence[str], classes: Sequence[type], prog: str) -> tu
         for key, values in given.items():
             action = parser._option_string_actions.get(f"--{key}")
             if action is None:
-                nearest = difflib.get_close_matches(key, [a.dest for a in parser._actions], n=1, cutoff=0)
-                raise ValueError(f"{source}: unknown key {key!r}; the nearest is {nearest[0]!r}")
+                close = nearest(key, [action.dest for action in parser._actions])
+                raise ValueError(f"{source}: unknown key {key!r}; the nearest is {close!r}")
             if len(values) > 1 and action.nargs != "+":
                 raise ValueError(f"{source}: {key} takes one value, not {values}")
             options[key] = values
@@ -79,9 +99,45 @@ def parse_options(argv: Sequence[str], classes: Sequence[type], prog: str) -> tu
         raise ValueError(f"{path} and command line: {error}") from error
 
 
+def check_numbers(arguments: object, rules: Mapping[str, Iterable[str]]) -> None:
+    """Refuse numbers that are out of range; an option that is `None` is not given.
+
+    Args:
+        rules: what a number must be (a key of `RANGES`) → names of fields.
+
+    Raises:
+        ValueError: names the field, its value, and what would be right.
+    """
+    for rule, names in rules.items():
+        for name in names:
+            value = getattr(arguments, name)
+            if value is not None and not RANGES[rule](value):
+                raise ValueError(f"{name} is {value}; it must be {rule}")
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """The known name that is most like this one."""
+    return difflib.get_close_matches(str(name), list(known), n=1, cutoff=0)[0]
+
+
 def read_yaml(path: str | Path) -> dict:
-    """A YAML file that holds one mapping without repeated keys; `ValueError` names what is wrong."""
-    text = Path(path).read_text(encoding="utf-8")
+    """A YAML file that holds one mapping without repeated keys.
+
+    Raises:
+        ValueError: names the file and what is wrong with it.
+        FileNotFoundError: there is none; names the nearest one beside it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give a YAML file of options, such as {path / 'config.yaml'}")
+    if not path.is_file():
+        beside = sorted(str(each) for each in path.parent.glob("*.yaml"))
+        close = f"; the nearest is {nearest(path, beside)}" if beside else ": give a YAML file of options"
+        raise FileNotFoundError(f"{path} does not exist{close}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8, as YAML is: {error}") from error
     try:
         node = yaml.compose(text, Loader=Loader)
         config = yaml.load(text, Loader)

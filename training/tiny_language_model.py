@@ -10,7 +10,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
-from xser.commands.entry import CommandParser, run
+from xser.commands.entry import CommandParser, run_command
 from xser.configuration_xser import DEFAULT_DESCRIPTORS, DEFAULT_EMOTIONS
 from xser.grammar_xser import EmotionDescription
 
@@ -92,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run("python -m xser.training.tiny_language_model", main)
+    run_command("python -m xser.training.tiny_language_model", main)

@@ -1,8 +1,8 @@
 """XSERTrainer: alternating tasks, every loss term logged for its task, evaluation by generation."""
 
 import copy
-import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -11,72 +11,77 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
-from transformers import Seq2SeqTrainer, Trainer, TrainerCallback
-from transformers.trainer_utils import EvalPrediction, SaveStrategy
+from transformers import Seq2SeqTrainer, Trainer
+from transformers.trainer_utils import EvalPrediction
 
 from xser.agreement_xser import matching_processor
+from xser.losses_xser import ctc_frames_needed
 from xser.modeling_xser import AUX_INPUT
 from xser.training.arguments import XSERTrainingArguments
+from xser.training.averaging import FILE as AVERAGES
 from xser.training.averaging import WeightAverage
+from xser.training.checkpoints import Needs, Resumable
 from xser.training.collator import XSERCollator
 from xser.training.loading import interleaving_loader, loader_options
 from xser.training.metrics import asr_metrics, describe_metrics
 from xser.training.sampler import TaskDataset, TaskRows
+from xser.training.stopping import TimeLimit
 from xser.training.voices import Voices
 
 LOSS_TERMS = (
     *("loss", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss", "level_loss"),
     *("aux_kl", "emotion_loss"),
 )
+CTC_LEFT_OUT = "ctc_left_out"  # utterances that have no alignment
 AUDIO_INPUTS = ("input_values", "input_values_mask", "loudness")
 
 
 class LossMeter:
-    """Means of named values since the last reading, over all processes."""
+    """Means and counts of named values since the last reading, over all processes."""
 
     def __init__(self):
-        self.totals = defaultdict(lambda: [0.0, 0])
+        self.totals = defaultdict(lambda: [0.0, 0.0])  # name → sum of the values by their weights, sum of the weights
 
-    def add(self, task: str, outputs) -> None:
-        """Add every loss term that a micro-batch had, as `task/term`."""
+    def add(self, task: str, outputs, without_alignment: torch.Tensor | None = None) -> None:
+        """Add every loss term that a micro-batch had, as `task/term`.
+
+        Args:
+            without_alignment: (B,) whether an utterance has no alignment under CTC; `ctc_loss` is a mean over the
+                others, and `task/ctc_left_out` counts these.
+        """
         for term in LOSS_TERMS:
-            value = getattr(outputs, term)
-            if value is not None:
-                total = self.totals[f"{task}/{term}"]
-                total[0] = total[0] + value.detach().double()
-                total[1] += 1
+            value, weight = getattr(outputs, term), 1.0
+            if value is None:
+                continue
+            if term == "ctc_loss" and without_alignment is not None:
+                weight = (~without_alignment).sum().double()
+                self._add(f"{task}/{CTC_LEFT_OUT}", without_alignment.sum().double(), 1.0)
+            self._add(f"{task}/{term}", value.detach().double() * weight, weight)
+
+    def _add(self, name: str, value, weight) -> None:
+        total = self.totals[name]
+        total[0], total[1] = total[0] + value, total[1] + weight
 
     def read(self, accelerator) -> dict[str, float]:
-        """The means, name → value, and start anew. Every process must hold the same names."""
+        """The means and counts, name → value, and start anew. Every process must hold the same names.
+
+        A mean over no utterance at all is left out.
+        """
         names = sorted(self.totals)
         if not names:
             return {}
-        sums = torch.stack([self.totals[name][0] for name in names]).to(accelerator.device)
-        counts = torch.tensor([self.totals[name][1] for name in names], device=sums.device, dtype=sums.dtype)
+        values = [value for name in names for value in self.totals[name]]
+        values = [torch.as_tensor(value, dtype=torch.float64).to(accelerator.device) for value in values]
         self.totals.clear()
-        sums, counts = accelerator.reduce(sums, "sum"), accelerator.reduce(counts, "sum")
-        return dict(zip(names, (sums / counts).tolist(), strict=True))
+        sums = accelerator.reduce(torch.stack(values), "sum").view(-1, 2).tolist()
+        return {
+            name: total if name.endswith(CTC_LEFT_OUT) else total / weight
+            for name, (total, weight) in zip(names, sums, strict=True)
+            if weight
+        }
 
 
-class TimeLimit(TrainerCallback):
-    """Stop training after some minutes of this call, with a checkpoint if the run keeps any; all processes at once."""
-
-    def __init__(self, minutes: float):
-        self.minutes, self.start = minutes, None
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        self.start = time.monotonic()
-
-    def on_step_end(self, args, state, control, **kwargs):
-        is_over = torch.tensor(float(time.monotonic() - self.start > 60 * self.minutes), device=args.device)
-        if args.world_size > 1:
-            torch.distributed.broadcast(is_over, src=0)
-        if is_over:
-            control.should_training_stop = True
-            control.should_save = args.save_strategy != SaveStrategy.NO
-
-
-class XSERTrainer(Seq2SeqTrainer):
+class XSERTrainer(Resumable, Seq2SeqTrainer):
     """Trains XSER on several tasks.
 
     Args:
@@ -86,6 +91,7 @@ class XSERTrainer(Seq2SeqTrainer):
         train_dataset, eval_dataset: task → `datasets.Dataset` of the one schema, whose rows all suit the task
             (`xser.training.data.select_rows`).
         voices: of the training data, for profiles of speakers and measured prosody.
+        say_where_from: writes into the folder of a model what it was made of.
 
     Logged since the last log, a task: `asr/lm_loss`, `describe/descriptor_kl`, …; the KLs are in nats a frame.
     Evaluation gives `eval_asr_wer`, `eval_describe_ua`, `eval_describe_pitch_accuracy`, …
@@ -99,6 +105,7 @@ class XSERTrainer(Seq2SeqTrainer):
         train_dataset=None,
         eval_dataset=None,
         voices: Voices | None = None,
+        say_where_from: Callable[[Path], None] = lambda folder: None,
         **kwargs,
     ):
         had_use_cache = hasattr(model.config, "use_cache")
@@ -125,7 +132,7 @@ class XSERTrainer(Seq2SeqTrainer):
         if not had_use_cache:  # the Trainer writes its own option into the config, to be published with the model
             del model.config.use_cache
         assert not self.model_accepts_loss_kwargs, "losses are means: the Trainer has to divide them by accumulation"
-        self.meter = LossMeter()
+        self.meter, self.say_where_from = LossMeter(), say_where_from
         if args.max_minutes is not None:
             self.add_callback(TimeLimit(args.max_minutes))
         self.average = None
@@ -188,8 +195,19 @@ class XSERTrainer(Seq2SeqTrainer):
         if model.training and task == "describe" and self.state.global_step < self.args.heads_first:
             features = {**features, "heads_only": True}
         outputs = model(**features)
-        self.meter.add(task, outputs)
+        self.meter.add(task, outputs, self._without_alignment(model, features))
         return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def _without_alignment(self, model, features: dict[str, torch.Tensor]) -> torch.Tensor | None:
+        """(B,) whether an utterance has fewer frames than CTC needs for its text; `None` in batches of other tasks."""
+        if "ctc_labels" not in features:
+            return None
+        if "tower_mask" in features:
+            frames = features["tower_mask"].sum(-1)
+        else:
+            tower = self.accelerator.unwrap_model(model).model.audio_tower
+            frames = tower._get_feat_extract_output_lengths(features["input_values_mask"].sum(-1))
+        return ctc_frames_needed(features["ctc_labels"]) > frames
 
     def floating_point_ops(self, inputs) -> int:
         """Not estimated: the usual formula counts tokens, and most of the work here is the audio tower's."""
@@ -205,6 +223,8 @@ class XSERTrainer(Seq2SeqTrainer):
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
         """Evaluate each task by generation from prompts that hold no answer; with `average_weights`, the averages.
+
+        `eval_loss` is the mean of the tasks' losses, by `task_weights`.
 
         Args:
             eval_dataset: task → data set; those given to the trainer by default.
@@ -223,7 +243,11 @@ class XSERTrainer(Seq2SeqTrainer):
                 # Seq2SeqTrainer.evaluate would gather the copies that fill up the last batch: past it, to its parent
                 metrics |= Trainer.evaluate(self, TaskRows(task, dataset), ignore_keys, prefix)
         self.meter = training_meter
-        return metrics
+        weights = {task: self.args.task_weights.get(task, 1) for task in datasets}
+        loss = sum(weight * metrics[f"{metric_key_prefix}_{task}_loss"] for task, weight in weights.items())
+        mean = {f"{metric_key_prefix}_loss": loss / sum(weights.values())}
+        self.log(mean)
+        return metrics | mean
 
     def prediction_step(self, model, inputs: dict[str, dict], prediction_loss_only, ignore_keys=None):
         """Loss on the answer, and an answer generated from the prompt alone."""
@@ -256,6 +280,10 @@ class XSERTrainer(Seq2SeqTrainer):
 
     # ------------------------------------------------------------------ checkpoints
 
+    @property
+    def needs(self) -> Needs:
+        return needs_of(self.args)
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Model and processor, full or thin."""
         if not self.args.should_save:
@@ -264,6 +292,7 @@ class XSERTrainer(Seq2SeqTrainer):
         model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
         model.save_pretrained(output_dir, thin=self.args.thin_checkpoints, state_dict=state_dict)
         self.processing_class.save_pretrained(output_dir)
+        self.say_where_from(output_dir)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
@@ -287,3 +316,9 @@ class XSERTrainer(Seq2SeqTrainer):
                 f"with. It lacks {missing[:3]} ({len(missing)} in all) and has no use for {unknown[:3]} "
                 f"({len(unknown)} in all)"
             )
+
+
+def needs_of(arguments: XSERTrainingArguments) -> Needs:
+    """What a checkpoint must hold to go on from it."""
+    averages = (AVERAGES,) if arguments.average_weights else ()
+    return Needs.of(arguments, texts=("config.json", "processor_config.json"), tensors=averages)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from xser.commands.entry import MISTAKES, USAGE, CommandParser, one_line, run
+from xser.commands.entry import MISTAKES, USAGE, CommandParser, one_line, run_command
 from xser.evaluation.intervals import RESAMPLES
 from xser.evaluation.page.report import NAME, write_report
 
@@ -38,4 +38,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run(PROGRAM, main)
+    run_command(PROGRAM, main)

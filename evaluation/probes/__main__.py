@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from xser import XSERForEmotionDescription, XSERProcessor
-from xser.commands.entry import CommandParser, run
+from xser.commands.entry import CommandParser, run_command
 from xser.corpora.cache import write_json
 from xser.eval import load_rows
 from xser.evaluation.evaluator import sampled
@@ -75,4 +75,4 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    run("python -m xser.evaluation.probes", main)
+    run_command("python -m xser.evaluation.probes", main)

@@ -23,7 +23,7 @@ from pathlib import Path
 import datasets
 import yaml
 
-from xser.commands.entry import CommandParser, one_line, run
+from xser.commands.entry import CommandParser, one_line, run_command
 from xser.evaluation.intervals import RESAMPLES
 from xser.evaluation.protocols.data import Selection, as_it_is, read_rows, written
 from xser.evaluation.protocols.folder import describe_protocol, free, is_done, set_up
@@ -205,4 +205,4 @@ def show_results(results: dict) -> None:
 
 
 if __name__ == "__main__":
-    run(PROG, main)
+    run_command(PROG, main)
