@@ -55,9 +55,7 @@ def asked_levels(descriptors: Asked) -> dict[str, tuple[str, ...] | None]:
         if levels is not None:
             if isinstance(levels, str) or not all(isinstance(level, str) for level in levels) or len(set(levels)) < 2:
                 raise ValueError(f"descriptors[{column!r}] is {levels!r}: give at least two different levels, or None")
-            levels = tuple(levels)
-            for level in levels:
-                level_label(slot_name(column), level)
+            levels = tuple(level_label(slot_name(column), level) for level in levels)
         found[column] = levels
     return found
 
@@ -179,7 +177,7 @@ class Cells:
             return None, column
         return column, slot_name(name) if name in self.asked else None
 
-    def _level(self, slot: str, value: object) -> str:
+    def _level(self, slot: str, value: object) -> str | None:
         if slot == "age" and (years := _years(value)) is not None:
             return self.labels.age(years)
         written = _text(slot, value, numbers=True)

@@ -57,6 +57,15 @@ def stamp(audio: dict) -> str:
     return digest(os.path.abspath(audio["path"]), cache.stamp(audio["path"]))
 
 
+def content(audio: dict) -> str | None:
+    """Stands for the bytes of a recording, wherever they lie; None where there are none."""
+    if audio["bytes"] is not None:
+        return hashlib.sha256(audio["bytes"]).hexdigest()
+    if not audio["path"] or not os.path.isfile(audio["path"]):
+        return None
+    return hashlib.sha256(Path(audio["path"]).read_bytes()).hexdigest()
+
+
 def _read(place: Path) -> dict[str, np.ndarray]:
     """Stamp of a recording → its values, as `_write` left them."""
     if not place.is_file():

@@ -34,7 +34,8 @@ SPLIT_SPELLINGS = {
     "test": ("testing", "tst"),
 }
 EVALUATION, EVAL = ("evaluation", "eval"), "eval"  # beside a `dev` these are the test: see `Labels.settle`
-NOT_KNOWN = ("nan", "none", "null", "n/a", "na", "<na>", "unknown", "?", "-")  # as tools write an empty cell
+EMPTY = ("nan", "null", "n/a", "na", "<na>", "?", "-")  # as tools write an empty cell
+NOT_KNOWN = (*EMPTY, "none", "unknown")  # of an emotion or a gender
 DECADES = (
     "under ten", "teens", "twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties",
 )  # fmt: skip
@@ -135,15 +136,15 @@ class Labels:
         """The split that a label stands for; `settle` says what `eval` is."""
         return self._note("split", written, EVAL if _single(written).lower() in EVALUATION else split_label(written))
 
-    def level(self, slot: str, written: str) -> str:
-        """The level of an own descriptor; `ValueError` where it is none of those that were asked for."""
-        allowed = self.levels[slot]
-        if allowed is None:
-            return self._note(slot, written, level_label(slot, written))
+    def level(self, slot: str, written: str) -> str | None:
+        """The level of a descriptor; `ValueError` where it is none of those that it may have."""
+        allowed, unknown = self.levels[slot], NOT_KNOWN if slot == "gender" else EMPTY
         same = _plain(gender_label(written) if slot == "gender" else written)
-        level = next((name for name in allowed if _plain(name) == same), None)
-        if level is None:
-            raise ValueError(f"{slot} {written!r} is not one of {list(allowed)}")
+        level = next((name for name in allowed or () if _plain(name) == same), None)
+        if level is None and _single(written).lower() not in unknown:
+            if allowed is not None:
+                raise ValueError(f"{slot} {written!r} is not one of {list(allowed)}")
+            level = level_label(slot, written)
         return self._note(slot, written, level)
 
     def age(self, years: int) -> str:
@@ -168,10 +169,10 @@ class Labels:
                 final["split"][EVAL] = "validation"
         for row in rows:
             for column in final.keys() & {"emotion", "gender", "split"}:
-                row[column] = final[column][row[column]]
+                row[column] = final[column].get(row[column], row[column])
             levels = row["descriptors"]
             for slot in final.keys() & levels.keys():
-                levels[slot] = final[slot][levels[slot]]
+                levels[slot] = final[slot].get(levels[slot], levels[slot])
         for column, became in self.became.items():
             self.became[column] = {written: final[column][kept] for written, kept in became.items()}
         changed = {c: {w: kept for w, kept in became.items() if w != kept} for c, became in self.became.items()}

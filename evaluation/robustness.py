@@ -24,6 +24,8 @@ import torch
 from xser import XSERForEmotionDescription, XSERProcessor
 from xser.commands.entry import CommandParser, run_command
 from xser.corpora.cache import digest, write_json
+from xser.corpora.kept import content
+from xser.corpora.parallel import map_in_order
 from xser.eval import DTYPES, load_rows, of_speakers
 from xser.evaluation.bars_picture import draw_bars, refuse_other_than_png
 from xser.evaluation.conditions import AS_RECORDED, CONDITIONS
@@ -181,7 +183,8 @@ def _weights(model: torch.nn.Module) -> str:
 
 def _rows(dataset: datasets.Dataset) -> str:
     """Hex digits that stand for what is compared with."""
-    return digest(*(dataset[name][:] for name in ("id", "text", "emotion", "descriptors", "speaker", "duration")))
+    known = [dataset[name][:] for name in ("id", "text", "emotion", "descriptors", "speaker", "duration")]
+    return digest(*known, list(map_in_order(content, dataset["audio"])))
 
 
 def _file_name(condition: str) -> str:

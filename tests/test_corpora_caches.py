@@ -17,6 +17,7 @@ from xser.corpora.cache import stamp
 from xser.corpora.hub import CORPUS as HUB
 from xser.corpora.kept import computed_once
 from xser.corpora.prepare import Options, make_plan, prepare
+from xser.evaluation import robustness
 from xser.training import voices
 
 
@@ -181,6 +182,14 @@ def test_states_of_a_tower_depend_on_whether_clips_are_normalised(monkeypatch):
         processor = SimpleNamespace(feature_extractor=SimpleNamespace(do_normalize=normalised))
         voices.Voices.hear_states(model, processor, [], 1.0)
     assert kinds[0] != kinds[1]
+
+
+def test_figures_under_conditions_are_of_the_recordings_as_they_are(folder, tmp_path):
+    before = robustness._rows(load_corpus(folder))
+    shutil.copytree(folder, tmp_path / "moved/clips")
+    assert robustness._rows(load_corpus(tmp_path / "moved/clips")) == before
+    overwrite(folder / "sub/b.wav", encoded(noise(99)))
+    assert robustness._rows(load_corpus(folder)) != before
 
 
 def test_a_stamp_is_none_where_there_is_no_file(tmp_path):

@@ -95,6 +95,14 @@ def test_the_command_line_tells_by_a_table_and_the_exit_status(make, kind, capsy
     assert not (tmp_path / "cache").exists()
 
 
+def test_speakers_that_a_corpus_shares_by_design_are_named_and_are_no_leak(make, capsys):
+    folder = make("a", "meld", {0: ("Ross", ".wav"), 1: ("Ross", ".wav")})
+    assert main(["leakage", str(folder), str(folder), "--split_a", "train", "--split_b", "test"]) == 0
+    printed = capsys.readouterr().out
+    assert "speaker Ross (meld)" in printed and "speakers of meld are shared by design: the leading" in printed
+    assert main(["leakage", str(folder), str(folder)]) == 1  # the same recordings
+
+
 def test_a_long_table_is_cut(make, capsys):
     a = make("a", "one", dict.fromkeys(range(25), (None, ".wav")))
     assert main(["leakage", str(a), str(a)]) == 1

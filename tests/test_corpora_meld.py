@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from corpus_files import by, known, plant
 
+from xser.corpora import load_corpus
 from xser.corpora.ffmpeg import extract_audio
 from xser.corpora.meld import CORPUS, find, read
 from xser.corpora.prepare import prepare

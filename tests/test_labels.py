@@ -2,6 +2,7 @@
 
 import pytest
 
+from xser.corpora.cells import Cells
 from xser.corpora.labels import Labels, emotion_label, gender_label, level_label, slot_name, split_label, stated
 from xser.corpora.schema import EMOTIONS
 
@@ -96,6 +97,23 @@ def test_a_map_goes_first_and_cells_that_say_nothing_are_not_known():
         labels.emotion("7")
     with pytest.raises(ValueError, match=r"emotion_map\['W'\]: emotion 'r@ge' cannot .*; or give None"):
         Labels(emotion_map={"W": "r@ge"})
+
+
+def test_a_gender_that_is_not_known_is_none_as_column_and_as_descriptor():
+    cells = Cells(descriptors={"gender": ["F", "M"]})
+    values = [{"gender": name} for name in ("F", "unknown", "male", "Unknown")]
+    rows = [cells.row("here", each) for each in values]
+    cells.settle(rows)
+    assert [row["gender"] for row in rows] == ["female", None, "male", None]
+    assert [row["descriptors"]["gender"] for row in rows] == ["female", None, "male", None]
+
+
+def test_a_level_that_a_tool_wrote_for_an_empty_cell_is_not_known():
+    cells = Cells(descriptors=["laughter"])
+    rows = [cells.row("here", {"laughter": name, "pitch": "NaN"}) for name in ("none", "much", "nan", "N/A")]
+    cells.settle(rows)
+    assert [row["descriptors"]["laughter"] for row in rows] == ["none", "much", None, None]
+    assert {row["descriptors"]["pitch"] for row in rows} == {None}
 
 
 def test_levels_are_those_that_were_asked_for():
