@@ -13,13 +13,15 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 
-from .prosody_xser import Prosody
+from .prosody_xser import POSSIBLE_PITCH, POSSIBLE_RATE, Prosody
 
 QUANTITIES = ("pitch", "loudness", "rate", "text_rate", "pitch_range")  # of `Prosody`, those that are calibrated
 OPTIONAL = ("text_rate",)  # a corpus may have no transcripts
 BASES = ("speaker", "gender", "corpus")  # finest first
 
-TOO_SHORT, UNVOICED, NOISY, NOT_MEASURED = "too short", "unvoiced", "noisy", "not measured"  # of `why_not`
+# Of `why_not`
+TOO_SHORT, UNVOICED, NOISY, NOT_MEASURED = "too short", "unvoiced", "noisy", "not measured"
+MISFIT, IMPLAUSIBLE = "transcript does not fit", "beyond what voices do"
 
 VERSION = 1  # of a calibration's file
 MIN_RECORDINGS = 3  # of a speaker, before their median says what is usual for them
@@ -27,6 +29,7 @@ MIN_SPEECH_SECONDS = 0.3
 MIN_VOICED_SECONDS = 0.1
 MIN_SNR_DB = 6.0  # below, the noise alone lifts the measured loudness by more than 1.3 dB
 MIN_HNR_DB = 10.0  # so harmonic a voice is not noisy: where nobody pauses, the SNR is but a lower bound
+_SPELLINGS = {"female": ("f", "w", "woman", "women"), "male": ("m", "man", "men")}  # of groups of gender
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ class Calibration:
             return None
         known = {
             "speaker": self.speakers.get(speaker) if isinstance(speaker, str) else speaker,
-            "gender": self.genders.get(gender),
+            "gender": self.genders.get(self._group(gender)),
             "corpus": self.everyone,
         }
         for basis in BASES[BASES.index(self.relative_to) :]:
@@ -185,6 +188,12 @@ class Calibration:
             if reference is not None and quantity in reference.medians:
                 return reference.medians[quantity], reference.errors[quantity], basis
         return None
+
+    def _group(self, gender: str | None) -> str | None:
+        """The group that a gender is, whichever way the two are spelled: `F` is `female`."""
+        if gender is None or gender in self.genders:
+            return gender
+        return next((group for group in self.genders if spelled_gender(group) == spelled_gender(gender)), None)
 
     def to_dict(self) -> dict:
         """As JSON-able values, with the version."""
@@ -253,6 +262,12 @@ def median_error(spread: float, count: int) -> float:
     return math.sqrt(math.pi / 2 / count) * spread
 
 
+def spelled_gender(gender: str) -> str:
+    """`female` or `male` where it is a spelling of either, else as it is, without case."""
+    bare = gender.strip().lower()
+    return next((name for name, others in _SPELLINGS.items() if bare in others), bare)
+
+
 def why_not(prosody: Prosody, quantity: str) -> str | None:
     """Why a quantity of `QUANTITIES`, or the contour, cannot be told from a recording; `None` where it can."""
     voiced = quantity in ("pitch", "pitch_range", "contour")
@@ -263,9 +278,21 @@ def why_not(prosody: Prosody, quantity: str) -> str | None:
     harmonic = prosody.hnr_db is not None and prosody.hnr_db >= MIN_HNR_DB
     if prosody.snr_db is not None and prosody.snr_db < MIN_SNR_DB and not harmonic:
         return NOISY
+    if quantity == "text_rate" and prosody.text_fits is False:
+        return MISFIT
     if getattr(prosody, quantity) is None or getattr(prosody, f"{quantity}_error") is None:
         return NOT_MEASURED
+    if quantity == "text_rate" and prosody.rate is None:  # nothing in the signal to hold the transcript against
+        return NOT_MEASURED
+    if voiced and not _is_within(prosody.pitch_hz, POSSIBLE_PITCH):
+        return IMPLAUSIBLE
+    if quantity in ("rate", "text_rate") and not _is_within(getattr(prosody, quantity), POSSIBLE_RATE):
+        return IMPLAUSIBLE
     return None
+
+
+def _is_within(value: float | None, extent: tuple[float, float]) -> bool:
+    return value is None or extent[0] <= value <= extent[1]
 
 
 def _semitones(hertz: float) -> float:
@@ -332,6 +359,7 @@ def _no_duplicates(pairs: list[tuple[str, object]]) -> dict:
 
 
 __all__ = [
-    "BASES", "MIN_RECORDINGS", "NOISY", "NOT_MEASURED", "OPTIONAL", "QUANTITIES", "TOO_SHORT", "UNVOICED",
-    "Calibration", "Reference", "check_number", "median_error", "why_not",
+    "BASES", "IMPLAUSIBLE", "MIN_RECORDINGS", "MIN_SNR_DB", "MIN_SPEECH_SECONDS", "MIN_VOICED_SECONDS", "MISFIT",
+    "NOISY", "NOT_MEASURED", "OPTIONAL", "QUANTITIES", "TOO_SHORT", "UNVOICED", "Calibration", "Reference",
+    "check_number", "median_error", "spelled_gender", "why_not",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from .configuration_xser import DEFAULT_LORA, FIELDS, XSERConfig
 from .lora_xser import LORA_NAMES, OLD_NAMES, merge_lora
 from .options_xser import HUB_OPTIONS, LOADING_OPTIONS, PLACEMENT_OPTIONS, SAVING_OPTIONS, refuse_unknown
 from .processing_xser import XSERProcessor
-from .weights_xser import has_old_names, put_in_place, read_weights, weight_files
+from .weights_xser import has_old_names, have_changed, put_in_place, read_weights, samples, weight_files
 
 AUTO_MAP = {
     "AutoConfig": "configuration_xser.XSERConfig",
@@ -91,6 +91,7 @@ class XSERCheckpointMixin:
         model = cls(config, audio_tower, language_model)
         model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+        model._remember_backbones()
         return model.eval(), processor
 
     # ------------------------------------------------------------------ loading
@@ -109,9 +110,11 @@ class XSERCheckpointMixin:
                 unknown.
         """
         path, name = pretrained_model_name_or_path, f"{cls.__name__}.from_pretrained"
-        fields = {} if config is not None else {key: kwargs.pop(key) for key in FIELDS if key in kwargs}
-        known = {*LOADING_OPTIONS, *(FIELDS if config is None else ())} - {"thin"}
-        refuse_unknown([key for key in (*fields, *kwargs) if not key.startswith("_")], known, name)
+        names = [key for key in kwargs if not key.startswith("_")]
+        refuse_unknown(names, {*LOADING_OPTIONS, *FIELDS} - {"thin"}, name)
+        fields = {key: kwargs.pop(key) for key in FIELDS if key in kwargs}
+        if config is not None and fields:
+            raise ValueError(f"{name} was given a config, and {sorted(fields)} beside it: set them in the config")
         hub_options = {key: kwargs[key] for key in HUB_OPTIONS if key in kwargs}
         if config is None:
             config = XSERConfig.from_pretrained(path, **hub_options, **fields)
@@ -132,6 +135,7 @@ class XSERCheckpointMixin:
         is_open = kwargs["dtype"] == "auto" and "_from_pipeline" in kwargs
         model.dtype_is_open = is_open  # the pipeline knows the device, and then the dtype
         model._freeze_backbones()
+        model._remember_backbones()
         return (model, info) if output_loading_info else model
 
     @classmethod
@@ -147,7 +151,7 @@ class XSERCheckpointMixin:
             _check_tower(path, config, tower)
             language_model = load_language_model(config.text_model_id, options)
         else:
-            _check_fit(f"checkpoint {path}", loaded, _wanted(cls, config), "save it anew from its model")
+            check_fit(f"checkpoint {path}", loaded, _wanted(cls, config), "save it anew from its model")
             parts = [_take(loaded, prefix) for prefix in (TOWER, LANGUAGE_MODEL)]
             tower_options = {key: value for key, value in options.items() if key != "quantization_config"}
             tower = load_from_state(config.audio_config, AutoModel, parts[0], tower_options)
@@ -208,10 +212,11 @@ class XSERCheckpointMixin:
         config.auto_map = dict(AUTO_MAP)
         config.custom_pipelines = {task: dict(spec) for task, spec in CUSTOM_PIPELINES.items()}
         state, was_thin = own_state(self, kwargs.pop("state_dict", None)), config.thin
+        self._forget_ids(state, thin)
         wanted = _wanted(type(self), config)
         if thin:
             state, wanted = ({name: each[name] for name in each if self._is_trained(name)} for each in (state, wanted))
-        _check_fit("the model", state, wanted, "bring config and model together (LoRA is merged by merge_lora)")
+        check_fit("the model", state, wanted, "bring config and model together (LoRA is merged by merge_lora)")
         if kwargs.get("push_to_hub"):
             kwargs.setdefault("repo_id", Path(save_directory).name)
         try:
@@ -225,6 +230,28 @@ class XSERCheckpointMixin:
                     save_adapters(self, beside)
         finally:
             config.thin, self._hf_peft_config_loaded = was_thin, has_adapters
+
+    def _remember_backbones(self):
+        """Note what the frozen backbones are, which lie at the config's ids."""
+        frozen = {name: tensor for name, tensor in own_state(self).items() if not self._is_trained(name)}
+        places = (("audio_model_id", TOWER), ("text_model_id", LANGUAGE_MODEL))
+        self.backbone_samples = {
+            field: samples({name: tensor for name, tensor in frozen.items() if name.startswith(prefix)})
+            for field, prefix in places
+        }
+
+    def _forget_ids(self, state: dict, thin: bool):
+        """Drop the ids of backbones whose weights are no longer those at it; a thin save, which needs them, fails."""
+        for field, before in getattr(self, "backbone_samples", {}).items():
+            place = getattr(self.config, field)
+            if place is None or not have_changed(before, state):
+                continue
+            if thin:
+                raise ValueError(
+                    f"frozen weights are no longer those of {field} {place} (was an adapter merged into them?), and a "
+                    "thin checkpoint would not hold them: save in full"
+                )
+            setattr(self.config, field, None)
 
     def merge_lora(self):
         """Add LoRA to the language model's weights for good, in place; the answers are the same but for rounding.
@@ -255,7 +282,7 @@ def _wanted(model_class: type, config: XSERConfig) -> dict[str, torch.Tensor]:
         return model_class(deepcopy(config)).state_dict(keep_vars=True)
 
 
-def _check_fit(what: str, state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], remedy: str) -> None:
+def check_fit(what: str, state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], remedy: str) -> None:
     """Refuse tensors that are missing, too many, or of other shapes than the config wants."""
     held = {id(wanted[name]) for name in state if name in wanted}
     lacking = [name for name, tensor in wanted.items() if name not in state and id(tensor) not in held]
@@ -291,4 +318,4 @@ def _check_keys(path, missing, unexpected) -> None:
             raise ValueError(f"checkpoint {path} {kind}: {named(keys)}; save it anew from its model")
 
 
-__all__ = ["AUTO_MAP", "CUSTOM_PIPELINES", "XSERCheckpointMixin"]
+__all__ = ["AUTO_MAP", "CUSTOM_PIPELINES", "XSERCheckpointMixin", "check_fit"]

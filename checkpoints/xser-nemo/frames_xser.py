@@ -13,6 +13,7 @@ NARROW_RATE = 8_000  # Hz: above 4 kHz there is more noise than voice
 FRAME_SECONDS = 0.01
 HOP = 160  # samples a frame
 BLOCK_FRAMES = 1_000  # analysed at once, which bounds the memory
+RUMBLE_HZ, RUMBLE_SHARE, RUMBLE_TAPS = 40.0, 0.2, 1_601  # what lies below is no voice; of the power, to take it away
 
 
 def scaled(wave) -> tuple[np.ndarray, float]:
@@ -26,6 +27,22 @@ def scaled(wave) -> tuple[np.ndarray, float]:
     if largest < 1e-9:  # what is left of a constant is rounding
         return np.zeros(len(sound), np.float32), 0.0
     return (sound / largest).astype(np.float32), 20 * math.log10(largest)
+
+
+def has_rumble(sound: np.ndarray) -> bool:
+    """Whether much of a sound's power lies below all voices, as that of wind, handling or a drifting offset does."""
+    width = 2 * HOP
+    blocks = sound[: len(sound) // width * width].reshape(-1, width).mean(axis=1)
+    return len(blocks) > 0 and float(blocks.var()) > RUMBLE_SHARE * float(sound.var())
+
+
+def without_rumble(sound: np.ndarray) -> np.ndarray:
+    """(S,) less what lies below `RUMBLE_HZ`."""
+    steps = np.arange(RUMBLE_TAPS) - RUMBLE_TAPS // 2
+    taps = np.sinc(2 * RUMBLE_HZ / SAMPLE_RATE * steps) * np.hamming(RUMBLE_TAPS)
+    reach = RUMBLE_TAPS // 2
+    below = np.convolve(np.pad(sound, reach, mode="edge"), (taps / taps.sum()).astype(np.float32), mode="valid")
+    return sound - below
 
 
 def decimate(sound: np.ndarray) -> np.ndarray:
@@ -43,6 +60,7 @@ def framed(sound: np.ndarray, num_frames: int, width: int) -> np.ndarray:
     """Windows at 8 kHz, centred on their frames, zeros beyond the ends: (S / 2,) -> (T, width), a view."""
     hop = HOP * NARROW_RATE // SAMPLE_RATE
     before = (width - hop) // 2
+    sound, before = sound[max(-before, 0) :], max(before, 0)  # a window shorter than the hop begins within it
     padded = np.zeros(num_frames * hop + width, np.float32)
     padded[before : before + len(sound)] = sound
     return sliding_window_view(padded, width)[: num_frames * hop : hop]
@@ -59,6 +77,6 @@ def runs_of(mask: np.ndarray) -> np.ndarray:
 
 
 __all__ = [
-    "BLOCK_FRAMES", "FRAME_SECONDS", "HOP", "NARROW_RATE", "SAMPLE_RATE", "decimate", "framed", "hann", "runs_of",
-    "scaled",
+    "BLOCK_FRAMES", "FRAME_SECONDS", "HOP", "NARROW_RATE", "SAMPLE_RATE", "decimate", "framed", "hann",
+    "has_rumble", "runs_of", "scaled", "without_rumble",
 ]  # fmt: skip

@@ -13,6 +13,8 @@ from statistics import NormalDist
 
 from .calibration_xser import (
     BASES,
+    IMPLAUSIBLE,
+    MISFIT,
     NOISY,
     NOT_MEASURED,
     TOO_SHORT,
@@ -23,6 +25,7 @@ from .calibration_xser import (
     why_not,
 )
 from .prosody_xser import Prosody
+from .reasons_xser import describe_contour, describe_lack, in_words
 
 LEVELS = {
     "pitch": ("low", "normal", "high"),
@@ -46,13 +49,15 @@ UNITS = {
     "pitch_range": "semitones",
     "contour": "semitones",
 }
+ERROR_UNITS = {**UNITS, "pitch": "semitones", "loudness": "dB"}
 FINAL_MOVEMENT = {"falling-rising": "rising", "rising-falling": "falling"}
 
 AGREE, CONTRADICT, CANNOT_TELL = "agree", "contradict", "can't tell"
 NO_REFERENCE, NEAR_A_CUT, UNCERTAIN_REFERENCE = "no reference", "near a cut", "uncertain reference"
-OUTSIDE_SCHEMA = "outside the schema"
+OUTSIDE_SCHEMA, NOT_MEASURABLE = "outside the schema", "no measurement tells it"
 REASONS = (
-    TOO_SHORT, UNVOICED, NOISY, NOT_MEASURED, NO_REFERENCE, NEAR_A_CUT, UNCERTAIN_REFERENCE, OUTSIDE_SCHEMA,
+    TOO_SHORT, UNVOICED, NOISY, NOT_MEASURED, MISFIT, IMPLAUSIBLE, NO_REFERENCE, NEAR_A_CUT, UNCERTAIN_REFERENCE,
+    OUTSIDE_SCHEMA, NOT_MEASURABLE,
 )  # fmt: skip
 
 TONE_CUT = 2.0  # semitones that make a movement; chosen
@@ -71,7 +76,7 @@ class Label:
     Attributes:
         level: `None` where it cannot be told.
         value: what was measured, in `unit`; of a tone, the final movement.
-        unit: Hz, dBFS, syllables/s or semitones.
+        unit: Hz, dBFS, syllables/s or semitones; `None` where no measurement tells the slot.
         quantity: what of `Prosody` it was told from: of `QUANTITIES_OF`, the one whose usual value is known best.
         confidence: probability that the true value lies on the same side of every cut, under a Gaussian of the error
             of measurement and reference (of a tone, at least that); `None` where the level is.
@@ -84,7 +89,7 @@ class Label:
 
     level: str | None
     value: float | None
-    unit: str
+    unit: str | None
     quantity: str | None
     confidence: float | None
     reason: str | None
@@ -98,13 +103,14 @@ class Verdict:
     """Whether a claim holds: `agree`, `contradict` or `can't tell`; the other fields as in `Label`.
 
     Attributes:
-        reason: a phrase with the measured value and where the claimed level begins and ends.
+        reason: a phrase with what was measured and decides, and where the claimed level begins and ends. Where it
+            cannot be told, it begins with one of `REASONS`.
     """
 
     verdict: str
     value: float | None
-    unit: str
-    quantity: str
+    unit: str | None
+    quantity: str | None
     cuts: tuple[float, float] | None
     reason: str
     basis: str | None
@@ -127,16 +133,20 @@ def label(
             `None`, the gender stands in, and for an unknown gender the corpus, as the label's `basis` says.
         gender: as the corpus that was calibrated calls it; the default calibration knows `female` and `male`.
         levels: slots to tell and levels that they may have, all of `LEVELS` by default. A rising-falling or
-            falling-rising tone that is not among them becomes its final movement.
+            falling-rising tone that is not among them becomes its final movement. What no measurement tells, a
+            slot or a level of it, may be among them: it is not told.
         margin: how many errors away from every cut a value must lie to get a level. At 0 whatever was measured gets
             one, to be taken by its confidence.
 
     Raises:
-        ValueError: `levels` has a slot or level that does not exist; the margin is negative.
+        ValueError: the margin is negative.
     """
     allowed = _check_options(levels, margin)
     labels = {}
     for slot in allowed:
+        if not allowed[slot]:
+            labels[slot] = Label(None, None, None, None, None, NOT_MEASURABLE, None)
+            continue
         place = _place(slot, allowed[slot], prosody, calibration, speaker, gender)
         level, reason, confidence = place.decide(allowed[slot], margin)
         where = {name: getattr(place, name) for name in ("value", "unit", "quantity", "basis", "offset", "cuts")}
@@ -159,20 +169,19 @@ def check(
     where it lies within by at least as many. So the level that `label` tells always agrees.
 
     Args:
-        claims: slot → level.
+        claims: slot → level; of one that no measurement tells, nothing is said.
         prosody, calibration, speaker, gender, margin: as of `label`.
         levels: as of `label`, those that the claimant could choose from.
 
     Raises:
-        ValueError: a slot or level that does not exist, named with those that do; the margin is negative.
+        ValueError: the margin is negative.
     """
     allowed = _check_options(levels, margin)
     verdicts = {}
     for slot, claimed in claims.items():
-        if slot not in allowed:
-            raise ValueError(f"slot {slot!r} cannot be checked; there are {list(allowed)}")
-        if claimed not in allowed[slot]:
-            raise ValueError(f"{slot} {claimed!r} is not one of {list(allowed[slot])}")
+        if claimed not in allowed.get(slot, ()):
+            verdicts[slot] = Verdict(CANNOT_TELL, None, None, None, None, _not_measurable(slot, claimed), None)
+            continue
         place = _place(slot, allowed[slot], prosody, calibration, speaker, gender)
         verdict, reason = place.judge(claimed, margin)
         where = {name: getattr(place, name) for name in ("value", "unit", "quantity", "cuts", "basis")}
@@ -193,6 +202,7 @@ class _Place:
     distances: dict[str, tuple[float, ...]] | None = None
     error: float | None = None
     own_error: float | None = None  # of the measurement alone
+    told: str | None = None  # what was measured, in words, or why it was not
 
     @property
     def unit(self) -> str:
@@ -213,28 +223,31 @@ class _Place:
     def judge(self, claimed: str, margin: float) -> tuple[str, str]:
         """(verdict, reason)."""
         if self.reason is not None:
-            return CANNOT_TELL, self.reason
+            return CANNOT_TELL, f"{self.reason}: {self.told}"
         distance = min(self.distances[claimed])
         if distance >= margin * self.error:
             return AGREE, self._compare(claimed)
         if distance < -margin * self.error:
             return CONTRADICT, self._compare(claimed)
-        return CANNOT_TELL, f"{self._too_near(abs(distance), margin)}: {self._compare(claimed)}"
+        reason = self._too_near(abs(distance), margin)
+        of_usual = math.sqrt(max(self.error**2 - self.own_error**2, 0.0))
+        what, error = ("measured", self.own_error) if reason == NEAR_A_CUT else ("what is usual is known", of_usual)
+        error = in_words(error, ERROR_UNITS[self.quantity])
+        return CANNOT_TELL, f"{reason}: {self._compare(claimed)}; {what} to ± {error}"
 
     def _too_near(self, distance: float, margin: float) -> str:
         """The reference is to blame where one that was known exactly would tell."""
         return NEAR_A_CUT if distance < margin * self.own_error else UNCERTAIN_REFERENCE
 
     def _compare(self, claimed: str) -> str:
-        lower, upper = (_in_words(cut, self.unit) for cut in self.cuts)
-        value = _in_words(self.value, self.unit)
+        lower, upper = (in_words(cut, self.unit) for cut in self.cuts)
         if claimed in LEVELS["tone"]:
-            return f"the pitch moves by {value} at the end, where {upper} make a movement"
+            return f"{self.told}, where {upper} make a movement"
         if len(self.distances[claimed]) == 2:
             extent = f"lies between {lower} and {upper}"
         else:
             extent = f"ends at {lower}" if claimed == next(iter(self.distances)) else f"begins at {upper}"
-        return f"{value}, where {claimed} {extent} {_BASIS_WORDS[self.basis]}"
+        return f"{self.told}, where {claimed} {extent} {_BASIS_WORDS[self.basis]}"
 
 
 def _place(
@@ -246,31 +259,43 @@ def _place(
     gender: str | None,
 ) -> _Place:
     if slot == "tone":
-        reason = why_not(prosody, "contour")
-        return _Place(None, "contour", reason, "speaker") if reason else _place_tone(prosody, allowed)
+        if reason := why_not(prosody, "contour"):
+            return _Place(None, "contour", reason, "speaker", told=describe_lack(prosody, "contour", reason))
+        return _place_tone(prosody, allowed)
     quantity, found = _surest(slot, prosody, calibration, speaker, gender)
     reason = why_not(prosody, quantity)
     value, natural = getattr(prosody, quantity), _hertz if quantity == "pitch" else float
-    if reason or not found:
-        return _Place(None if value is None else natural(value), quantity, reason or NO_REFERENCE, found and found[2])
+    value = None if value is None else natural(value)
+    if reason:
+        lack = describe_lack(prosody, quantity, reason)
+        return _Place(value, quantity, reason, found and found[2], told=lack)
+    told = in_words(value, UNITS[quantity])
+    if not found:
+        return _Place(value, quantity, NO_REFERENCE, told=f"{told}, and nothing says what is usual for this speaker")
     usual, usual_error, basis = found
-    own_error, offset = getattr(prosody, f"{quantity}_error"), float(value) - usual
+    own_error, offset = getattr(prosody, f"{quantity}_error"), float(getattr(prosody, quantity)) - usual
     lower, upper = calibration.cuts[quantity]
     low, normal, high = LEVELS[slot]
     distances = {low: (lower - offset,), normal: (offset - lower, upper - offset), high: (offset - upper,)}
     cuts = (natural(usual + lower), natural(usual + upper))
     error = math.hypot(own_error, usual_error)
-    return _Place(natural(value), quantity, None, basis, offset, cuts, distances, error, own_error)
+    return _Place(value, quantity, None, basis, offset, cuts, distances, error, own_error, told)
 
 
 def _surest(
     slot: str, prosody: Prosody, calibration: Calibration, speaker: Reference | str | None, gender: str | None
 ) -> tuple[str, tuple[float, float, str] | None]:
-    """The measured quantity whose usual value is known best, the first of equals, and what is usual of it."""
+    """The measured quantity whose usual value is known best, the first of equals, and what is usual of it.
+
+    A transcript that does not fit puts the recording in doubt, too: another quantity does not stand in.
+    """
     usual = {quantity: calibration.find_reference(quantity, speaker, gender) for quantity in QUANTITIES_OF[slot]}
     measured = [quantity for quantity in usual if why_not(prosody, quantity) is None]
     known = [quantity for quantity in measured if usual[quantity]]
-    if known:
+    misfits = [quantity for quantity in usual if why_not(prosody, quantity) == MISFIT]
+    if misfits:
+        surest = misfits[0]
+    elif known:
         surest = min(known, key=lambda quantity: BASES.index(usual[quantity][2]))
     else:
         surest = measured[0] if measured else QUANTITIES_OF[slot][-1]
@@ -296,7 +321,8 @@ def _place_tone(prosody: Prosody, allowed: tuple[str, ...]) -> _Place:
             plain = (shapes[final][0], max(TONE_CUT, ahead) - other)
             shapes[final] = max(plain, shapes.pop(richer), key=min)
     cuts, error = (-TONE_CUT, TONE_CUT), prosody.contour_error
-    return _Place(value, "contour", None, "speaker", value, cuts, shapes, error, error)
+    told = describe_contour(prosody.contour, shape)
+    return _Place(value, "contour", None, "speaker", value, cuts, shapes, error, error, told)
 
 
 def _tail(distance: float, error: float) -> float:
@@ -308,21 +334,17 @@ def _hertz(semitones: float) -> float:
     return 2 ** (semitones / 12)
 
 
-def _in_words(value: float, unit: str) -> str:
-    return f"{value:.0f} {unit}" if unit == "Hz" else f"{value:.1f} {unit}"
+def _not_measurable(slot: str, claimed: str) -> str:
+    if claimed in LEVELS.get(slot, ()):
+        return f"{OUTSIDE_SCHEMA}: {slot} {claimed!r} is none of the levels to choose from"
+    return f"{NOT_MEASURABLE}: of {slot} there are {', '.join(LEVELS[slot])}" if slot in LEVELS else NOT_MEASURABLE
 
 
 def _check_options(levels: Mapping[str, Iterable[str]] | None, margin: float) -> dict[str, tuple[str, ...]]:
-    """`levels` as tuples, all by default; `ValueError` where one cannot be told, or the margin is none."""
+    """Of `levels`, all by default, those that a measurement tells; `ValueError` where the margin is none."""
     check_number("margin", margin, least=0)
-    allowed = {slot: tuple(names) for slot, names in (LEVELS if levels is None else levels).items()}
-    for slot, names in allowed.items():
-        if slot not in LEVELS:
-            raise ValueError(f"slot {slot!r} cannot be told from a recording; there are {list(LEVELS)}")
-        unknown = [name for name in names if name not in LEVELS[slot]]
-        if unknown:
-            raise ValueError(f"levels {unknown} of {slot} cannot be told; there are {list(LEVELS[slot])}")
-    return allowed
+    given = LEVELS if levels is None else levels
+    return {slot: tuple(name for name in names if name in LEVELS.get(slot, ())) for slot, names in given.items()}
 
 
-__all__ = ["LEVELS", "Label", "Verdict", "check", "label"]
+__all__ = ["CANNOT_TELL", "LEVELS", "NOT_MEASURABLE", "Label", "Verdict", "check", "label"]

@@ -8,8 +8,9 @@ from transformers.utils import logging
 
 from .agreement_xser import matching_processor
 from .audio_xser import SAMPLE_RATE, AudioError, audio_name, is_recording, load_audio, undecoded
+from .checks_xser import check_batch_size, check_flag, is_list
 from .explain_xser import ANSWER_KEYS, empty_answer
-from .options_xser import check_batch_size, check_flag, is_list, refuse_unknown
+from .options_xser import refuse_unknown
 from .references_xser import holds_references, one_reference, several
 from .request_xser import Request, as_options, common_request, each_request, place
 
@@ -38,8 +39,8 @@ class XSERPipeline(Pipeline):
     _load_video_processor = False
 
     def __init__(self, *args, **options):
-        useless = [name for name in ("num_workers", "binary_output") if options.get(name)]
-        refuse_unknown(useless, OPTIONS, "XSERPipeline")
+        ignored = [name for name in ("num_workers", "binary_output") if options.get(name)]
+        refuse_unknown(ignored, OPTIONS, "XSERPipeline")
         options.pop("local_files_only", None)  # of `pipeline`, which hands it on
         super().__init__(*args, **options)
         if self.device.type == "cpu" and getattr(self.model, "dtype_is_open", False):

@@ -220,7 +220,11 @@ def _reference_wave(processor, recording) -> np.ndarray:
         )
     status = processor.status(wave, recording)
     if status != "ok":
-        reason = "is silent" if status == "no_speech" else f"lasts {len(wave) / SAMPLE_RATE:.2f} s, which is too short"
+        reason = (
+            "is silent or holds no speech"
+            if status == "no_speech"
+            else f"lasts {len(wave) / SAMPLE_RATE:.2f} s, which is too short"
+        )
         raise ValueError(f"reference {name} {reason}: give recordings of the speaker that hold speech")
     return wave
 

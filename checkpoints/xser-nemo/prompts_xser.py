@@ -96,9 +96,10 @@ class PromptsMixin:
             for token, count in self.num_placeholders(task, num_frames, aux_frames).items()
         }
         key = (task, None if slots is None else tuple(slots), transcript is not None)
-        if key not in self._prompts:
-            self._prompts[key] = self._prompt_parts(task, slots, transcript is not None)
-        head, *tail = self._prompts[key]
+        parts = self._prompts.get(key)
+        if parts is None:
+            self._prompts[key] = parts = self._prompt_parts(task, slots, transcript is not None)
+        head, *tail = parts
         ids = np.repeat(head, [counts.get(index, 1) for index in head.tolist()])
         if tail:
             words = np.array(self._continuations([self._transcript_piece(transcript)])[0], dtype=np.int64)

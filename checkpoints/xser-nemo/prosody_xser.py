@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .filtering_xser import find_doubt
 from .frames_xser import (
     BLOCK_FRAMES,
     FRAME_SECONDS,
@@ -22,8 +23,10 @@ from .frames_xser import (
     decimate,
     framed,
     hann,
+    has_rumble,
     runs_of,
     scaled,
+    without_rumble,
 )
 from .pitch_xser import track_speaker
 from .voice_quality_xser import voice_quality
@@ -44,6 +47,8 @@ MIN_PITCH_FRAMES = 4
 MIN_RANGE_FRAMES = 20
 MIN_CONTOUR_FRAMES = 12
 MIN_RATE_SECONDS = 0.3
+POSSIBLE_RATE = (0.8, 12.0)  # syllables a second: of 2,700 recordings of read speech the slowest had 1.0
+POSSIBLE_PITCH = (55.0, 550.0)  # Hz: what lies at the ends of the tracker's range may lie beyond them
 
 # Errors of measurement: of recordings that noise, a shift or cut edges disturb (benchmarks/measurement_error.py) about
 # 68% deviate by less than one of them at 10 dB SNR, and more where there is less noise
@@ -81,7 +86,8 @@ class Prosody:
         loudness, loudness_error: RMS over speech frames, about the mean, in dBFS, and its error in dB.
         rate, rate_error: syllable nuclei a second of speech, counted in the signal, and its error.
         text_rate, text_rate_error: the same by a transcript, and its error. `measure`, which has none, leaves them
-            None; `xser.descriptors.rate.with_text_rate` fills them in.
+            None; `rate_xser.with_text_rate` fills them in.
+        text_fits: whether that transcript can be what is said here; None without one.
         contour, contour_error: semitones relative to `pitch` at five points from start to end of the voiced part of
             the last phrase, and the error of the difference of two of them.
         pauses, pause_seconds: silences of more than 0.2 s within the speech: how many, and how long together.
@@ -119,6 +125,7 @@ class Prosody:
     hnr_db: float | None
     text_rate: float | None = None
     text_rate_error: float | None = None
+    text_fits: bool | None = None
 
 
 def measure(wave: np.ndarray) -> Prosody:
@@ -136,6 +143,9 @@ def measure(wave: np.ndarray) -> Prosody:
         ValueError: the wave has more than one axis.
     """
     sound, gain = scaled(wave)
+    if has_rumble(sound):
+        sound, loss = scaled(without_rumble(sound))
+        gain += loss
     power = _frame_power(sound)
     level = _decibels(power)  # re the largest sample
     narrow = decimate(sound)
@@ -151,9 +161,10 @@ def measure(wave: np.ndarray) -> Prosody:
     snr_db = None if loudness is None else max(loudness - _noise_floor(level), 0.0)
     jitter, shimmer, hnr_db = voice_quality(sound, f0)
     noise = 10 ** (-max(snr_db or 0.0, hnr_db or 0.0) / 20)  # at most: amplitude over that of the speech
-    pitch, pitch_range, range_error = _pitch(f0[voiced], noise)
+    pitch, pitch_range, pitch_error, range_error = _pitch(f0[voiced], noise)
     has_range = len(f0[voiced]) >= MIN_RANGE_FRAMES
     contour = None if pitch is None else _contour(f0, strength, speech, pitch)
+    doubt = find_doubt(sound, narrow, f0)
     nuclei = _nuclei(narrow, voiced) if speech_seconds >= MIN_RATE_SECONDS else 0
     return Prosody(
         duration=len(sound) / SAMPLE_RATE,
@@ -165,16 +176,18 @@ def measure(wave: np.ndarray) -> Prosody:
         speech=speech,
         snr_db=snr_db,
         pitch=pitch,
-        pitch_error=None if pitch is None else PITCH_SHARE * range_error,
+        pitch_error=None if pitch is None else math.hypot(pitch_error, doubt.pitch),
         pitch_hz=None if pitch is None else 2 ** (pitch / 12),
         pitch_range=pitch_range if has_range else None,
-        pitch_range_error=range_error if has_range else None,
+        pitch_range_error=math.hypot(range_error, doubt.pitch_range) if has_range else None,
         loudness=None if loudness is None else loudness + gain,
-        loudness_error=None if loudness is None else _loudness_error(speech_seconds, noise),
+        loudness_error=None
+        if loudness is None
+        else math.hypot(_loudness_error(speech_seconds, noise), doubt.loudness),
         rate=nuclei / speech_seconds if nuclei else None,
-        rate_error=COUNT_ERROR * math.sqrt(nuclei) / speech_seconds if nuclei else None,
+        rate_error=math.hypot(_rate_error(nuclei, speech_seconds, snr_db), doubt.rate) if nuclei else None,
         contour=contour,
-        contour_error=None if contour is None else CONTOUR_SHARE * range_error,
+        contour_error=None if contour is None else math.hypot(CONTOUR_SHARE * range_error, doubt.contour),
         pauses=len(pauses),
         pause_seconds=sum(pauses) * FRAME_SECONDS,
         jitter=jitter,
@@ -236,17 +249,28 @@ def _noise_floor(level: np.ndarray) -> float:
     return float(np.percentile(sounding, 10)) if len(sounding) else LEVEL_FLOOR
 
 
-def _pitch(f0: np.ndarray, noise: float) -> tuple[float, float, float] | tuple[None, None, None]:
-    """Median, range and its error, in semitones, of the voiced frames.
+def _pitch(f0: np.ndarray, noise: float) -> tuple[float, float, float, float] | tuple[None, None, None, None]:
+    """Median and range, and the error of each, in semitones, of the voiced frames.
 
     The share of them that are missed at edges and in noise, or are too many, moves a percentile by as large a share of
-    the range, if those frames lie on one side of it.
+    the range, if those frames lie on one side of it; the median by what lies between it and its neighbours, which is
+    more where a voice falls into a low and a high part.
     """
     if len(f0) < MIN_PITCH_FRAMES:
-        return None, None, None
-    low, median, high = np.percentile(12 * np.log2(f0.astype(np.float64)), (5, 50, 95))
+        return None, None, None, None
     share = math.hypot(EDGE_SECONDS / (len(f0) * FRAME_SECONDS), NOISE_SHARE * noise)
-    return float(median), float(high - low), share * max(float(high - low), MIN_RANGE)
+    around = 50 * min(share, 0.9)
+    semitones = 12 * np.log2(f0.astype(np.float64))
+    low, below, median, above, high = np.percentile(semitones, (5, 50 - around, 50, 50 + around, 95))
+    range_error = share * max(float(high - low), MIN_RANGE)
+    pitch_error = max(PITCH_SHARE * range_error, float(above - below) / 2)
+    return float(median), float(high - low), pitch_error, range_error
+
+
+def _rate_error(nuclei: int, speech_seconds: float, snr_db: float | None) -> float:
+    """In syllables a second: miscounted nuclei, and noise that is taken for speech, such as a hum in the pauses."""
+    rate = nuclei / speech_seconds
+    return math.hypot(COUNT_ERROR * math.sqrt(nuclei) / speech_seconds, rate * 10 ** (-(snr_db or 0.0) / 20))
 
 
 def _loudness_error(speech_seconds: float, noise: float) -> float:
@@ -317,4 +341,4 @@ def _local_line(distance: np.ndarray, value: np.ndarray, trust: np.ndarray) -> f
     return mean_value - slope * mean_distance
 
 
-__all__ = ["Prosody", "measure"]
+__all__ = ["POSSIBLE_PITCH", "POSSIBLE_RATE", "Prosody", "measure"]

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from .audio_xser import is_recording, undecoded
 from .calibration_xser import MIN_RECORDINGS, Reference
-from .options_xser import one_for_each
+from .checks_xser import one_for_each
 from .profile_xser import SpeakerProfile
 from .verification_xser import Verifier
+from .voice_measures_xser import MEASURES
 
 PROFILE_SUFFIX = ".safetensors"
 MEASURED = (
@@ -56,8 +57,10 @@ def each_reference(model, processor, reference, places: Sequence[str]) -> list[S
 def one_reference(model, processor, reference) -> SpeakerProfile | Reference | None:
     """A single reference of any form, as a profile or a `Reference`; raises as `each_reference`."""
     if _is_profile_file(reference):
-        return SpeakerProfile.load(reference)
+        reference = SpeakerProfile.load(reference)
     if reference is None or type(reference).__name__ in MEASURED:
+        if model.config.speaker_reference and type(reference).__name__ == SpeakerProfile.__name__:
+            _check_profile(reference, model.config)
         return reference
     recordings = several(reference)
     if recordings is None:
@@ -67,6 +70,23 @@ def one_reference(model, processor, reference) -> SpeakerProfile | Reference | N
     if model.config.speaker_reference:
         return model.profile(recordings, processor)
     return Verifier(processor.calibration, processor.descriptors, recordings).reference
+
+
+def _check_profile(profile: SpeakerProfile, config) -> None:
+    """Refuse a profile that was made with another model, before anything is answered."""
+    tower = config.audio_config
+    wanted = (tower.num_hidden_layers + 1, tower.hidden_size)
+    if profile.mean.shape != wanted:
+        raise ValueError(
+            f"the reference holds (layers, width) {profile.mean.shape}, this model's tower has {wanted}: make the "
+            "profile with this model"
+        )
+    size = config.aux_streams.get(MEASURES, {}).get("size", 0)
+    if profile.measures.shape[1] < size:
+        raise ValueError(
+            f"the reference holds {profile.measures.shape[1]} measures, and this model takes {size}: make the profile "
+            "with this model"
+        )
 
 
 def several(value) -> list | None:

@@ -7,12 +7,16 @@ import numpy as np
 
 from .audio_xser import list_recordings, load_audio
 from .calibration_xser import Calibration, Reference
-from .levels_xser import CANNOT_TELL, LEVELS, check
-from .options_xser import known_gender
+from .checks_xser import known_gender
+from .levels_xser import NOT_MEASURABLE, check
 from .profile_xser import SpeakerProfile
-from .prosody_xser import measure
+from .prosody_xser import Prosody, measure
+from .rate_xser import with_text_rate
+from .reasons_xser import describe_misfit
 
-NOT_MEASURABLE = "no measurement tells it"
+SPEED = "speed"
+NO_RATE_SPELLED = "the spelling of the transcript tells no rate"
+NO_USUAL_TEXT_RATE = "what is usual by transcripts is known less well for this speaker"
 
 
 class Verifier:
@@ -39,11 +43,7 @@ class Verifier:
         gender: str | None = None,
     ):
         self.calibration = Calibration.default() if calibration is None else Calibration.from_dict(calibration)
-        self.levels = {
-            slot: known
-            for slot, levels in descriptors.items()
-            if (known := tuple(level for level in levels if level in LEVELS.get(slot, ())))
-        }
+        self.levels = {slot: tuple(levels) for slot, levels in descriptors.items()}
         self.reference = self._measure_reference(reference)
         self.gender = None if gender is None else known_gender(gender, self.calibration.genders)
 
@@ -58,28 +58,55 @@ class Verifier:
         return self.calibration.reference_of(measure(load_audio(each)) for each in list_recordings(reference))
 
     def verify(
-        self, descriptors: Mapping[str, str], wave: np.ndarray, transcript: str | None = None
+        self,
+        descriptors: Mapping[str, str],
+        wave: np.ndarray,
+        transcript: str | None = None,
+        language: str | None = None,
     ) -> dict[str, dict]:
         """Judge the levels of one answer.
 
         Args:
             descriptors: slot → level.
             wave: (S,) at 16 kHz, as `load_audio` gives it.
-            transcript: what is said, if it is known.
+            transcript: what is said, where that is known from elsewhere: the speed is then measured by it. Where it
+                cannot be what is said, or its spelling tells nothing, the speed is measured by the signal, as it is
+                without a transcript, and the reason says so.
+            language: of the transcript, such as `en`.
 
         Returns:
             slot → `claim`, `verdict` (`agree`, `contradict`, `can't tell`), `value` and `cuts` in `unit`, the
-            `quantity` that was measured, `basis` (what the cuts are relative to) and `reason` (a phrase). A slot or
-            level that is none of `levels_xser.LEVELS` cannot be told.
+            `quantity` that was measured, `basis` (what the cuts are relative to) and `reason` (a phrase). Of a slot or
+            level that is none of `levels_xser.LEVELS` the verdict is `can't tell`.
+
+        Raises:
+            TypeError: the transcript is no text.
         """
-        measurable = {slot: level for slot, level in descriptors.items() if level in self.levels.get(slot, ())}
-        verdicts = check(measurable, measure(wave), self.calibration, self.reference, self.gender, self.levels)
-        unknown = {"verdict": CANNOT_TELL, "value": None, "unit": None, "quantity": None, "cuts": None}
-        unknown |= {"reason": NOT_MEASURABLE, "basis": None}
-        return {
-            slot: {"claim": level, **(asdict(verdicts[slot]) if slot in verdicts else unknown)}
-            for slot, level in descriptors.items()
-        }
+        prosody, note = _with_transcript(measure(wave), transcript, language)
+        verdicts = check(descriptors, prosody, self.calibration, self.reference, self.gender, self.levels)
+        answer = {slot: {"claim": descriptors[slot], **asdict(verdict)} for slot, verdict in verdicts.items()}
+        if SPEED in answer and answer[SPEED]["quantity"] == "rate" and (note := note or _why_signal(transcript)):
+            answer[SPEED]["reason"] += f"; by the signal, since {note}"
+        return answer
 
 
-__all__ = ["Verifier"]
+def _with_transcript(prosody: Prosody, transcript: str | None, language: str | None) -> tuple[Prosody, str | None]:
+    """The measurements with the transcript's rate, or why they are without it."""
+    if transcript is None:
+        return prosody, None
+    if not isinstance(transcript, str):
+        raise TypeError(f"transcript is {transcript!r}; it must be text")
+    by_text = with_text_rate(prosody, transcript, language)
+    if by_text.text_rate is None:
+        return prosody, NO_RATE_SPELLED
+    if not by_text.text_fits:
+        return prosody, describe_misfit(by_text)
+    return by_text, None
+
+
+def _why_signal(transcript: str | None) -> str | None:
+    """Why the signal's rate was taken though the transcript fits."""
+    return None if transcript is None else NO_USUAL_TEXT_RATE
+
+
+__all__ = ["NOT_MEASURABLE", "Verifier"]

@@ -16,6 +16,8 @@ from transformers.utils import cached_file
 
 from .lora_xser import renamed
 
+SAMPLED = 16  # numbers of a weight, about
+ROUNDING = 2.0**-7  # twice that of bfloat16
 SHARD = r"-\d{5}-of-\d{5}"
 
 
@@ -47,6 +49,26 @@ def has_old_names(files: list[str]) -> bool:
         with safe_open(file, "pt") as weights:
             if any(renamed(name) != name for name in weights.keys()):  # noqa: SIM118 - it is no dict
                 return True
+    return False
+
+
+def samples(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A few numbers of every real weight, by which it is found to have changed."""
+    return {
+        name: tensor.detach().flatten()[:: max(1, tensor.numel() // SAMPLED)].to("cpu", copy=True)
+        for name, tensor in state.items()
+        if tensor.is_floating_point() and tensor.dtype.itemsize > 1 and tensor.device.type != "meta"
+    }
+
+
+def have_changed(before: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> bool:
+    """Whether weights are others than those that `samples` were taken of; another dtype alone is no change."""
+    for name, after in samples({name: state[name] for name in before if name in state}).items():
+        old = before[name]
+        if old.dtype == after.dtype and not torch.equal(old, after):
+            return True
+        if not torch.allclose(old.float(), after.float(), rtol=ROUNDING, atol=1e-6):
+            return True
     return False
 
 
@@ -87,4 +109,4 @@ def _weights_of(name: str) -> str | None:
     return match and match[1]
 
 
-__all__ = ["has_old_names", "put_in_place", "read_weights", "weight_files"]
+__all__ = ["has_old_names", "have_changed", "put_in_place", "read_weights", "samples", "weight_files"]

@@ -5,6 +5,7 @@ So the ids of a text are the concatenation of its pieces' ids by construction, i
 
 from .grammar_xser import EMPHASIS, NO_EMPHASIS, SLOT_SEPARATOR, EmotionDescription, quote, words_of
 
+MAX_PIECES = 10_000  # that are kept
 MAX_TOKENS_PER_SECOND = 100  # of a transcript that a user gives: several times what anybody can say
 
 
@@ -30,9 +31,13 @@ class AnswersMixin:
 
     def piece_ids(self, text: str) -> list[int]:
         """The ids of one piece as the continuation of others, without special tokens; kept for the next time."""
-        if text not in self._pieces:
-            self._pieces[text] = self._continuations([text])[0]
-        return self._pieces[text]
+        ids = self._pieces.get(text)
+        if ids is None:
+            ids = self._continuations([text])[0]
+            if len(self._pieces) >= MAX_PIECES:  # labels come back at once; words of long ago may go
+                self._pieces = {}
+            self._pieces[text] = ids
+        return ids
 
     def slot_ids(self, slot: str, first: bool) -> list[int]:
         """The ids of a slot's name, with the separator before it unless it is an answer's first."""

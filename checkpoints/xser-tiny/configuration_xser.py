@@ -87,6 +87,8 @@ class XSERConfig(PreTrainedConfig):
         aux_token_ids (`dict`): name → placeholder of each auxiliary stream.
         min_audio_seconds, max_audio_seconds (`float`): shorter is `too_short`, longer is refused.
         silence_dbfs (`float`): a recording whose RMS lies below is `no_speech`.
+        voice_activity (`bool`): a recording in which `activity_xser` finds no speech is `no_speech` too; off, every
+            sound is taken for speech.
         thin (`bool`): the checkpoint holds what was trained, the backbones are read from their ids.
 
     Raises:
@@ -94,10 +96,10 @@ class XSERConfig(PreTrainedConfig):
     """
 
     model_type = "xser"
-    keys_to_ignore_at_inference = (
+    keys_to_ignore_at_inference = [
         *("past_key_values", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss", "level_loss"),
         *("aux_kl", "emotion_loss"),
-    )
+    ]
     sub_configs_defaults = {
         "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="hubert"),
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama"),
@@ -135,6 +137,7 @@ class XSERConfig(PreTrainedConfig):
     min_audio_seconds: float | int = 0.1
     max_audio_seconds: float | int = 30.0
     silence_dbfs: float | int = -60.0
+    voice_activity: bool = True
     thin: bool = False
 
     def __post_init__(self, **kwargs):

@@ -11,11 +11,12 @@ import torch
 
 from .agreement_xser import matching_processor
 from .audio_xser import SAMPLE_RATE
+from .checks_xser import check_batch_size, known_options_only, one_for_each
 from .configuration_xser import LANGUAGE_MODEL
 from .decoding_xser import Decoding, decode_description
 from .eval_mode_xser import in_eval_mode
 from .grammar_xser import EMOTION, EMPHASIS
-from .options_xser import check_batch_size, known_options_only, one_for_each, refuse_unknown
+from .options_xser import refuse_unknown
 from .prosody_xser import measure
 from .references_xser import several
 from .request_xser import Request, each_request, place
@@ -112,7 +113,7 @@ def empty_answer(status: str, request: Request, config) -> dict:
 
 def _aux_of_each(processor, aux, count: int) -> dict[str, list]:
     aux = dict(aux or {})
-    refuse_unknown(aux, list(processor.aux_streams), "aux")
+    refuse_unknown(aux, processor.aux_streams, "aux")
     return {name: one_for_each(f"aux[{name!r}]", each, count) for name, each in aux.items()}
 
 

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .options_xser import did_you_mean
+from .checks_xser import hint
 
 SLOT_SEPARATOR = " | "
 EMPHASIS = "emphasis"
@@ -182,9 +182,7 @@ class LabelSchema:
         if isinstance(slots, (str, bytes)) or not isinstance(slots, Iterable):
             raise ValueError(f"slots is {slots!r}; it must be a list of some of {self.slots}")
         slots = list(slots)
-        hints = "".join(
-            f"; {slot!r} is none{did_you_mean(slot, self.slots)}" for slot in slots if slot not in self.slots
-        )
+        hints = "".join(f"; {slot!r} is none{hint(slot, self.slots)}" for slot in slots if slot not in self.slots)
         if hints or len(set(slots)) != len(slots) or not slots:
             raise ValueError(f"slots {slots} must be some of {self.slots}, each at most once{hints}")
         return [slot for slot in self.slots if slot in slots]

@@ -30,27 +30,36 @@ def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return masked_mean(nats, targets != IGNORE_INDEX)
 
 
+def ctc_frames_needed(ctc_labels: torch.Tensor) -> torch.Tensor:
+    """Frames that CTC needs at least, (B, U) -> (B,): one a unit, and a blank between two of a kind."""
+    is_unit = ctc_labels != IGNORE_INDEX
+    repeats = (ctc_labels[:, 1:] == ctc_labels[:, :-1]) & is_unit[:, 1:]
+    return is_unit.sum(-1) + repeats.sum(-1)
+
+
 def ctc_loss(logits: torch.Tensor, frame_mask: torch.Tensor, ctc_labels: torch.Tensor) -> torch.Tensor:
     """CTC (Graves et al. 2006) in nats a unit, which is a UTF-8 byte or a token of the language model.
 
-    An utterance with fewer frames than its text needs counts as zero.
+    An utterance with fewer frames than its text needs has no alignment: it is left out of the mean, which is zero
+    where no utterance is left.
 
     Args:
         logits: (B, T, units + 1); the blank comes first.
         frame_mask: (B, T), true on real frames.
         ctc_labels: (B, U) units, -100 on padding.
     """
-    lengths = (ctc_labels != IGNORE_INDEX).sum(-1)
+    frames, lengths = frame_mask.sum(-1), (ctc_labels != IGNORE_INDEX).sum(-1)
     nats = nn.functional.ctc_loss(
         logits.float().log_softmax(-1).transpose(0, 1),
         (ctc_labels + 1).clamp(min=0),
-        frame_mask.sum(-1),
+        frames,
         lengths,
         blank=BLANK,
         reduction="none",
         zero_infinity=True,
     )
-    return (nats / lengths.clamp(min=1)).mean()
+    fits = ctc_frames_needed(ctc_labels) <= frames
+    return (nats / lengths.clamp(min=1) * fits).sum() / fits.sum().clamp(min=1)
 
 
 def level_loss(logits: list[torch.Tensor], level_labels: torch.Tensor) -> torch.Tensor:

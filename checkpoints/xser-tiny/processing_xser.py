@@ -14,31 +14,30 @@ import json
 import numpy as np
 from transformers import AddedToken, BatchFeature, ProcessorMixin
 
+from .activity_xser import contains_speech
 from .agreement_xser import AgreementMixin
 from .answers_xser import AnswersMixin
 from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, list_recordings, load_audio, loudness_dbfs
 from .calibration_xser import check_number
+from .checks_xser import check_flag, known_options_only, one_for_each
 from .grammar_xser import EmotionDescription, LabelSchema
-from .options_xser import check_flag, known_options_only, one_for_each, refuse_unknown
+from .options_xser import LOADING_OPTIONS, refuse_unknown
 from .padding_xser import pad_left, pad_right
 from .prompts_xser import AUX_TOKEN, CONTENT_TOKEN, DESCRIPTOR_TOKEN, PromptsMixin, chat_template_of
 from .voice_inputs_xser import VoiceInputsMixin
 
 IGNORED = -100  # labels that carry no loss
-LOADING_OPTIONS = (  # that are the model's, and reach its processor as well
+MODEL_OPTIONS = (  # that reach the model's processor as well
     "dtype", "torch_dtype", "device_map", "quantization_config", "attn_implementation", "local_files_only",
 )  # fmt: skip
-HUB_OPTIONS = (  # of every `from_pretrained`
-    "cache_dir", "force_download", "proxies", "token", "revision", "subfolder", "trust_remote_code", "code_revision",
-    "repo_type", "user_agent", "config", "return_unused_kwargs", "_from_auto", "_commit_hash",
-)  # fmt: skip
+LOADING = ("config", "repo_type", "user_agent", "return_unused_kwargs", "_from_auto", "_commit_hash", *LOADING_OPTIONS)
 TOKENIZER_OPTIONS = (  # beside those in its signature and its special tokens
     "model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces", "split_special_tokens",
     "extra_special_tokens", "additional_special_tokens", "model_input_names", "use_fast", "from_slow", "legacy",
     "tokenizer_file", "tokenizer_type", "gguf_file", "fix_mistral_regex", "add_prefix_space", "add_bos_token",
     "add_eos_token",
 )  # fmt: skip
-FLAGS = ("emphasis", "disentangled", "summary_tokens", "speaker_reference", "transcript_in_prompt")
+FLAGS = ("emphasis", "disentangled", "summary_tokens", "speaker_reference", "transcript_in_prompt", "voice_activity")
 
 
 class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin):
@@ -53,7 +52,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         disentangled (`bool`): whether describe prompts hold the descriptor stream beside the content stream.
         ctc_unit (`str`): `byte` or `token`, what `ctc_labels` are made of.
         content_token, descriptor_token (`str`): the placeholders.
-        min_audio_seconds, max_audio_seconds, silence_dbfs (`float`): as in [`XSERConfig`].
+        min_audio_seconds, max_audio_seconds, silence_dbfs (`float`), voice_activity: as in [`XSERConfig`].
         aux_streams (`dict`), summary_tokens, speaker_reference, transcript_in_prompt: as in [`XSERConfig`].
         usual_pitch (`float`, *optional*): F0 in semitones re 1 Hz of the training data's speakers, which measured
             prosody is relative to where no reference is given.
@@ -69,8 +68,8 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
     """
 
     def __new__(cls, *args, **options):
-        # here, as transformers reads __init__'s signature
-        refuse_unknown(options, cls.option_names(), "XSERProcessor", cls.option_names())
+        # here, not in __init__, whose signature transformers reads
+        refuse_unknown(options, cls.option_names(), "XSERProcessor")
         return super().__new__(cls)
 
     def __init__(
@@ -90,6 +89,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         min_audio_seconds=0.1,
         max_audio_seconds=30.0,
         silence_dbfs=-60.0,
+        voice_activity=True,
         aux_streams=None,
         summary_tokens=False,
         speaker_reference=False,
@@ -112,6 +112,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         self.min_audio_seconds = min_audio_seconds
         self.max_audio_seconds = max_audio_seconds
         self.silence_dbfs = silence_dbfs
+        self.voice_activity = voice_activity
         self.aux_streams = {name: dict(options) for name, options in (aux_streams or {}).items()}
         self.summary_tokens = summary_tokens
         self.speaker_reference = speaker_reference
@@ -150,19 +151,19 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         processor = super().from_pretrained(pretrained_model_name_or_path, *args, **options)
         if "_from_pipeline" not in options:  # which hands over the model's options, for the model to refuse
             parts = processor[0] if isinstance(processor, tuple) else processor
-            known = dict.fromkeys((*cls.option_names(), *HUB_OPTIONS, *LOADING_OPTIONS, *TOKENIZER_OPTIONS))
+            known = dict.fromkeys((*cls.option_names(), *LOADING, *TOKENIZER_OPTIONS))
             known |= dict.fromkeys(parts.tokenizer.SPECIAL_TOKENS_ATTRIBUTES)
             for part in (parts.feature_extractor, parts.tokenizer):
                 for each in type(part).__mro__:
                     known |= dict.fromkeys(inspect.signature(each.__init__).parameters)
-            refuse_unknown(options, known, "XSERProcessor.from_pretrained", cls.option_names())
+            refuse_unknown(options, known, "XSERProcessor.from_pretrained")
         return processor
 
     @classmethod
     def from_args_and_dict(cls, args, processor_dict, **options):
         """As the base class does, but unknown fields are refused, not dropped."""
         fields = set(processor_dict) - {*cls.get_attributes(), "auto_map", "processor_class"}
-        refuse_unknown(sorted(fields), cls.option_names(), "processor_config.json")
+        refuse_unknown(fields, cls.option_names(), "processor_config.json")
         return super().from_args_and_dict(args, processor_dict, **options)
 
     def _check_values(self):
@@ -186,7 +187,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         tokenizer.add_tokens(tokens, special_tokens=True)
         shared = ("frame_stack", "emotions", "descriptors", "emphasis", "disentangled", "ctc_unit", "aux_streams")
         shared += ("summary_tokens", "speaker_reference", "transcript_in_prompt")
-        limits = ("min_audio_seconds", "max_audio_seconds", "silence_dbfs")
+        limits = ("min_audio_seconds", "max_audio_seconds", "silence_dbfs", "voice_activity")
         processor = cls(
             feature_extractor,
             tokenizer,
@@ -238,7 +239,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         return load_audio(source, self.max_audio_seconds)
 
     def status(self, wave: np.ndarray, source=None) -> str:
-        """`too_short` below `min_audio_seconds`, `no_speech` below `silence_dbfs`, else `ok`.
+        """`too_short` below `min_audio_seconds`, `no_speech` below `silence_dbfs` or without speech, else `ok`.
 
         Args:
             wave: (S,) at 16 kHz.
@@ -247,7 +248,8 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         check_seconds(len(wave) / SAMPLE_RATE, self.max_audio_seconds, audio_name(wave if source is None else source))
         if len(wave) < self.min_audio_seconds * SAMPLE_RATE:
             return "too_short"
-        return "no_speech" if loudness_dbfs(wave) < self.silence_dbfs else "ok"
+        is_silent = loudness_dbfs(wave) < self.silence_dbfs
+        return "no_speech" if is_silent or (self.voice_activity and not contains_speech(wave)) else "ok"
 
     def num_frames(self, num_samples: int) -> int:
         """Frames that the audio tower makes of `num_samples`; 0 where they do not fill one."""
@@ -316,6 +318,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
             AudioError: a recording cannot be read, is too long, or too short for a single frame.
             ValueError: the task, slots, targets, reference, features or transcripts are not right.
         """
+        check_flag("return_prompts", return_prompts)
         waves = self._load_all(audio) if heard is None else [None] * len(heard)
         num_frames = [self.num_frames(len(wave)) for wave in waves] if heard is None else [len(h) for h, _ in heard]
         asked = self._slots_asked(task, len(waves), targets, slots)
@@ -414,7 +417,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         A pipeline hands its options for the model to the processor too, whose tokenizer would write them to disk, or
         fail at it (`dtype`); and it keeps the processor's.
         """
-        for option in {*LOADING_OPTIONS, *self.option_names()} - {"chat_template"}:
+        for option in {*MODEL_OPTIONS, *self.option_names()} - {"chat_template"}:
             self.tokenizer.init_kwargs.pop(option, None)
         return super().save_pretrained(save_directory, **kwargs)
 

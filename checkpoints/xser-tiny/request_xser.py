@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from .audio_xser import audio_name
 from .calibration_xser import Reference
+from .checks_xser import check_flag, is_list, one_for_each
 from .grammar_xser import words_of
-from .options_xser import check_flag, is_list, one_for_each
 from .profile_xser import SpeakerProfile
 from .references_xser import each_reference, holds_references, several
 from .verification_xser import Verifier

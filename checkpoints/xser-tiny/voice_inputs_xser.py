@@ -45,6 +45,9 @@ class VoiceInputsMixin:
         profiles = list(reference) if isinstance(reference, (list, tuple)) else [reference] * batch_size
         if len(profiles) != batch_size:
             raise ValueError(f"there are {len(profiles)} references for {batch_size} recordings")
+        for profile in profiles:  # by name: the class may have been loaded twice, from the package and a folder
+            if profile is not None and type(profile).__name__ != "SpeakerProfile":
+                raise ValueError(f"reference holds {profile!r}; it must be a SpeakerProfile (`model.profile`) or None")
         if not self.speaker_reference and any(profile is not None for profile in profiles):
             raise ValueError("this model hears no speaker's reference: its config has speaker_reference false")
         return profiles
