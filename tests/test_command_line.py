@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -290,3 +291,16 @@ def test_a_built_wheel_explains_outside_the_checkout(saved, tmp_path):
     assert len(without.stderr.splitlines()) == 1
     answer = explained("--model", saved / "model", "--json")
     assert answer.returncode == 0 and json.loads(answer.stdout)["status"] == "ok", answer.stderr
+    code = "from xser.training.options import read_yaml; print(read_yaml('configs/finetune.yaml')['model'])\n"
+    code += "from xser.training.metrics import metric; print(metric('word_error_rate').name)"
+    inside = subprocess.run([str(own), "-c", code], cwd=place, capture_output=True, text=True, timeout=300)
+    assert inside.stdout.split() == ["checkpoints/xser-nemo", "word_error_rate"], inside.stderr
+
+
+def test_the_wheel_holds_every_package():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    files = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    files = [Path(name) for name in files] or [path.relative_to(ROOT) for path in ROOT.rglob("*.py")]
+    outside = {"tests", "benchmarks", "examples", "checkpoints", ".venv", "build"}
+    folders = {path.parent for path in files if path.parts[0] not in outside and "metrics" not in path.parts}
+    assert sorted(tools["packages"]) == sorted(".".join(("xser", *folder.parts)) for folder in folders)

@@ -11,6 +11,7 @@ import yaml
 from transformers import HfArgumentParser
 
 NULL = "null"
+PACKAGE, CONFIGS = Path(__file__).parent.parent, "configs"
 RANGES = {
     "above 0": lambda value: 0 < value < float("inf"),
     "0 or more": lambda value: 0 <= value < float("inf"),
@@ -121,13 +122,15 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 
 def read_yaml(path: str | Path) -> dict:
-    """A YAML file that holds one mapping without repeated keys.
+    """A YAML file that holds one mapping without repeated keys; `configs/…` that is not there is this package's own.
 
     Raises:
         ValueError: names the file and what is wrong with it.
         FileNotFoundError: there is none; names the nearest one beside it.
     """
     path = Path(path)
+    if path.parts[:1] == (CONFIGS,) and not path.exists() and (PACKAGE / path).is_file():
+        path = PACKAGE / path
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give a YAML file of options, such as {path / 'config.yaml'}")
     if not path.is_file():
