@@ -125,13 +125,17 @@ def _argument(kind: object) -> dict:
     if kinds == {list[str]}:
         return {"nargs": "+"}
     scalar = next((scalar for scalar in (int, float, Path, str) if scalar in kinds), None)
-    return {"type": scalar or _value}
+    return {
+        "type": scalar or (_names_or_json if any(typing.get_origin(kind) is Iterable for kind in kinds) else _json)
+    }
 
 
-def _value(text: str) -> object:
-    """JSON, or words with commas between them: a list."""
-    if not text.lstrip().startswith(("{", "[")):
-        return [word.strip() for word in text.split(",")]
+def _names_or_json(text: str) -> object:
+    """Names with commas between them, or JSON."""
+    return _json(text) if text.lstrip().startswith(("{", "[")) else [name.strip() for name in text.split(",")]
+
+
+def _json(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
