@@ -105,6 +105,15 @@ def test_what_is_learnt_has_the_models_indices(pair, reordered, tmp_path):
             assert torch.equal(batch[name], batches[0][name])
 
 
+def test_labels_that_were_set_on_a_processor_are_put_in_order_too(pair, waves):
+    model, processor = pair
+    other = copy.copy(processor)
+    other.emotions = turned(processor.emotions)
+    agreeing = other.for_model(model.config)
+    assert agreeing.emotions == model.config.emotions and other.emotions != agreeing.emotions
+    assert model.explain(waves[:1], other) == model.explain(waves[:1], processor)
+
+
 def test_an_evaluation_scores_by_name(pair, reordered, tmp_path):
     rows = []
     for index in range(2):
