@@ -43,13 +43,13 @@ class XSERPipeline(Pipeline):
         refuse_unknown(ignored, OPTIONS, "XSERPipeline")
         options.pop("local_files_only", None)  # of `pipeline`, which hands it on
         super().__init__(*args, **options)
-        if self.device.type == "cpu" and getattr(self.model, "dtype_is_open", False):
-            self.model.float()
         if self._batch_size is not None:
             check_batch_size(self._batch_size)
 
     def _sanitize_parameters(self, **options):
         """Check options that hold for every call; a reference is measured once, here."""
+        if self.device.type == "cpu" and getattr(self.model, "dtype_is_open", False):
+            self.model.float()  # before a reference is measured by it
         matching_processor(self.processor, self.model.config)
         refuse_unknown(options, OPTIONS, "XSERPipeline")
         if "slots" in options and options["slots"] is not None:

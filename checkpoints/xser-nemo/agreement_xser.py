@@ -32,8 +32,7 @@ class AgreementMixin:
                     "model, or XSERProcessor.from_config"
                 )
         streams = {name: self.aux_streams[name] for name in config.aux_streams}
-        orders = [(list(each.aux_streams), each.schema, each.schema.slots) for each in (self, config)]
-        if orders[0] == orders[1]:
+        if _orders(self) == _orders(config):
             return self
         twin = copy.copy(self)
         twin.emotions = list(config.emotions)
@@ -65,6 +64,12 @@ def matching_processor(processor, config):
     if not any(each.__name__ == "XSERProcessor" for each in type(processor).__mro__):
         raise ValueError(f"processor is of type {type(processor).__name__}; give the model's XSERProcessor")
     return processor.for_model(config)
+
+
+def _orders(one) -> list:
+    """All that has an order, of a processor or a config."""
+    levels = [(slot, list(each)) for slot, each in one.descriptors.items()]
+    return [list(one.emotions), levels, list(one.aux_streams), one.schema, one.schema.slots]
 
 
 def _unordered(labels):

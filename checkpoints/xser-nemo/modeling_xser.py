@@ -446,7 +446,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         return make_profile(self, processor, recordings)
 
     def explain(self, audio, processor, **options) -> list[dict]:
-        """Emotion, scores, descriptors, emphasis, transcript and explanation of recordings; see `decoding_xser`."""
+        """Emotion, scores, descriptors, emphasis, transcript and explanation of recordings; see `explain_xser`."""
         return explain(self, processor, audio, **options)
 
 
