@@ -29,7 +29,8 @@ def test_its_code_is_that_of_the_package(shipped):
 
 
 def test_it_is_small_and_in_bfloat16(shipped):
-    assert sum(path.stat().st_size for path in shipped.iterdir()) <= 8_000_000
+    model = [path for path in shipped.iterdir() if path.suffix != ".py"]  # what it weighs beside the code
+    assert sum(path.stat().st_size for path in model) <= 7_750_000
     weights = load_file(shipped / "model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.bfloat16}
 
