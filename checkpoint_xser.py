@@ -133,8 +133,8 @@ class XSERCheckpointMixin:
                 model._weight_conversions = None  # what is saved has the names of today
             mismatched = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
             _check_keys(path, set(info["missing_keys"]) | mismatched, info["unexpected_keys"])
-        is_open = kwargs["dtype"] == "auto" and "_from_pipeline" in kwargs
-        model.dtype_is_open = is_open  # the pipeline knows the device, and then the dtype
+        is_open = "_from_pipeline" in kwargs and kwargs.get("quantization_config") is None
+        model.dtype_is_open = is_open and kwargs["dtype"] == "auto"  # the pipeline knows the device, and so the dtype
         model._freeze_backbones()
         model._remember_backbones()
         return (model, info) if output_loading_info else model
