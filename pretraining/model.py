@@ -145,9 +145,11 @@ def export_tower(tower: HubertModel, folder: Path, do_normalize: bool) -> None:
     `apply_spec_augment` is off in it: whoever fine-tunes the tower hears no masks unless they ask for them.
     """
     with whole_folder(folder) as beside:
-        tower.config.apply_spec_augment = False
-        tower.save_pretrained(beside)
-        tower.config.apply_spec_augment = True
+        try:
+            tower.config.apply_spec_augment = False
+            tower.save_pretrained(beside)
+        finally:
+            tower.config.apply_spec_augment = True
         Wav2Vec2FeatureExtractor(
             sampling_rate=SAMPLE_RATE,
             do_normalize=do_normalize,

@@ -191,3 +191,10 @@ def test_no_dtype_is_read_from_packed_weights(tmp_path, waves, tiny_backbone_fol
     for reference in (None, profile):
         [answer] = model.explain(waves[:1], processor, reference=reference)
         assert sum(answer["scores"].values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_its_parts_are_in_the_dtype_of_the_checkpoint(tmp_path, tiny_pair):
+    tiny_pair[0].to(torch.bfloat16).save_pretrained(tmp_path)
+    loaded = XSERForEmotionDescription.from_pretrained(tmp_path, quantization_config=BytesConfig())
+    real = {tensor.dtype for tensor in loaded.state_dict().values() if tensor.is_floating_point()}
+    assert real == {torch.bfloat16}

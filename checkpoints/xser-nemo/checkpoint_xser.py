@@ -7,6 +7,7 @@ the config wants, and none beside.
 
 from contextlib import suppress
 from copy import deepcopy
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -116,15 +117,15 @@ class XSERCheckpointMixin:
         if config is not None and fields:
             raise ValueError(f"{name} was given a config, and {sorted(fields)} beside it: set them in the config")
         hub_options = {key: kwargs[key] for key in HUB_OPTIONS if key in kwargs}
-        if config is None:
-            config = XSERConfig.from_pretrained(path, **hub_options, **fields)
+        if config is None or isinstance(config, (str, PathLike)):
+            config = XSERConfig.from_pretrained(config or path, **hub_options, **fields)
         kwargs["dtype"] = loading_dtype(kwargs)
         kwargs.pop("torch_dtype", None)
         if config.thin or kwargs.get("quantization_config") is not None:
             model = cls._from_parts(path, config, hub_options, kwargs)
             info = {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set(), "error_msgs": []}
         else:
-            files = weight_files(path, kwargs.get("variant"), hub_options)
+            files = [] if path is None else weight_files(path, kwargs.get("variant"), hub_options)
             if is_old := has_old_names(files):
                 kwargs["key_mapping"] = {**OLD_NAMES, **(kwargs.get("key_mapping") or {})}
             model, info = super().from_pretrained(path, *args, config=config, output_loading_info=True, **kwargs)
@@ -132,8 +133,8 @@ class XSERCheckpointMixin:
                 model._weight_conversions = None  # what is saved has the names of today
             mismatched = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
             _check_keys(path, set(info["missing_keys"]) | mismatched, info["unexpected_keys"])
-        is_open = kwargs["dtype"] == "auto" and "_from_pipeline" in kwargs
-        model.dtype_is_open = is_open  # the pipeline knows the device, and then the dtype
+        is_open = "_from_pipeline" in kwargs and kwargs.get("quantization_config") is None
+        model.dtype_is_open = is_open and kwargs["dtype"] == "auto"  # the pipeline knows the device, and so the dtype
         model._freeze_backbones()
         model._remember_backbones()
         return (model, info) if output_loading_info else model
@@ -151,6 +152,8 @@ class XSERCheckpointMixin:
             _check_tower(path, config, tower)
             language_model = load_language_model(config.text_model_id, options)
         else:
+            if options["dtype"] == "auto":  # that of the whole, not that which a part once had
+                options["dtype"] = config.dtype or "auto"
             check_fit(f"checkpoint {path}", loaded, _wanted(cls, config), "save it anew from its model")
             parts = [_take(loaded, prefix) for prefix in (TOWER, LANGUAGE_MODEL)]
             tower_options = {key: value for key, value in options.items() if key != "quantization_config"}

@@ -19,7 +19,7 @@ LOADING_OPTIONS = (
 )
 SAVING_OPTIONS = (
     *("is_main_process", "state_dict", "push_to_hub", "max_shard_size", "variant", "token", "save_peft_format"),
-    *("save_original_format", "safe_serialization"),
+    *("save_original_format", "safe_serialization", "save_function"),
     *("repo_id", "commit_message", "commit_description", "private", "create_pr", "revision", "tags"),
 )
 MOST_LISTED = 50  # names in a message
