@@ -216,7 +216,9 @@ def _from_dict(source: Mapping, name: str) -> Any:
         if rate is None:
             raise AudioError(f"{name} has no sampling_rate: give it in hertz beside the array", name)
         if not _is_number(rate):
-            raise AudioError(f"{name} has sampling_rate {rate!r:.50}: give a whole number of hertz", name)
+            raise AudioError(
+                f"{name} has a sampling_rate of type {type(rate).__name__}: give a whole number of hertz", name
+            )
         return array, rate
     data, path = source.get("bytes"), source.get("path")
     if data is None and path is None:
@@ -287,7 +289,7 @@ def _open_path(path: str | os.PathLike, name: str) -> BinaryIO:
             raise AudioError(f"{name} is empty (0 bytes)", name)
         return path.open("rb")
     except OSError as error:
-        raise AudioError(f"{name} cannot be opened: {error.strerror}", name) from error
+        raise AudioError(f"{name} cannot be opened: {error.strerror}; give a file that can be", name) from error
 
 
 def _seekable(file, name: str) -> tuple[BinaryIO, int]:

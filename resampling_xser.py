@@ -37,34 +37,32 @@ def resample(wave: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     is_small = phases * (2 * width + step) <= TABLE_LIMIT
     after = width + step if is_small else 3 * width + step + SPARE  # a group may go beyond the last phase
     padded = np.pad(np.asarray(wave, dtype=np.float32), (width, after))
+    if not is_small:
+        return _by_groups(padded, length, step, phases, width)
     with torch.no_grad():
-        if is_small:
-            table = _table(step, phases)[:, None]  # (P, 1, K)
-            out = torch.nn.functional.conv1d(torch.from_numpy(padded)[None, None], table, stride=step)[0].T
-        else:
-            out = _by_groups(padded, len(wave) // step + 1, step, phases, width)  # (steps, P)
+        table = _table(step, phases)[:, None]  # (P, 1, K)
+        out = torch.nn.functional.conv1d(torch.from_numpy(padded)[None, None], table, stride=step)[0].T  # (steps, P)
     return out.reshape(-1)[:length].numpy()
 
 
-def _by_groups(padded: np.ndarray, steps: int, step: int, phases: int, width: int) -> torch.Tensor:
-    """Outputs (steps, P), by groups of phases that span about as many inputs as the weights of one.
-
-    Many groups are computed at once, for each operation of many threads costs a moment of waiting for the slowest.
-    """
+def _by_groups(padded: np.ndarray, length: int, step: int, phases: int, width: int) -> np.ndarray:
+    """(length,) outputs, by groups of phases that span about as many inputs as the weights of one."""
+    steps = -(-length // phases)
+    needed = min(phases, length)  # a short wave does not come to all phases
     group = min(max(2 * width * phases // step, 1), phases)  # spans at most 2 * width inputs
     span = (group - 1) * step // phases + 2 * width + SPARE
     at_once = max(CHUNK // (max(steps, group) * span), 1)
-    chunks = []
-    for first in range(0, phases, at_once * group):
-        outputs = torch.arange(first, min(first + at_once * group, phases + group - 1))
-        outputs = outputs[: len(outputs) // group * group].view(-1, group)  # groups; the last may go beyond all phases
-        inputs = (outputs[:, :1] * step // phases) + torch.arange(span)  # the padding is a window's left half
-        weights = _weights(step, phases, outputs, inputs - width, torch.float32)  # (groups, phases, span)
+    out = np.empty((steps, -(-needed // group) * group), dtype=np.float32)
+    for first in range(0, needed, at_once * group):
+        outputs = np.arange(first, min(first + at_once * group, out.shape[1])).reshape(-1, group)
+        inputs = outputs[:, :1] * step // phases + np.arange(span)  # the padding is a window's left half
+        weights = _weights(step, phases, outputs, inputs - width, np.float32)  # (groups, phases, span)
         seen = np.empty((len(inputs), steps, span), dtype=np.float32)
-        for each, start in zip(seen, inputs[:, 0].tolist(), strict=True):
+        for each, start in zip(seen, inputs[:, 0], strict=True):
             each[:] = as_strided(padded[start:], (steps, span), (4 * step, 4))
-        chunks.append(torch.bmm(torch.from_numpy(seen), weights.mT).transpose(0, 1).flatten(1))
-    return torch.cat(chunks, dim=1)[:, :phases]
+        block = np.matmul(seen, weights.transpose(0, 2, 1))  # (groups, steps, phases)
+        out[:, first : first + outputs.size] = block.transpose(1, 0, 2).reshape(steps, -1)
+    return out[:, :needed].reshape(-1)[:length]
 
 
 def _width(step: int, phases: int) -> int:
@@ -75,10 +73,10 @@ def _width(step: int, phases: int) -> int:
 @lru_cache(maxsize=8)
 def _table(step: int, phases: int) -> torch.Tensor:
     width = _width(step, phases)
-    return _weights(step, phases, torch.arange(phases), torch.arange(-width, width + step), torch.float64)
+    return torch.from_numpy(_weights(step, phases, np.arange(phases), np.arange(-width, width + step), np.float64))
 
 
-def _weights(step: int, phases: int, outputs: torch.Tensor, inputs: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def _weights(step: int, phases: int, outputs: np.ndarray, inputs: np.ndarray, dtype: type) -> np.ndarray:
     """(…, P, K) float32 weights.
 
     Args:
@@ -87,10 +85,10 @@ def _weights(step: int, phases: int, outputs: torch.Tensor, inputs: torch.Tensor
         dtype: of sine and cosine, which cost the time; in float32 their errors stay below -110 dB.
     """
     cutoff = min(step, phases) * ROLLOFF  # per step's time
-    time = inputs.double()[..., None, :] / step - outputs.double()[..., :, None] / phases
-    time = (time * cutoff).clamp(-ZERO_CROSSINGS, ZERO_CROSSINGS).to(dtype)  # in zero crossings
-    window = torch.cos(time * (math.pi / ZERO_CROSSINGS / 2)) ** 2
-    return (torch.sinc(time) * window * (cutoff / step)).float()
+    time = (inputs * (cutoff / step))[..., None, :] - (outputs * (cutoff / phases))[..., :, None]  # in zero crossings
+    time = time.clip(-ZERO_CROSSINGS, ZERO_CROSSINGS).astype(dtype)
+    window = np.cos(time * dtype(math.pi / ZERO_CROSSINGS / 2)) ** 2
+    return (np.sinc(time) * window * dtype(cutoff / step)).astype(np.float32)
 
 
 __all__ = ["resample"]

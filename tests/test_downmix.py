@@ -21,7 +21,7 @@ MIXED = {  # channels → what they become
     "opposite": ([VOICE, -VOICE], VOICE),
     "opposite and softer": ([VOICE, -0.5 * VOICE], 0.75 * VOICE),
     "opposite, softer one first": ([-0.5 * VOICE, VOICE], 0.75 * VOICE),
-    "opposite in noise": ([VOICE + HISS, HISS - VOICE], VOICE),
+    "opposite in noise": ([VOICE + HISS, 0.9 * HISS - VOICE], VOICE),
     "right silent": ([VOICE, SILENT], VOICE),
     "left silent": ([SILENT, VOICE], VOICE),
     "right constant": ([VOICE, SILENT + 0.3], VOICE),
@@ -79,7 +79,8 @@ def test_a_difference_at_the_threshold_is_exact_and_not_a_matter_of_rounding():
 
 @pytest.mark.parametrize("case", ["opposite", "right silent", "left silent", "right constant"])
 def test_a_fingerprint_is_that_of_the_same_voice_alone_and_not_of_silence(case):
-    assert hear(encode(np.stack(MIXED[case][0], axis=1))).fingerprint == hear(encode(VOICE)).fingerprint
+    stereo = encode(np.stack(MIXED[case][0], axis=1), subtype="FLOAT")
+    assert hear(stereo).fingerprint == hear(encode(VOICE, subtype="FLOAT")).fingerprint
 
 
 def test_a_fingerprint_does_not_depend_on_blocks(monkeypatch):
@@ -91,4 +92,4 @@ def test_a_fingerprint_does_not_depend_on_blocks(monkeypatch):
 
 def test_the_sound_of_a_video_is_mixed_in_the_same_way():
     flac = ffmpeg._mono_flac(encode(np.stack([VOICE, -VOICE], axis=1)))
-    np.testing.assert_array_equal(load_audio(flac), load_audio(encode(VOICE)))
+    np.testing.assert_allclose(load_audio(flac), VOICE, atol=2**-14)
