@@ -21,7 +21,7 @@ MIXED = {  # channels → what they become
     "opposite": ([VOICE, -VOICE], VOICE),
     "opposite and softer": ([VOICE, -0.5 * VOICE], 0.75 * VOICE),
     "opposite, softer one first": ([-0.5 * VOICE, VOICE], 0.75 * VOICE),
-    "opposite in noise": ([VOICE + HISS, 0.9 * HISS - VOICE], VOICE),
+    "opposite in noise": ([1.001 * VOICE + HISS, HISS - VOICE], VOICE),
     "right silent": ([VOICE, SILENT], VOICE),
     "left silent": ([SILENT, VOICE], VOICE),
     "right constant": ([VOICE, SILENT + 0.3], VOICE),
