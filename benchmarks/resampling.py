@@ -3,9 +3,9 @@
     python benchmarks/resampling.py --output docs/results/resampling.json
 
 30 seconds of noise a rate, each in a process of its own, so that its peak of memory is its own: what the process
-holds at most, less what it held with the input in memory. Times are CPU seconds, the best of three runs, over those of the
-recording and over the time of 44,100 Hz. torchaudio computes in float64, for a second of noise, where its table of
-weights has at most 40 million; it would take gigabytes for the others.
+holds at most, less what it held with the input in memory. Times are CPU seconds of one thread, the best of three runs,
+over those of the recording and over the time of 44,100 Hz. torchaudio computes in float64, for a second of noise,
+where its table of weights has at most 40 million; it would take gigabytes for the others.
 """
 
 import argparse
