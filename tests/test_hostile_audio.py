@@ -35,7 +35,7 @@ def containers() -> list[bytes]:
     """A short recording in each format and encoding that can be written."""
     wave = (np.random.default_rng(0).standard_normal((1_200, 2)) * 0.1).astype(np.float32)
     found = []
-    for kind in soundfile.available_formats():
+    for kind in sorted(set(soundfile.available_formats()) - {"RAW", "SD2"}):  # SD2 leaves a file of its own behind
         for subtype in soundfile.available_subtypes(kind):
             for samples in (wave, wave[:, 0]):
                 for rate in (16_000, 8_000):
