@@ -13,6 +13,7 @@ import soundfile
 from xser.audio_files_xser import AudioError, AudioFile
 from xser.audio_xser import MAX_PEAK
 from xser.downmix_xser import Downmix
+from xser.parts_xser import NotAudioError
 
 MIN_SECONDS = 0.1  # nothing can be told of less
 MAX_BYTES = 2**30  # an Arrow array of recordings ends at twice that
@@ -96,8 +97,9 @@ def _open(data: bytes) -> AudioFile:
     try:
         return AudioFile(io.BytesIO(data), "the file")
     except AudioError as error:
-        if isinstance(error.__cause__, soundfile.LibsndfileError):
-            raise ValueError(f"not readable as audio: {error.__cause__.error_string}") from error
+        cause = error.__cause__
+        if isinstance(cause, (NotAudioError, soundfile.LibsndfileError)):
+            raise ValueError(f"not readable as audio: {getattr(cause, 'error_string', cause)}") from error
         raise
 
 
