@@ -214,7 +214,7 @@ def test_signal_ends_pretraining_with_a_checkpoint_and_no_tower(write, monkeypat
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ("{folder: x, leave_out_speakers: anna}", "leave_out_speakers of x is 'anna'; give a list"),
+        ("{corpus: espeak, leave_out_speakers: anna}", "leave_out_speakers of espeak is 'anna'; give a list"),
         ("{folder: x, speeds: 0.9}", "speeds of x is 0.9; give a list"),
         ("{folder: x, limit: 2.5}", "limit is 2.5; it must be a whole number"),
         ("{corpus: espeak, options: fast}", "options of espeak is 'fast'; give a mapping"),

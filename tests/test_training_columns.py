@@ -157,6 +157,29 @@ def test_own_descriptors_train_as_slots(tmp_path, tiny_backbone_folders):
     assert "eval_describe_arousal_accuracy" in metrics and "eval_describe_gender_accuracy" not in metrics
 
 
+def test_columns_of_a_table_train_as_slots_of_a_model_that_has_them(tmp_path, tiny_backbone_folders):
+    """And a checkpoint without them goes on with them."""
+    for part in XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), level_weight=1.0):
+        part.save_pretrained(tmp_path / "model")
+    folder = make_audiofolder(tmp_path / "tones", 9)
+    table = (folder / "metadata.csv").read_text().splitlines()
+    levels = ["arousal", *(("low", "mid", "high") * 3)]
+    (folder / "metadata.csv").write_text("\n".join(f"{row},{level}" for row, level in zip(table, levels, strict=True)))
+    config = {"output_dir": str(tmp_path / "run"), "model": str(tmp_path / "model"), "data": str(folder), **SHORT}
+    config |= {"corpus_options": {"cache_dir": str(tmp_path / "cache")}, "task_weights": {"describe": 1}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    metrics = main(
+        [
+            *(str(tmp_path / "config.yaml"), "--descriptors", "{arousal: [low, mid, high], pitch: [low, high]}"),
+            *("--test_speakers", "s0"),
+        ]
+    )
+    assert "eval_describe_arousal_accuracy" in metrics and "eval_describe_pitch_accuracy" in metrics
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert "slot arousal" in environment["relabelled"]["new"]
+    assert environment["left_out"]["train_describe"] == {}
+
+
 # ---------------------------------------------------------------------- evaluation
 
 

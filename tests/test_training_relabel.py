@@ -146,7 +146,7 @@ def test_labels_that_the_tokenizer_cannot_write_are_refused(checkpoint, monkeypa
 def test_train_py_goes_on_with_other_emotions(checkpoint, tmp_path, caplog):
     folder = make_audiofolder(tmp_path / "tones", 12)
     table = (folder / "metadata.csv").read_text()
-    for old, new in zip(("angry", "happy", "neutral"), ("excited", "bored", "sad"), strict=True):
+    for old, new in zip(("angry", "happy", "neutral"), ("joyful", "gloomy", "sad"), strict=True):
         table = table.replace(old, new)
     (folder / "metadata.csv").write_text(table)
     config = {
@@ -155,11 +155,11 @@ def test_train_py_goes_on_with_other_emotions(checkpoint, tmp_path, caplog):
         "report_to": "none", "disable_tqdm": True,
     }  # fmt: skip
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    emotions = ["excited", "bored", "sad", "fearful", "surprised"]
+    emotions = ["joyful", "gloomy", "sad", "fearful", "surprised"]
     main([str(tmp_path / "config.yaml"), "--emotions", *emotions])
     assert "goes on with other labels; kept: audio tower, streams, language model, emotion sad" in caplog.text
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
-    assert environment["relabelled"]["new"] == ["emotion excited", "emotion bored"]
+    assert environment["relabelled"]["new"] == ["emotion joyful", "emotion gloomy"]
     final = Path(tmp_path / "run" / "final")
     assert XSERForEmotionDescription.from_pretrained(final).config.emotions == emotions
     assert XSERProcessor.from_pretrained(final).emotions == emotions

@@ -3,8 +3,9 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from datasets import Dataset, DatasetDict
 
@@ -12,7 +13,8 @@ from xser.configuration_xser import XSERConfig
 from xser.corpora import load_corpus
 from xser.corpora.catalogue import SHARED_BY_DESIGN
 from xser.corpora.folds import hold_out, with_validation
-from xser.corpora.loading import NAMES
+from xser.corpora.loading import NAMES, is_prepared
+from xser.corpora.schema import LEVELS
 from xser.grammar_xser import LabelSchema
 from xser.training.arguments import DataArguments
 from xser.training.checking import RowChecker
@@ -138,7 +140,10 @@ def load_task_data(
     Raises:
         ValueError: a split or speaker that the corpus does not have; rows that cannot be trained on; no task is left.
     """
-    data = TaskData()
+    data, slots = TaskData(), config.descriptors
+    arguments = replace(
+        arguments, corpus_options=with_own_descriptors(arguments.data, arguments.corpus_options, slots)
+    )
     train, test = _splits(arguments, seed, data)
     if arguments.train_limit is not None:
         train = _sample(train, arguments.train_limit, seed)
@@ -208,6 +213,19 @@ def _note_shared_speakers(train: Dataset, test: Dataset | None, data: TaskData) 
 
 def _load(name: str, split: str | None, options: dict | None) -> Dataset | DatasetDict:
     return load_corpus(name, split=split, **(options or {}))
+
+
+def with_own_descriptors(data: str, options: dict | None, descriptors: Mapping[str, Sequence[str]]) -> dict:
+    """Options of `load_corpus` that ask a folder's table for the slots of the model that no other corpus has.
+
+    A prepared corpus has its slots already. What is asked for in `options` stays.
+    """
+    folder, own = (
+        Path(data).expanduser(),
+        {slot: list(descriptors[slot]) for slot in descriptors if slot not in LEVELS},
+    )
+    is_table = data not in NAMES and not is_prepared(folder)
+    return {**({"descriptors": own} if own and is_table else {}), **(options or {})}
 
 
 def _splits(arguments: DataArguments, seed: int = 0, data: TaskData | None = None) -> tuple[Dataset, Dataset | None]:
