@@ -7,8 +7,9 @@
 | flac | the announced samples; without, the last frame's checksum | without: a cut between two frames |
 | mp3 | the announced frames; the last frame's end | without: a cut between two frames |
 
-All others are held against what the decoder expects of them, which for those without a length is nothing.
-What follows the samples (tags, padding, other chunks) may be there or not.
+paf, pvf, voc, avr, ircam and wve are held against what the decoder expects of them, which is little or nothing. Files
+that begin otherwise are refused here: libsndfile takes an unknown file for one of Sound Designer's, and reads it into
+memory as a whole, be it of gigabytes. What follows the samples (tags, padding, other chunks) may be there or not.
 """
 
 import os
@@ -19,8 +20,12 @@ from typing import BinaryIO
 from .flac_xser import flac_parts
 from .mp3_xser import is_mp3, mp3_parts
 from .ogg_xser import ogg_parts
-from .parts_xser import NotWholeError, Part, read_at
+from .parts_xser import NotAudioError, NotWholeError, Part, read_at
 
+WAVES = (b"RIFF", b"RIFX", b"RF64", b"BW64")
+FORMS = (b"AIFF", b"AIFC", b"8SVX", b"16SV")
+OTHERS = (b" paf", b"fap ", b"PVF1", b"Creative Voice ", b"2BIT", b"ALawSoundFile")
+IRCAM = tuple(bytes(order) for number in (1, 2, 3, 4) for order in ((0, number, 0xA3, 0x64), (0x64, 0xA3, number, 0)))
 STREAMED = 0x7FFFF000  # lengths from here to 2^32 are what programs write when they do not know it yet
 STREAMED_64 = 2**62
 W64_GUID = bytes.fromhex("2e91cf11a5d628db04c10000")  # after the four letters
@@ -35,6 +40,7 @@ def find_parts(file: BinaryIO) -> list[Part]:
         file: of any format, that can seek; it is left at any place.
 
     Raises:
+        NotAudioError: no format is known that begins so.
         NotWholeError: the file is truncated or damaged.
     """
     size = file.seek(0, os.SEEK_END)
@@ -46,11 +52,33 @@ def find_parts(file: BinaryIO) -> list[Part]:
         return flac_parts(file, start, size)
     if is_mp3(head):
         return mp3_parts(file, start, size)
+    if not _is_known(head):
+        raise NotAudioError(f"it begins with {head[:8]!r}" if head else "it holds nothing but tags")
     announced = _announced(file, head, start, size)
     if announced is not None and announced[0] + announced[1] > size:
         present = max(size - announced[0], 0)
         raise NotWholeError(f"is truncated: {present} of {announced[1]} bytes of samples are there")
+    if head[:4] == b"riff" and announced is not None:  # libsndfile decodes whatever follows
+        return [Part(start, sum(announced))]
+    if head[:4] == b"caff" and announced is None and (place := _caf_samples(file, start, size)):
+        length = (size - place).to_bytes(8, "big")  # libsndfile does not know -1, which means up to the end
+        return [Part(place, size, read_at(file, start, place - start - 8) + length)]
+    if head[:4] == b"BW64":  # RF64 by another name
+        return [Part(start + 4, size, b"RF64")]
     return [Part(0, size)]
+
+
+def _is_known(head: bytes) -> bool:
+    """Whether a file of a format that libsndfile knows for sure begins so."""
+    if head[:4] in WAVES:
+        return head[8:12] == b"WAVE"
+    if head[:4] == b"FORM":
+        return head[8:12] in FORMS
+    if head[:4] == b"caff":
+        return head[8:12] == b"desc"
+    if head[:4] == b"riff":
+        return head[4:] == W64_GUID
+    return head.startswith((b".snd", b"dns.", b"NIST_1A", *OTHERS, *IRCAM))
 
 
 def _after_tags(file: BinaryIO) -> int:
@@ -67,7 +95,7 @@ def _after_tags(file: BinaryIO) -> int:
 
 def _announced(file: BinaryIO, head: bytes, start: int, size: int) -> tuple[int, int] | None:
     """Where the samples begin, and of how many bytes the header says that they are; `None` where it does not say."""
-    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+    if head[:4] in WAVES:
         return _wav(file, head, start, size)
     if head[:4] == b"FORM":
         samples = b"BODY" if head[8:12] in (b"8SVX", b"16SV") else b"SSND"
@@ -75,7 +103,7 @@ def _announced(file: BinaryIO, head: bytes, start: int, size: int) -> tuple[int,
     if head[:4] == b"riff" and head[4:] == W64_GUID:
         return _find(_chunks(file, start + 40, size, "<16sQ", 24, 8), b"data", STREAMED_64)
     if head[:4] == b"caff":
-        return _find(_chunks(file, start + 8, size, ">4sQ", padded=1), b"data", STREAMED_64)
+        return _find(_caf_chunks(file, start, size), b"data", STREAMED_64)
     if head[:4] in (b".snd", b"dns."):
         offset, length = struct.unpack("<II" if head[0] == ord("d") else ">II", head[4:12].ljust(8, b"\0"))
         return (start + offset, length) if length < STREAMED else None
@@ -95,6 +123,15 @@ def _wav(file: BinaryIO, head: bytes, start: int, size: int) -> tuple[int, int] 
                 return (position, long) if long < STREAMED_64 else None
             return (position, length) if length < STREAMED else None
     return None
+
+
+def _caf_chunks(file: BinaryIO, start: int, size: int) -> Iterator[tuple[bytes, int, int]]:
+    return _chunks(file, start + 8, size, ">4sQ", padded=1)
+
+
+def _caf_samples(file: BinaryIO, start: int, size: int) -> int | None:
+    """Where the samples begin."""
+    return next((position for name, position, _ in _caf_chunks(file, start, size) if name == b"data"), None)
 
 
 def _chunks(

@@ -12,6 +12,7 @@ STREAM_INFO = 42  # bytes: the magic, a block's header, and the block
 TOTAL_BITS = 36
 TAIL = 2**20  # bytes in which the last frame must begin; a frame has at most 65,535 samples a channel
 SYNCS = (b"\xff\xf8", b"\xff\xf9")  # blocks of one size, numbered; of different sizes, with the first sample's number
+MAX_CANDIDATES = 2**13  # bytes of 0xFF that are looked at, and
 MAX_TRIES = 16  # headers may turn up by chance, about once in four megabytes
 TAG = 128  # bytes of an ID3v1 tag
 
@@ -28,7 +29,7 @@ def flac_parts(file: BinaryIO, start: int, size: int) -> list[Part]:
     fields = int.from_bytes(info[18:26], "big")  # rate, channels, bits a sample, total
     if fields % 2**TOTAL_BITS:
         return [Part(0, size)]
-    if read_at(file, size - TAG, 3) == b"TAG":
+    if size > TAG and read_at(file, size - TAG, 3) == b"TAG":
         size -= TAG
     tail_start = max(start + STREAM_INFO, size - TAIL)
     total = _length(read_at(file, tail_start, size - tail_start), block_size=int.from_bytes(info[8:10], "big"))
@@ -53,7 +54,12 @@ def _length(tail: bytes, block_size: int) -> int | None:
 def _frame_start(tail: bytes) -> int | None:
     """Where the last frame begins: what looks like a frame's header, from which on the CRC-16 comes out as 0."""
     place, tries = len(tail), 0
-    while (place := max(tail.rfind(sync, 0, place) for sync in SYNCS)) >= 0:
+    for _ in range(MAX_CANDIDATES):
+        place = tail.rfind(b"\xff", 0, max(place, 0))
+        if place < 0 or tries == MAX_TRIES:
+            break
+        if tail[place : place + 2] not in SYNCS:
+            continue
         header = _number(tail, place + 4)[1]
         width = _block(tail, place, header)[1]
         stop = header + (width or 0)
@@ -61,8 +67,6 @@ def _frame_start(tail: bytes) -> int | None:
             if _crc(tail[place:], 16) == 0:
                 return place
             tries += 1
-            if tries == MAX_TRIES:
-                break
     return None
 
 

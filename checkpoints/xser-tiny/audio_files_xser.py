@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from .containers_xser import find_parts
-from .parts_xser import NotWholeError, Part, PartStream
+from .parts_xser import NotAudioError, NotWholeError, Part, PartStream
 
 try:
     import soundfile
@@ -17,6 +17,7 @@ except (ImportError, OSError):  # OSError: libsndfile itself is missing
     soundfile = None
 
 FORMATS = "wav, flac, ogg (vorbis, opus), mp3, aiff, au"
+REMEDY = "copy or download it again"
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; beyond these a rate is a slip, such as 16 for 16 kHz
 MAX_CHANNELS = 64
 MAX_SAMPLES = 2**30  # of all channels: 4 GB as float32, 18 hours at 16 kHz
@@ -56,8 +57,10 @@ class AudioFile:
         self.stream, self.name = stream, name
         try:
             self.parts = find_parts(stream)
+        except NotAudioError as error:
+            raise AudioError(f"{name} is not audio: {error}; {FORMATS} can be read", name) from error
         except NotWholeError as error:
-            raise AudioError(f"{name} {error}", name) from error
+            raise AudioError(f"{name} {error}; {REMEDY}", name) from error
         except OSError as error:
             raise AudioError(f"{name} cannot be read: {error.strerror or error}", name) from error
         kinds, self.frames = set(), 0
@@ -96,7 +99,8 @@ class AudioFile:
                 self._raise_unread()
                 # for MPEG audio it is an estimate, and its frames have been counted
                 if done < file.frames and file.format != "MP3":
-                    raise AudioError(f"{self.name} is truncated: {done} of {file.frames} samples are there", self.name)
+                    present = f"{done} of {file.frames} samples are there"
+                    raise AudioError(f"{self.name} is truncated: {present}; {REMEDY}", self.name)
 
     def _open(self, part: Part) -> "soundfile.SoundFile":
         self._view = PartStream(self.stream, part)
@@ -104,8 +108,9 @@ class AudioFile:
             file = soundfile.SoundFile(self._view)
         except soundfile.SoundFileError as error:
             self._raise_unread()
+            reason = f"libsndfile: {_reason(error)}"
             raise AudioError(
-                f"{self.name} is truncated or not audio ({_reason(error)}); {FORMATS} can be read", self.name
+                f"{self.name} is truncated or not audio ({reason}); {FORMATS} can be read", self.name
             ) from error
         if not 0 <= file.frames < UNKNOWN:
             file.close()
@@ -120,8 +125,8 @@ class AudioFile:
             return file.read(frames, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             self._raise_unread()
-            place = f"from {done / self.rate:.3f} s on"
-            raise AudioError(f"{self.name} is truncated or damaged {place} ({_reason(error)})", self.name) from error
+            where = f"from {done / self.rate:.3f} s on (libsndfile: {_reason(error)})"
+            raise AudioError(f"{self.name} is truncated or damaged {where}; {REMEDY}", self.name) from error
 
     def _raise_unread(self) -> None:
         """What went wrong in reading the file rather than in decoding it."""

@@ -26,6 +26,7 @@ SAMPLE_RATE = 16_000  # Hz
 SILENCE_FLOOR_DBFS = -100.0
 MAX_PEAK = 100.0  # 40 dB above full scale: floats that were never divided by 32,768
 MAX_STREAM_BYTES = 2**30  # of a file that cannot seek
+STREAM_BLOCK = 2**20
 FULL_SCALE = {"int16": 2**15, "int32": 2**31}
 NAME_LENGTH = 300
 BYTES = (bytes, bytearray, memoryview)
@@ -198,7 +199,7 @@ def _given(source, name: str) -> Any:
             source = source[::-1]
         if len(source) != 2 or not _is_number(source[1]):
             raise AudioError(
-                f"{name}: a tuple is one array and its rate in hertz, (array, rate); several recordings are a list",
+                f"{name}: give one array and its rate in hertz, (array, rate), or several recordings as a list",
                 name,
             )
         return source
@@ -215,13 +216,15 @@ def _from_dict(source: Mapping, name: str) -> Any:
         if rate is None:
             raise AudioError(f"{name} has no sampling_rate: give it in hertz beside the array", name)
         if not _is_number(rate):
-            raise AudioError(f"{name} has sampling_rate {rate!r:.50}: give a whole number of hertz", name)
+            raise AudioError(
+                f"{name} has a sampling_rate of type {type(rate).__name__}: give a whole number of hertz", name
+            )
         return array, rate
     data, path = source.get("bytes"), source.get("path")
     if data is None and path is None:
         keys = ", ".join(sorted(f"{key!s:.30}" for key in source)[:10]) or "none"
-        hint = "; give the value of its key audio" if source.get("audio") is not None else ""
-        raise AudioError(f"{name}: of its keys ({keys}) none of array, raw, bytes, path has a value{hint}", name)
+        hint = ", such as the value of its key audio" if source.get("audio") is not None else ""
+        raise AudioError(f"{name}: of its keys ({keys}) none is an array, raw, bytes or path: give one{hint}", name)
     if data is not None and not isinstance(data, BYTES):
         raise AudioError(f"{name} has bytes of type {type(data).__name__}: give those of an audio file", name)
     if data is None and not isinstance(path, (str, os.PathLike)):
@@ -286,7 +289,7 @@ def _open_path(path: str | os.PathLike, name: str) -> BinaryIO:
             raise AudioError(f"{name} is empty (0 bytes)", name)
         return path.open("rb")
     except OSError as error:
-        raise AudioError(f"{name} cannot be opened: {error.strerror}", name) from error
+        raise AudioError(f"{name} cannot be opened: {error.strerror}; give a file that can be", name) from error
 
 
 def _seekable(file, name: str) -> tuple[BinaryIO, int]:
@@ -296,7 +299,9 @@ def _seekable(file, name: str) -> tuple[BinaryIO, int]:
             raise AudioError(f"{name} is open as text: open it in mode 'rb'", name)
         if file.seekable():
             return file, file.tell()
-        data = file.read(MAX_STREAM_BYTES + 1)
+        data = bytearray()
+        while len(data) <= MAX_STREAM_BYTES and (more := file.read(STREAM_BLOCK)):  # may be less than was asked for
+            data += more
     except (OSError, ValueError, AttributeError) as error:
         if isinstance(error, AudioError):
             raise

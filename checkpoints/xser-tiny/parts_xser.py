@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 
+class NotAudioError(ValueError):
+    """A file of no known format; the message says how it begins."""
+
+
 class NotWholeError(ValueError):
     """A file that lacks something; the message goes on after the file's name: "is truncated: …"."""
 
@@ -75,4 +79,4 @@ def read_at(file: BinaryIO, position: int, size: int) -> bytes:
     return data
 
 
-__all__ = ["NotWholeError", "Part", "PartStream", "read_at"]
+__all__ = ["NotAudioError", "NotWholeError", "Part", "PartStream", "read_at"]
