@@ -350,7 +350,7 @@ def test_auxiliary_streams_are_sources_of_their_own_rate(tiny_backbone_folders, 
     """One row of measurements a recording: the same at every word, and its information is that of one frame."""
     streams = {"measures": {"size": NUM_MEASURES, "latent_size": 3, "hidden_size": 8, "frame_stack": 1}}
     model, processor = XSERForEmotionDescription.from_backbones(
-        *map(str, tiny_backbone_folders), aux_streams=streams, summary_tokens=True
+        *map(str, tiny_backbone_folders), aux_streams=streams, summary_tokens=True, voice_activity=False
     )
     data = dataset(table(4, text="never again"))
     heard = hear_corpus(model.eval(), processor, data, ["again", "never"], lambda row: halves)
@@ -364,7 +364,9 @@ def test_auxiliary_streams_are_sources_of_their_own_rate(tiny_backbone_folders, 
 
 def test_given_features_of_an_auxiliary_stream_are_heard_from_the_rows(tiny_backbone_folders, dataset):
     streams = {"face": {"size": 2, "latent_size": 3, "hidden_size": 8, "frame_stack": 1}}
-    model, processor = XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), aux_streams=streams)
+    model, processor = XSERForEmotionDescription.from_backbones(
+        *map(str, tiny_backbone_folders), aux_streams=streams, voice_activity=False
+    )
     data, faces = dataset(table(3, text="never again")), [[[0.0, 1.0]] * 4, [[2.0, 3.0]] * 5, [[2.0, 3.0]] * 5]
     heard = hear_corpus(model.eval(), processor, data.add_column("face", faces), [], lambda row: halves)
     first, second, third = heard.utterances["face"]
