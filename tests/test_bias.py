@@ -355,7 +355,7 @@ def test_bias_of_a_table_takes_the_references_of_another_file(tmp_path):
 def test_the_command_line_names_what_is_wrong_and_writes_nothing(tmp_path, capsys):
     write_predictions(tmp_path / "mine.jsonl", simulated((0.9, 0.5), 0))
     mine, output = str(tmp_path / "mine.jsonl"), str(tmp_path / "out.json")
-    assert main(["bias", mine, "--output", output, "--picture", str(tmp_path / "bias.svg")]) == 1
+    assert main(["bias", mine, "--output", output, "--picture", str(tmp_path / "bias.svg")]) == 2
     assert "it must end in .png" in capsys.readouterr().err
-    assert main(["bias", mine, "--output", output, "--noise", str(tmp_path / "gone.parquet")]) == 1
+    assert main(["bias", mine, "--output", output, "--noise", str(tmp_path / "gone.parquet")]) == 2
     assert "gone.parquet" in capsys.readouterr().err and not (tmp_path / "out.json").exists()

@@ -126,7 +126,7 @@ def test_strangers_are_told_with_what_they_are_held_against_and_nothing_else():
     columns = ["system", "WER", "reference", "UA, mean of folds", "held against", "difference", "mcnemar"]
     rows = [["SVM", "–", "none", "0.3", "–", "–", "–"], ["XSER", "1.0", "none", "0.5", "SVM", "+0.2", "0.01"]]
     filled = figures.fill(PAGE.format("strangers"), {"nemo-folds": {"columns": columns, "rows": rows}})
-    assert "| SVM | none | 0.3 | – | – |\n| XSER | none | 0.5 | SVM | +0.2 |\n" in filled
+    assert "| SVM | 0.3 | – | – |\n| XSER | 0.5 | SVM | +0.2 |\n" in filled
     assert "WER" not in filled and "0.01" not in filled
     assert figures.NOTHING in figures.fill(PAGE.format("strangers"), {})
 

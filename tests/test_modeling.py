@@ -64,7 +64,9 @@ def test_from_backbones_keeps_the_pretrained_weights(tiny_backbone_folders, tiny
 
 
 def test_from_backbones_refuses_unknown_options(tiny_backbone_folders):
-    with pytest.raises(ValueError, match=r"unknown option 'frame_stak'"):
+    with pytest.raises(
+        ValueError, match=r"unknown options \['frame_stak'\] of XSERConfig: the nearest is 'frame_stack'"
+    ):
         XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), frame_stak=2)
 
 
@@ -174,8 +176,9 @@ def test_loss_is_the_documented_sum(tiny_pair, waves):
 def test_lm_loss_is_a_mean_an_utterance_first(tiny_pair, waves):
     model, processor = tiny_pair
     texts = ["we won", "the dog is at the door you never said that to me"]
-    together = model(**processor(waves[:2], task="asr", targets=texts))
-    alone = [model(**processor(waves[i : i + 1], task="asr", targets=texts[i : i + 1])) for i in range(2)]
+    recordings = [waves[0], waves[-1]]  # each with frames enough for its text
+    together = model(**processor(recordings, task="asr", targets=texts))
+    alone = [model(**processor(recordings[i : i + 1], task="asr", targets=texts[i : i + 1])) for i in range(2)]
     for term in ("lm_loss", "content_kl", "ctc_loss", "loss"):
         expected = sum(getattr(output, term) for output in alone) / 2
         torch.testing.assert_close(getattr(together, term), expected, rtol=1e-5, atol=1e-5)

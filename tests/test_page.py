@@ -475,7 +475,7 @@ def test_the_command_writes_a_report_or_says_why_not(tmp_path, capsys):
     options = ["--output", str(tmp_path / "out"), "--resamples", str(RESAMPLES)]
     assert main(["--predictions", str(path), *options]) == 0
     assert "report.html" in capsys.readouterr().out and (tmp_path / "out" / "report.html").is_file()
-    assert main([str(tmp_path / "none.json"), *options]) == 1
+    assert main([str(tmp_path / "none.json"), *options]) == 2
     assert "none.json does not exist" in capsys.readouterr().err
 
 

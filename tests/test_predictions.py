@@ -276,7 +276,7 @@ def test_score_and_compare_from_the_command_line(tmp_path, capsys):
 def test_the_command_line_names_what_is_wrong(tmp_path, capsys):
     write_predictions(tmp_path / "mine.jsonl", several())
     write_predictions(tmp_path / "less.jsonl", several(9))
-    assert main(["compare", str(tmp_path / "mine.jsonl"), str(tmp_path / "less.jsonl")]) == 1
+    assert main(["compare", str(tmp_path / "mine.jsonl"), str(tmp_path / "less.jsonl")]) == 2
     assert "over different utterances: 3 are missing" in capsys.readouterr().err
-    assert main(["score", str(tmp_path / "none.jsonl")]) == 1
+    assert main(["score", str(tmp_path / "none.jsonl")]) == 2
     assert "none.jsonl" in capsys.readouterr().err

@@ -8,8 +8,7 @@ import pytest
 import yaml
 from publishing_folder import EVALUATION, publish, save, write_evaluation
 
-from xser.eval import EvalArguments
-from xser.eval import main as evaluate
+from xser.eval import EvalArguments, evaluate
 from xser.evaluation.weights import weights_digest
 from xser.publishing import files
 from xser.publishing.card_rules import card_problems, repo_problems

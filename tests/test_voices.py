@@ -12,6 +12,7 @@ import soundfile
 import torch
 import yaml
 from conftest import SMALL, make_wave
+from safetensors.torch import load_file
 from training_corpus import make_audiofolder
 
 from xser.audio_xser import SAMPLE_RATE, at_speed, load_audio, loudness_dbfs
@@ -553,7 +554,8 @@ def test_a_final_model_answers_with_and_without_a_reference(finished):
     assert {"eval_describe_aux_kl", "eval_describe_emotion_loss"} <= set(metrics)
     model = XSERForEmotionDescription.from_pretrained(run / "final")
     processor = XSERProcessor.from_pretrained(run / "final")
-    assert model.dtype == torch.bfloat16
+    saved = load_file(run / "final" / "model.safetensors")
+    assert {tensor.dtype for tensor in saved.values()} == {torch.bfloat16} and model.dtype == torch.float32
     assert processor.usual_pitch is not None
     stream = model.model.descriptors
     assert stream.usual_mean.abs().sum() > 0 and not (stream.usual_deviation == 1).all()
