@@ -24,8 +24,10 @@ _COMMAND_LINE = ("xser", "xser.exe", "-m")  # sys.argv[0] of `xser` and, while p
 __all__ = list(_HOMES)
 
 
-def _register() -> None:
-    """Import the public names and make them known to transformers."""
+def register() -> None:
+    """Import the public names and make them known to transformers; again is no harm."""
+    if "XSERConfig" in globals():
+        return
     from transformers import AutoConfig, AutoModel, AutoModelForMultimodalLM, AutoProcessor
     from transformers.pipelines import PIPELINE_REGISTRY
 
@@ -46,9 +48,9 @@ def _register() -> None:
 def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    _register()
+    register()
     return globals()[name]
 
 
 if PurePath(sys.argv[0] if sys.argv else "").name not in _COMMAND_LINE:
-    _register()
+    register()

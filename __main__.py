@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from xser import register
 from xser.commands.entry import USAGE, run_command
 
 COMMANDS = {  # name → module, what its `main` gets before the rest of the command line, one line of help
@@ -26,6 +27,9 @@ COMMANDS = {  # name → module, what its `main` gets before the rest of the com
     "protocol": ("evaluation.protocols.__main__", (), "all folds of an evaluation protocol"),
     "publish": ("push_to_hub", (), "put a model on the Hub, with its card"),
 }
+
+
+NEED_AUTO_CLASSES = ("train", "pretrain", "evaluate", "protocol", "publish")  # before their modules are imported
 
 
 def usage() -> str:
@@ -56,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _call(name: str, arguments: list[str]) -> object:
     module, first, _ = COMMANDS[name]
+    if name in NEED_AUTO_CLASSES:
+        register()
     return import_module(f"xser.{module}").main([*first, *arguments])
 
 

@@ -68,6 +68,16 @@ def test_help_lists_every_command_and_imports_neither_torch_nor_transformers(tmp
     assert all(re.search(rf"^  {name} ", done.stdout, re.MULTILINE) for name in COMMANDS)
 
 
+def test_commands_that_load_models_know_the_auto_classes(tmp_path):
+    """A checkpoint of this package loads by them without a question about its code."""
+    code = "import sys; sys.argv = ['xser']; from xser import __main__ as door, train\n"
+    code += "from transformers.models.auto.configuration_auto import CONFIG_MAPPING\n"
+    code += "train.main = lambda argv: print('xser' in CONFIG_MAPPING)\n"
+    code += "assert 'xser' not in CONFIG_MAPPING; door.main(['train', 'x.yaml'])"
+    done = python("-c", f"import sys; sys.argv = ['xser']\n{code}", cwd=tmp_path)
+    assert done.stdout.strip() == "True", done.stderr
+
+
 def test_an_unknown_command_names_the_nearest(capsys):
     with pytest.raises(SystemExit) as ended:
         door.main(["explian"])
