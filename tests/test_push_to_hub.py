@@ -270,7 +270,7 @@ def test_scores_that_are_no_numbers_are_refused():
 def test_a_mistake_ends_in_one_line(tmp_path):
     command = [sys.executable, str(ROOT / "push_to_hub.py"), "--model", str(tmp_path / "none"), "--repo", "a/b"]
     done = subprocess.run([*command, "--dry_run"], capture_output=True, text=True)
-    assert done.returncode == 1 and "none" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert done.returncode == 2 and "none" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 def test_all_that_is_wrong_is_said_at_once(saved, tmp_path):

@@ -23,10 +23,8 @@ EDGE_SHARE = 1e-4  # of the voiced frames' energy, that lies beyond an edge
 LOWER_EDGE, UPPER_EDGE = 130.0, 2_000.0  # Hz: nine unfiltered voices in ten begin lower, and all end higher
 HOLE_HZ, HOLE_DB = 1_500.0, 15.0  # a dip below that frequency; the deepest of unfiltered voices had 10 dB
 NEAR_FUNDAMENTAL = 0.35  # of F0, on either side, where its peak is looked for
-MISSING_DB, MISSING_SHARE = (
-    -25.0,
-    0.05,
-)  # under the strongest bin; of the frames: the unfiltered voice with most had 4%
+MISSING_DB = -25.0  # under the strongest bin
+MISSING_SHARE = 0.05  # of the frames: the unfiltered voice with most had 4%
 ODD, DOUBLED_SHARE = (1, 3, 5, 7), 0.5  # harmonics that are missing, in so many frames: half the pitch was tracked
 VERY_HIGH = 400.0  # Hz: median pitch that is held against the envelope's in any case
 ENVELOPE_BAND = (600.0, 3_400.0)  # Hz
@@ -35,9 +33,10 @@ MIN_FRAMES = 10  # that the envelope must tell a pitch in
 UNKNOWN = 24.0  # semitones: two octaves, wider than any cut
 
 # Errors of measurement that are added, set on real voices filtered steeply (benchmarks/filtered_voice.py)
-PITCH_ERROR, RANGE_ERROR, CONTOUR_ERROR = 1.0, 5.0, 7.0  # semitones, where the fundamental or a band is missing
+PITCH_ERROR, RANGE_ERROR, CONTOUR_ERROR = 1.0, 8.0, 7.0  # semitones, where the fundamental or a band is missing
 UPPER_SHARE = 0.03  # of the range of pitch, an octave that the spectrum ends below the upper edge
-LOWER_DECIBELS, UPPER_DECIBELS, HOLE_DECIBELS = 3.3, 1.1, 2.0  # of loudness: an octave from the edges; of a hole
+LOWER_DECIBELS, UPPER_DECIBELS, HOLE_DECIBELS = 3.3, 1.1, 3.5  # of loudness: an octave from the edges; of a hole
+HOLE_SEMITONES = 1.6  # of pitch, where the fundamental may lie in a hole
 NUCLEI_EDGE, RATE_ERROR = 300.0, 1.1  # Hz; syllables a second, an octave from there: syllables are counted above it
 
 
@@ -81,7 +80,7 @@ def find_doubt(sound: np.ndarray, narrow: np.ndarray, f0: np.ndarray) -> Doubt:
     octaves_below, octaves_above = _octaves(lower, LOWER_EDGE), _octaves(UPPER_EDGE, upper)
     by_ceiling = UPPER_SHARE * (high - low) * octaves_above
     return Doubt(
-        pitch=math.hypot(PITCH_ERROR * gap, apart, by_ceiling),
+        pitch=math.hypot(HOLE_SEMITONES if has_hole else PITCH_ERROR * gap, apart, by_ceiling),
         pitch_range=math.hypot(RANGE_ERROR * weight, 2 * by_ceiling),
         contour=CONTOUR_ERROR * weight,
         loudness=math.hypot(LOWER_DECIBELS * octaves_below, UPPER_DECIBELS * octaves_above, HOLE_DECIBELS * gap),
