@@ -4,7 +4,7 @@
     python eval.py --model DIR --corpus my_recordings/ --output results.json --predictions predictions.jsonl
     python eval.py --model DIR --corpus data/iemocap --test_fold 1 --output fold-1.json
 
-`--corpus` names a corpus (espeak), a data set that `python -m xser.corpora prepare` wrote, or a folder with audio and
+`--corpus` names a corpus (espeak), a data set that `xser prepare` wrote, or a folder with audio and
 a metadata.csv. `--test_fold` splits it anew by its folds, as a model was trained that left this one out.
 """
 

@@ -94,7 +94,7 @@ def build_model(
 
 
 def cuts_of(data: str) -> dict | None:
-    """Where the levels begin and end in a corpus that `python -m xser.descriptors annotate` has labelled.
+    """Where the levels begin and end in a corpus that `xser annotate` has labelled.
 
     They go with the processor, so that the pipeline can verify by them; what is usual for the single speakers stays.
     """

@@ -2,7 +2,7 @@
 
     python benchmarks/annotation.py --source NEMO --output docs/results/annotation.json
 
-Annotating is timed as `python -m xser.descriptors annotate` does it, from the prepared files to the labelled ones, in
+Annotating is timed as `xser annotate` does it, from the prepared files to the labelled ones, in
 processor time of all threads, the start of Python left out.
 
 For the emotion each speaker in turn is a stranger, and cuts and references are calibrated on the others. Without

@@ -3,7 +3,7 @@
     python benchmarks/nemo.py --data data/nemo-prepared --config configs/xser-nemo.yaml --output runs/nemo-folds \
         --results docs/results/nemo-folds.json --opinions docs/results/nemo-opinions.json [--key value … for train.py]
 
-`--data` is nEMO as `python -m xser.corpora prepare` and `python -m xser.descriptors annotate` leave it: its folds are
+`--data` is nEMO as `xser prepare` and `xser annotate` leave it: its folds are
 its speakers. XSER is trained once a fold, on all the other speakers and for as long as the config says: nothing is
 chosen by anybody. In an option `{fold}` stands for the speaker left out. It is tested twice, without and with a
 reference (all the stranger's recordings, no labels), as the classic system is (functionals of eGeMAPS under a support

@@ -1,11 +1,11 @@
 """Prepare a corpus once, for many runs:
 
-    python -m xser.corpora prepare iemocap --source IEMOCAP_full_release --out data/iemocap
-    python -m xser.corpora prepare iemocap --help
-    python -m xser.corpora prepare path/to/folder --out data/mine --test_speakers anna ben --validation_fraction 0.1
-    python -m xser.corpora prepare path/to/folder --out data/mine --descriptors arousal,gender
-    python -m xser.corpora prepare espeak --out data/espeak
-    python -m xser.corpora leakage data/iemocap data/mine
+    xser prepare iemocap --source IEMOCAP_full_release --out data/iemocap
+    xser prepare iemocap --help
+    xser prepare path/to/folder --out data/mine --test_speakers anna ben --validation_fraction 0.1
+    xser prepare path/to/folder --out data/mine --descriptors arousal,gender
+    xser prepare espeak --out data/espeak
+    xser leakage data/iemocap data/mine
 
 Every recording is opened; what is bad is left out and named in OUT/report.json and OUT/report.html. A run that was
 stopped goes on where it was when the same command is given again. The folder holds the recordings themselves, so it

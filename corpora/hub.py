@@ -8,7 +8,7 @@
     descriptors: {arousal: activation}        # of its own, each as a column, a map or a value
     splits: {train: train, dev: validation}   # theirs: ours; those not named are left out
 
-`python -m xser.corpora prepare hub --source mapping.yaml`; or without `dataset` in it, `--source FOLDER --mapping
+`xser prepare hub --source mapping.yaml`; or without `dataset` in it, `--source FOLDER --mapping
 mapping.yaml`. A folder is one of `save_to_disk`, or of parquet, arrow, csv or json files. Class labels come by their
 names. No code of a data set is ever run.
 """

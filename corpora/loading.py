@@ -33,7 +33,7 @@ def load_corpus(
 
     Args:
         name_or_path: `"espeak"`, a folder with a table of recordings (metadata.csv, .tsv, .jsonl or .parquet), or a
-            folder written by `python -m xser.corpora prepare` (one of parquet shards is copied into the cache once; to
+            folder written by `xser prepare` (one of parquet shards is copied into the cache once; to
             read it as it is, see `stream_corpus`).
         split: one split; all of them if not given. A folder without splits is all `train`. `dev` and the like are
             `validation` where no split has that very name.
@@ -70,7 +70,7 @@ def load_corpus(
     elif str(name_or_path) in MODULES:
         raise FileNotFoundError(
             f"corpus {name_or_path!r} must be prepared first: "
-            f"python -m xser.corpora prepare {name_or_path} --source DIR --out DIR; then load the folder"
+            f"xser prepare {name_or_path} --source DIR --out DIR; then load the folder"
         )
     else:
         raise not_a_corpus(name_or_path, NAMES)
@@ -95,7 +95,7 @@ def not_a_corpus(name_or_path: str | os.PathLike, names: Iterable[str]) -> FileN
     there = f": {no_metadata(folder, FILE_NAME)}" if folder.is_dir() else ""
     return FileNotFoundError(
         f"corpus {str(name_or_path)!r} is neither one of {list(names)} nor a folder that holds {TABLES[0]} "
-        f"or was written by `python -m xser.corpora prepare`{there}"
+        f"or was written by `xser prepare`{there}"
     )
 
 

@@ -26,7 +26,7 @@ class Corpus:
     """A corpus by its official layout.
 
     Args:
-        name: as in `python -m xser.corpora prepare NAME`.
+        name: as in `xser prepare NAME`.
         find: `find(source: Path, **options) -> Found`; cheap, opens tables and lists files only. Raises `ValueError`
             (or `FileNotFoundError`) where the folder is not this corpus, saying what was looked for. A corpus that
             needs no folder gives `source` a default.

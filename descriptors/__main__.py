@@ -1,9 +1,9 @@
 """Measure voices, and tell and check what they sound like:
 
-    python -m xser.descriptors annotate data/nemo
-    python -m xser.descriptors measure recording.wav --calibration data/nemo/calibration.json
-    python -m xser.descriptors measure new.wav --reference anna1.wav anna2.wav anna3.wav
-    python -m xser.descriptors check recording.wav --pitch high --speed fast --text "what is said in it"
+    xser annotate data/nemo
+    xser measure recording.wav --calibration data/nemo/calibration.json
+    xser measure new.wav --reference anna1.wav anna2.wav anna3.wav
+    xser check recording.wav --pitch high --speed fast --text "what is said in it"
 
 `annotate` fills in the labels of a prepared corpus, by cuts of its training split; a run that was stopped goes on
 where it was when the same command is given again. `measure` and `check` judge single recordings, by the built-in cuts
@@ -141,7 +141,7 @@ def _as_text(file: Path, prosody: Prosody, labels: dict[str, Label]) -> str:
 
 def _add_annotate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("annotate", help="fill in the labels of a prepared corpus")
-    parser.add_argument("folder", type=Path, metavar="PREPARED_DIR", help="of `python -m xser.corpora prepare`")
+    parser.add_argument("folder", type=Path, metavar="PREPARED_DIR", help="of `xser prepare`")
     parser.add_argument("--split_for_calibration", default="train", help="whose recordings set the cuts: train")
     parser.add_argument("--calibration", type=Path, metavar="FILE", help=f"cuts to take, instead; or {BUILT_IN}")
     parser.add_argument(

@@ -1,6 +1,6 @@
 """The levels of every recording of a prepared corpus, from measurements, told by cuts of its training split.
 
-    python -m xser.descriptors annotate data/nemo
+    xser annotate data/nemo
 
 Measurements are noted in `FOLDER.annotating`, so that a run that was stopped goes on from there. When all are done the
 corpus is written anew beside its place, and the two change places.
@@ -39,7 +39,7 @@ def annotate(
     """Measure and label every recording of a prepared corpus, in place.
 
     Args:
-        folder: written by `python -m xser.corpora prepare`, Arrow or parquet.
+        folder: written by `xser prepare`, Arrow or parquet.
         split_for_calibration: the training split, whose recordings alone set the cuts.
         calibration: cuts that are given, instead.
         relative_to: `speaker`, or `gender` or `corpus` where speakers are not named; see `calibrate`.

@@ -56,7 +56,7 @@ def list_files(folder: Path) -> list[File]:
         ValueError: it is not in the one schema.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder: give one that `python -m xser.corpora prepare` has written")
+        raise FileNotFoundError(f"{folder} is no folder: give one that `xser prepare` has written")
     names = [path.name for path in folder.iterdir()]
     if any(PARQUET_NAME.fullmatch(name) for name in names):
         shards = sort_shards(names, folder)
@@ -68,8 +68,7 @@ def list_files(folder: Path) -> list[File]:
         files = _arrow_files(folder, "train", Path())
     else:
         raise FileNotFoundError(
-            f"{folder} holds no prepared corpus: write one by `python -m xser.corpora prepare NAME --source DIR --out "
-            f"{folder}`"
+            f"{folder} holds no prepared corpus: write one by `xser prepare NAME --source DIR --out {folder}`"
         )
     for file in files:
         if not (folder / file.path).is_file():

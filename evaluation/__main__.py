@@ -1,8 +1,8 @@
 """Figures from files of predictions, without the systems that made them:
 
-    python -m xser.evaluation score other.csv --references mine.jsonl --output other.json
-    python -m xser.evaluation compare mine.jsonl other.csv --output compared.json
-    python -m xser.evaluation bias mine.jsonl --by gender length --output bias.json
+    xser score other.csv --references mine.jsonl --output other.json
+    xser compare mine.jsonl other.csv --output compared.json
+    xser bias mine.jsonl --by gender length --output bias.json
 
 Predictions are JSON lines as `eval.py --predictions` writes them, or CSV with the columns `id` and `emotion`, and any
 of `transcript`, the descriptors, `emphasis` and a probability for each emotion (see evaluation/predictions.py).

@@ -2,7 +2,7 @@
 
 Speaker, gender and language are facts of a prediction's reference. Length is the reference's duration, cut at the
 terciles of the file. The signal-to-noise ratio is no fact of a prediction: `read_snr` takes it from what
-`python -m xser.descriptors annotate` measured.
+`xser annotate` measured.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Bias table: is a system as good for one group as for another, and whom does it take for angry who is not?
 
-    python -m xser.evaluation bias predictions.jsonl --noise data/nemo-annotated/descriptors.parquet --output bias.json
+    xser bias predictions.jsonl --noise data/nemo-annotated/descriptors.parquet --output bias.json
 
 Of every group by gender, speaker, language, length and signal-to-noise ratio: UA, the recall and the false alarms of
 each emotion, and the calibration error of the scores. Every pair of groups of an attribute is compared in UA and in

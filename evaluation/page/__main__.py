@@ -2,7 +2,7 @@
 
     python -m xser.evaluation.page mine.json robustness.json --predictions mine.jsonl other.csv --output report/
 
-Files are results of `eval.py` or `python -m xser.evaluation score`, tables (probes, bias, robustness, protocols, …:
+Files are results of `eval.py` or `xser score`, tables (probes, bias, robustness, protocols, …:
 `title`, `command`, `columns`, `rows`) and what `compare` wrote. Predictions give pictures and examples too; several
 are tested against the first. Results and predictions of one name (`mine.json`, `mine.jsonl`) are one system's.
 Written are report.html (no script, nothing fetched), report.md and report.json; the same files give the same bytes.

@@ -16,7 +16,7 @@ BESIDE = {"ua": "ua_interval", "ua_interval": "ua_interval_of", "ua_ceiling": "u
 TABLE = ("title", "columns", "rows")
 SAME = 1e-6  # two files of one run may differ by so much
 EXPECTED = (
-    "a results file of eval.py or `python -m xser.evaluation score` (with 'n', 'n_of', 'ua', 'wa', 'wer', 'recall', "
+    "a results file of eval.py or `xser score` (with 'n', 'n_of', 'ua', 'wa', 'wer', 'recall', "
     "'descriptors'), or a table ('title', 'command', 'columns', 'rows')"
 )
 

@@ -1,16 +1,16 @@
 r"""All folds of a protocol by one command: train, choose on the development part, test, aggregate.
 
-    python -m xser.evaluation.protocols show iemocap-loso --corpus data/iemocap
-    python -m xser.evaluation.protocols run iemocap-loso --corpus data/iemocap --config configs/mine.yaml \
+    xser protocol show iemocap-loso --corpus data/iemocap
+    xser protocol run iemocap-loso --corpus data/iemocap --config configs/mine.yaml \
         --output runs/iemocap-loso [--folds 1 3] [--key value … for train.py]
-    python -m xser.evaluation.protocols run iemocap-loso --corpus data/iemocap --system egemaps-svm --output runs/svm
-    python -m xser.evaluation.protocols run cross-corpus --corpus data/iemocap --test_corpus data/meld \
+    xser protocol run iemocap-loso --corpus data/iemocap --system egemaps-svm --output runs/svm
+    xser protocol run cross-corpus --corpus data/iemocap --test_corpus data/meld \
         --emotion_map '{excited: happy, bored: null}' --config configs/mine.yaml --output runs/iemocap-to-meld
-    python -m xser.evaluation.protocols aggregate --output runs/iemocap-loso
+    xser protocol aggregate --output runs/iemocap-loso
 
 `run` goes on where it was stopped, and may be started on several machines at once on one shared folder: each takes
 folds that nobody has, and who ends last aggregates. `--system` runs a baseline on the same folds, so that
-`python -m xser.evaluation compare` can set its predictions.jsonl beside those of a model.
+`xser compare` can set its predictions.jsonl beside those of a model.
 """
 
 import argparse
