@@ -1,9 +1,9 @@
 # make install   an environment in .venv, with every dependency pinned
-# make demo      what XSER does, in minutes; make demo AUDIO=recording.wav explains your own recording too
-# make test      lint and all tests, without a network
+# make demo      an explanation first, then what else XSER does, in minutes; make demo AUDIO=recording.wav explains your own recording too
+# make test      lint and all tests, on two cores, without a network
 # make lint      ruff alone
 # make results   measure the shipped model anew (docs/results/*.json), then make figures
-# make figures   the tables of README.md and docs/results.md, from docs/results/*.json
+# make figures   the tables of README.md and of docs, from docs/results/*.json
 # make checkpoint-code   put this version of the code beside the shipped models
 # make clean     remove caches and what the demo left; the environment and the runs stay
 
@@ -30,7 +30,7 @@ lint: install
 	$(BIN)/ruff format --check .
 
 test: lint
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 results: install
 	$(BIN)/python eval.py --model checkpoints/xser-tiny --corpus espeak --split test --output docs/results/espeak-test.json
