@@ -30,7 +30,7 @@ lint: install
 	$(BIN)/ruff format --check .
 
 test: lint
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 results: install
 	$(BIN)/python eval.py --model checkpoints/xser-tiny --corpus espeak --split test --output docs/results/espeak-test.json

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 
+from .checks_xser import spelled_gender
 from .prosody_xser import POSSIBLE_PITCH, POSSIBLE_RATE, Prosody
 
 QUANTITIES = ("pitch", "loudness", "rate", "text_rate", "pitch_range")  # of `Prosody`, those that are calibrated
@@ -29,7 +30,6 @@ MIN_SPEECH_SECONDS = 0.3
 MIN_VOICED_SECONDS = 0.1
 MIN_SNR_DB = 6.0  # below, the noise alone lifts the measured loudness by more than 1.3 dB
 MIN_HNR_DB = 10.0  # so harmonic a voice is not noisy: where nobody pauses, the SNR is but a lower bound
-_SPELLINGS = {"female": ("f", "w", "woman", "women"), "male": ("m", "man", "men")}  # of groups of gender
 
 
 @dataclass(frozen=True)
@@ -262,12 +262,6 @@ def median_error(spread: float, count: int) -> float:
     return math.sqrt(math.pi / 2 / count) * spread
 
 
-def spelled_gender(gender: str) -> str:
-    """`female` or `male` where it is a spelling of either, else as it is, without case."""
-    bare = gender.strip().lower()
-    return next((name for name, others in _SPELLINGS.items() if bare in others), bare)
-
-
 def why_not(prosody: Prosody, quantity: str) -> str | None:
     """Why a quantity of `QUANTITIES`, or the contour, cannot be told from a recording; `None` where it can."""
     voiced = quantity in ("pitch", "pitch_range", "contour")
@@ -361,5 +355,5 @@ def _no_duplicates(pairs: list[tuple[str, object]]) -> dict:
 __all__ = [
     "BASES", "IMPLAUSIBLE", "MIN_RECORDINGS", "MIN_SNR_DB", "MIN_SPEECH_SECONDS", "MIN_VOICED_SECONDS", "MISFIT",
     "NOISY", "NOT_MEASURED", "OPTIONAL", "QUANTITIES", "TOO_SHORT", "UNVOICED", "Calibration", "Reference",
-    "check_number", "median_error", "spelled_gender", "why_not",
+    "check_number", "median_error", "why_not",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from xser.commands.answer_formats import FORMATS
 from xser.commands.entry import CommandParser, run_command
-from xser.commands.models import about, find_model, load_pipeline
+from xser.commands.models import about, find_model, load_pipeline, quiet
 from xser.commands.recordings import STANDARD_INPUT, named_recordings
 
 NAME = "xser explain"
@@ -66,6 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError(f"--output {options.output} is a folder: give a file")
     if options.picture is not None and options.picture.suffix != ".png":
         raise ValueError(f"--picture is {options.picture}; it must end in .png")
+    with quiet():
+        return explain_all(options, paths)
+
+
+def explain_all(options: argparse.Namespace, paths: Sequence[str]) -> int:
+    """Explain the recordings, and write the answers as they come; gives the exit code."""
+    is_single = len(paths) == 1
     model = find_model(options.model)
     explain = load_pipeline(model, options.device)
     print(f"model: {about(model)}", file=sys.stderr)

@@ -9,8 +9,9 @@ The YAML file gives the options, `--key value` on the command line wins; a mappi
 (`--content_bottleneck '{beta: 0.01}'`). All options: `python train.py --help`, and docs/training.md.
 
 The run folder (`output_dir`) receives config.yaml (every option, as resolved; can be given to train.py again),
-environment.json (versions, command, data left out), TensorBoard logs, checkpoints, final/ (model and processor),
-results.json, and backbones/ where asked for.
+environment.json (versions, command, data left out), TensorBoard logs, checkpoints, final/ (model, processor,
+training.yaml and, where data or the parent have terms, NOTICE), results.json, and backbones/ where asked for. Ctrl-C
+and SIGTERM leave a checkpoint; `--resume_from_checkpoint auto` goes on there.
 """
 
 import json

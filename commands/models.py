@@ -1,7 +1,9 @@
 """Which model a command uses, and how it is loaded."""
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 VARIABLE = "XSER_MODEL"
@@ -46,15 +48,29 @@ def load_pipeline(model: str, device: str = "cpu"):
     Raises:
         ValueError, OSError: it is no XSER model, or is not found.
     """
-    from transformers.utils import logging as transformers_logging
-
     from xser import XSERForEmotionDescription, XSERPipeline, XSERProcessor
 
-    transformers_logging.disable_progress_bar()
-    for name in ("transformers", XSERPipeline.__module__):  # which recordings fail is said once, by the command
-        logging.getLogger(name).setLevel(logging.ERROR)
     loaded = XSERForEmotionDescription.from_pretrained(model).to(checked_device(device)).eval()
     return XSERPipeline(model=loaded, processor=XSERProcessor.from_pretrained(model), device=loaded.device)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the loading bars of transformers, and the pipeline's warnings, which the command gives itself."""
+    from transformers.utils import logging as transformers_logging
+
+    loggers = [logging.getLogger(name) for name in ("transformers", "xser.pipeline_xser")]
+    levels, had_bars = [logger.level for logger in loggers], transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if had_bars:
+            transformers_logging.enable_progress_bar()
 
 
 def checked_device(device: str) -> str:
@@ -88,4 +104,4 @@ def _checked(given: str) -> str:
     return given
 
 
-__all__ = ["about", "checked_device", "find_model", "load_pipeline"]
+__all__ = ["about", "checked_device", "find_model", "load_pipeline", "quiet"]

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from xser.checks_xser import GENDER_SPELLINGS
 from xser.corpora.schema import EMOTIONS, FEATURES
 from xser.grammar_xser import EMOTION, EMPHASIS, check_name
 
@@ -27,7 +28,6 @@ EMOTION_SPELLINGS = {
     "excited": ("excitement", "exc"),
     "frustrated": ("frustration", "fru"),
 }
-GENDER_SPELLINGS = {"female": ("f", "fem", "woman"), "male": ("m", "masc", "man")}
 SPLIT_SPELLINGS = {
     "train": ("training", "trn"),
     "validation": ("valid", "val", "development", "devel", "dev", "evaluation", "eval"),

@@ -24,9 +24,9 @@ from xser.calibration_xser import (
     Calibration,
     Reference,
     median_error,
-    spelled_gender,
     why_not,
 )
+from xser.checks_xser import spelled_gender
 from xser.prosody_xser import Prosody
 
 TERTILES = (1 / 3, 2 / 3)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from xser.commands.answer_formats import TextFormat
 from xser.commands.entry import CommandParser, run_command
-from xser.commands.models import about, find_model, load_pipeline
+from xser.commands.models import about, find_model, load_pipeline, quiet
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -88,7 +88,8 @@ def main(argv: list[str] | None = None) -> None:
         title = f"{arguments.audio.name}, by {about(own)}"
         explain(load_pipeline(own), arguments.audio, title, out / f"{arguments.audio.stem}.png")
         print(about_unseen_speakers())
-    explainer = load_pipeline(model)
+    with quiet():
+        explainer = load_pipeline(model)
     if arguments.audio is None:
         row = first_synthetic()
         truth = {"emotion": row["emotion"], **row["descriptors"], "text": repr(row["text"])}

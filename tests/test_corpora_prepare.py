@@ -560,7 +560,7 @@ def test_every_corpus_is_found_by_its_name_and_tells_its_options(name, capsys):
 
 
 def test_a_corpus_that_must_be_prepared_first_says_how():
-    with pytest.raises(FileNotFoundError, match=r"python -m xser\.corpora prepare iemocap --source DIR --out DIR"):
+    with pytest.raises(FileNotFoundError, match=r"xser prepare iemocap --source DIR --out DIR"):
         load_corpus("iemocap")
     with pytest.raises(ValueError, match=r"corpus 'iemocapp' is not known; known are .*'iemocap'"):
         find_corpus("iemocapp")

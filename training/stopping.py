@@ -12,7 +12,8 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import SaveStrategy
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-SAME_SECONDS = 3.0  # in which a second signal is the first one's echo: launchers pass on what a terminal sends
+SAME_SECONDS = 3.0  # in which a second Ctrl-C is the first one's echo: launchers pass on what a terminal sends
+LAUNCHER_SECONDS = 20.0  # in which other signals are: a launcher on a busy machine takes its time
 WORKER_SECONDS = 60  # for which a worker that loads data outlives SIGTERM
 
 
@@ -37,7 +38,7 @@ class TimeLimit(TrainerCallback):
 class StopSignal(TrainerCallback):
     """Stop training after the step in which SIGTERM, SIGHUP or Ctrl-C came, with a checkpoint if the run keeps any.
 
-    A second signal, three seconds later or more, ends the process at once.
+    A second Ctrl-C, three seconds later or more, ends the process at once, other signals after twenty.
 
     Attributes:
         number: of the signal that any process received; `None` where none did.
@@ -71,7 +72,7 @@ class StopSignal(TrainerCallback):
             self.number, self._received = number, now
             message = f"{signal.Signals(number).name}: training stops after this step\n"
             os.write(2, message.encode())  # what logs may be interrupted in the middle of a line
-        elif now - self._received >= SAME_SECONDS:
+        elif now - self._received >= (SAME_SECONDS if number == signal.SIGINT else LAUNCHER_SECONDS):
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 

@@ -9,7 +9,7 @@ from .options_xser import nearest, refuse_unknown
 
 LOOKS_ALIKE = 0.6  # of spellings, from which on one may be a slip for the other
 NOT_LISTS = (str, bytes, bytearray, memoryview, Mapping, Set)  # though they have a length and can be walked through
-GENDER_SPELLINGS = {"female": ("f", "fem", "woman"), "male": ("m", "masc", "man")}
+GENDER_SPELLINGS = {"female": ("f", "fem", "w", "woman", "women"), "male": ("m", "masc", "man", "men")}
 
 
 def known_options_only(function: Callable) -> Callable:
@@ -46,15 +46,17 @@ def check_batch_size(value: object) -> int:
     return int(value)
 
 
+def spelled_gender(gender: str) -> str:
+    """`female` or `male` where it is a spelling of either, else as it is, without case."""
+    bare = gender.strip().casefold()
+    return next((name for name, others in GENDER_SPELLINGS.items() if bare in others), bare)
+
+
 def known_gender(gender: object, known: Collection[str]) -> str:
     """Which of the `known` genders is meant, in whatever case or usual spelling; `ValueError` with the nearest."""
-    spelled = {}
-    for name in known:
-        groups = [(usual, *others) for usual, others in GENDER_SPELLINGS.items()]
-        same = next((group for group in groups if name.casefold() in group), ())
-        spelled |= dict.fromkeys((name.casefold(), *same), name)
-    if isinstance(gender, str) and gender.strip().casefold() in spelled:
-        return spelled[gender.strip().casefold()]
+    spelled = {spelled_gender(name): name for name in known}
+    if isinstance(gender, str) and spelled_gender(gender) in spelled:
+        return spelled[spelled_gender(gender)]
     wanted = f"one of {list(known)}" if known else "left out, for the calibration knows no genders"
     raise ValueError(f"gender is {gender!r}{hint(gender, known)}; it must be {wanted}")
 
@@ -74,4 +76,14 @@ def one_for_each(name: str, values: Iterable, count: int) -> list:
     return values
 
 
-__all__ = ["check_batch_size", "check_flag", "hint", "is_list", "known_gender", "known_options_only", "one_for_each"]
+__all__ = [
+    "GENDER_SPELLINGS",
+    "check_batch_size",
+    "check_flag",
+    "hint",
+    "is_list",
+    "known_gender",
+    "known_options_only",
+    "one_for_each",
+    "spelled_gender",
+]
