@@ -101,6 +101,12 @@ def test_the_commands_run_one_after_the_other(project, tiny_backbone_folders):
             done.append(arguments[0])
     assert set(done) == {"explain", "train", "evaluate", "compare", "publish"}
     assert json.loads((project / "runs/two-emotions/final/config.json").read_text())["emotions"] == ["happy", "sad"]
+    assert "CC BY-NC-SA 4.0" in (project / "runs/mine/final/NOTICE").read_text(encoding="utf-8")
+    assert "parent:" in (project / "runs/mine/final/training.yaml").read_text(encoding="utf-8")
+    publish = ["publish", "--model", "runs/mine/final", "--repo", "USER/NAME", "--dry_run"]
+    with pytest.raises(SystemExit) as ended:  # the terms of nEMO follow through fine-tuning
+        xser_command([*publish, "--license", "apache-2.0"])
+    assert ended.value.code == 2
     answers = (project / "answers.csv").read_text(encoding="utf-8").splitlines()
     assert len(answers) == 3 and answers[0].startswith("file,status,emotion,")
 
