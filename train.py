@@ -33,12 +33,15 @@ from xser.modeling_xser import XSERForEmotionDescription
 from xser.processing_xser import XSERProcessor
 from xser.training.arguments import (
     ARGUMENT_CLASSES,
+    CLASSIFIER,
     ModelArguments,
     XSERTrainingArguments,
     parse_config,
     resolved_config,
 )
 from xser.training.checkpoints import checkpoint_to_resume
+from xser.training.classifier import build_classifier
+from xser.training.classifier_trainer import ClassifierTrainer
 from xser.training.data import load_task_data
 from xser.training.export import export_backbones
 from xser.training.plan import settle
@@ -65,12 +68,16 @@ def checkpoint_config(arguments: ModelArguments) -> XSERConfig:
 def build_model(
     arguments: ModelArguments,
 ) -> tuple[XSERForEmotionDescription, XSERProcessor, Relabelled | None]:
-    """A checkpoint to go on from, or a new model on two backbones; what is trained is float32.
+    """A checkpoint to go on from, or a new model on its backbones; what is trained is float32.
 
     The third says what of the checkpoint is new, where its labels are others.
     """
     options, relabelled = dict(arguments.load_options or {}), None
-    if arguments.model is not None:
+    if arguments.system == CLASSIFIER:
+        model, processor = build_classifier(
+            arguments.audio_model, arguments.audio_layers, options, **arguments.config_options
+        )
+    elif arguments.model is not None:
         config = checkpoint_config(arguments)
         wanted = relabelled_config(config, arguments.labels)
         model = XSERForEmotionDescription.from_pretrained(
@@ -179,7 +186,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         write_record(run, ["train.py", *argv], groups, (), **facts)
 
     voices = hear_voices(model, processor, data.train, arguments)
-    trainer = XSERTrainer(model, arguments, processor, data.train, data.eval, voices, say_where_from)
+    trainer_class = ClassifierTrainer if model_arguments.system == CLASSIFIER else XSERTrainer
+    trainer = trainer_class(model, arguments, processor, data.train, data.eval, voices, say_where_from)
     trainer.train(resume_from_checkpoint=checkpoint)
     if arguments.final_dtype is not None:
         model.to(getattr(torch, arguments.final_dtype))
