@@ -44,6 +44,7 @@ from xser.training.classifier import build_classifier
 from xser.training.classifier_trainer import ClassifierTrainer
 from xser.training.data import load_task_data
 from xser.training.export import export_backbones
+from xser.training.groups import check_groups, parameters_by_group
 from xser.training.plan import settle
 from xser.training.provenance import Provenance
 from xser.training.relabel import Relabelled, relabel, relabelled_config
@@ -169,6 +170,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     model, processor, relabelled = build_model(model_arguments)
     if arguments.heads_first and model.emotion_head is None and model.level_head is None:
         raise ValueError("heads_first is given, but emotion_weight and level_weight are 0: there is no head to train")
+    groups_of_weights = parameters_by_group(model)
+    check_groups(arguments.stage_list, arguments.schedule, model.config, groups_of_weights, arguments.heads_first)
     processor.calibration = cuts_of(data_arguments.data) or processor.calibration
     with arguments.main_process_first(desc="preparing the data"):
         data = load_task_data(

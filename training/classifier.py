@@ -123,12 +123,14 @@ class XSERClassifier(XSERPreTrainedModel):
         input_values_mask: torch.Tensor | None = None,
         tower_states: torch.Tensor | None = None,
         tower_mask: torch.Tensor | None = None,
+        loss_weights: torch.Tensor | None = None,
         **text,
     ) -> XSEROutput:
         """
         Args:
             emotion_labels: (B,) indices, -100 where the emotion is not known.
             ctc_labels: (B, U) bytes, -100 on padding.
+            loss_weights: (B,) of the utterances in `emotion_loss`; 1 each by default.
             input_values, input_values_mask, tower_states, tower_mask: as of `XSERModel.forward`.
             text: prompts, answers and all else that only a language model reads.
         """
@@ -139,7 +141,7 @@ class XSERClassifier(XSERPreTrainedModel):
             nats = nn.functional.cross_entropy(
                 logits.float(), emotion_labels, ignore_index=IGNORE_INDEX, reduction="none"
             )
-            losses["emotion_loss"] = nats.mean()
+            losses["emotion_loss"] = (nats if loss_weights is None else nats * loss_weights).mean()
             loss = loss + losses["emotion_loss"]
         if ctc_labels is not None and self.ctc_head is not None:
             losses["ctc_loss"] = ctc_loss(self.ctc_head(frames), frame_mask, ctc_labels)
