@@ -4,6 +4,7 @@ r"""Train XSER.
     python train.py configs/nemo.yaml --data path/to/nemo --max_steps 1000
     accelerate launch --cpu --num_processes 2 train.py configs/xser-tiny.yaml
     python train.py configs/xser-tiny.yaml --resume_from_checkpoint true
+    python train.py configs/paper/iemocap.yaml --dry_run --memory 24GB
 
 The YAML file gives the options, `--key value` on the command line wins; a mapping is given as YAML or JSON text
 (`--content_bottleneck '{beta: 0.01}'`). All options: `python train.py --help`, and docs/training.md.
@@ -43,6 +44,7 @@ from xser.training.checkpoints import checkpoint_to_resume
 from xser.training.classifier import build_classifier
 from xser.training.classifier_trainer import ClassifierTrainer
 from xser.training.data import load_task_data
+from xser.training.dry_run import DryRunArguments, dry_run, split_dry_run
 from xser.training.export import export_backbones
 from xser.training.groups import check_groups, parameters_by_group
 from xser.training.plan import settle
@@ -156,8 +158,11 @@ def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrai
 
 
 def main(argv: list[str] | None = None) -> dict[str, float]:
-    """Train as `argv` says; gives the final evaluation."""
-    argv = given_arguments(argv, __doc__, ARGUMENT_CLASSES)
+    """Train as `argv` says; gives the final evaluation, or, with `--dry_run`, what training would need and do."""
+    argv = given_arguments(argv, __doc__, (*ARGUMENT_CLASSES, DryRunArguments))
+    argv, rehearsal = split_dry_run(argv)
+    if rehearsal.dry_run:
+        return dry_run(argv, rehearsal.memory, checkpoint_config).to_dict()
     groups = parse_config(argv)
     model_arguments, data_arguments, arguments = groups
     start_process(arguments)

@@ -8,8 +8,8 @@ Shapes: B utterances, S samples, T frames, P tokens, D width of the language mod
 """
 
 import weakref
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -122,11 +122,22 @@ def activation_bytes(
         if parameter.requires_grad:
             parameter.register_post_accumulate_grad_hook(_drop_gradient)
     trace = _trace_xser if hasattr(model, "language_model") else _trace_classifier
-    with torch.device("meta"), Alive(model) as alive:
+    with _autocast_passed_over(), torch.device("meta"), Alive(model) as alive:
         loss = trace(model, task, shape, dtype)
         if loss.requires_grad:
             loss.backward()
     return alive.peak
+
+
+@contextmanager
+def _autocast_passed_over() -> Iterator[None]:
+    """Inside, `torch.autocast` does nothing: it knows no meta device, not even to be switched off there."""
+    original = torch.autocast
+    torch.autocast = lambda *args, **options: nullcontext()
+    try:
+        yield
+    finally:
+        torch.autocast = original
 
 
 def _drop_gradient(parameter: nn.Parameter) -> None:
@@ -172,7 +183,9 @@ def _trace_xser(model: PreTrainedModel, task: str, shape: BatchShape, dtype: tor
 
 def _stream_names(config, task: str) -> tuple[str, ...]:
     """The streams of the tower that a prompt holds; in `asr` the descriptors' places may stay, filled with zeros."""
-    has_descriptors = config.disentangled and (task == "describe" or config.asr_descriptors == "zero")
+    has_descriptors = config.disentangled and (
+        task == "describe" or getattr(config, "asr_descriptors", None) == "zero"
+    )
     return (CONTENT, DESCRIPTORS) if has_descriptors else (CONTENT,)
 
 

@@ -36,6 +36,11 @@ def parse_bytes(text: str) -> int:
     return int(float(match.group(1)) * UNITS[match.group(2)])
 
 
+def with_reserve(size: int) -> int:
+    """A sum of bytes and what comes on top."""
+    return round(size * (1 + RESERVE))
+
+
 @dataclass(frozen=True)
 class LoadedAs:
     """How backbones are loaded.

@@ -70,12 +70,8 @@ def parse_options(argv: Sequence[str], classes: Sequence[type], prog: str) -> tu
         ValueError: an unknown key (named with the nearest allowed one), or a value that is not allowed.
     """
     parser = HfArgumentParser(classes, allow_abbrev=False, exit_on_error=False, prog=prog)
-    path, *tokens = argv
-    overrides, options = _command_line_options(tokens), {}
-    base = overrides.pop(BASE, [None])
-    if len(base) != 1:
-        raise ValueError(f"command line: {BASE} takes one YAML file, not {base}")
-    for source, given in ((path, _file_options(path, base[0])), ("command line", overrides)):
+    path, options = argv[0], {}
+    for source, given in _sources(argv):
         for key, values in given.items():
             action = parser._option_string_actions.get(f"--{key}")
             if action is None:
@@ -92,6 +88,38 @@ def parse_options(argv: Sequence[str], classes: Sequence[type], prog: str) -> tu
         return parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)
     except ArgumentError as error:
         raise ValueError(f"{path} and command line: {error}") from error
+
+
+def is_given(argv: Sequence[str], key: str, value: str) -> bool:
+    """Whether `CONFIG.yaml [--key value …]` gives an option this value, as text; what is missing has none."""
+    options = {}
+    for _, given in _sources(argv):
+        options |= given
+    return options.get(key) in ([value], []) if key in options else False
+
+
+def split_options(argv: Sequence[str], options: type) -> tuple[list[str], object]:
+    """A command line without the options of one dataclass, and these options.
+
+    Raises:
+        ValueError: a value is not allowed.
+    """
+    parser = HfArgumentParser(options, allow_abbrev=False, exit_on_error=False)
+    try:
+        found, rest = parser.parse_args_into_dataclasses(list(argv), True, look_for_args_file=False)
+    except ArgumentError as error:
+        raise ValueError(f"command line: {error}") from error
+    return rest, found
+
+
+def _sources(argv: Sequence[str]) -> list[tuple[str, dict[str, list[str]]]]:
+    """What the file gives, over its base, and what the command line gives: name → key → values."""
+    path, *tokens = argv
+    overrides = _command_line_options(tokens)
+    base = overrides.pop(BASE, [None])
+    if len(base) != 1:
+        raise ValueError(f"command line: {BASE} takes one YAML file, not {base}")
+    return [(path, _file_options(path, base[0])), ("command line", overrides)]
 
 
 def check_numbers(arguments: object, rules: Mapping[str, Iterable[str]]) -> None:
