@@ -159,18 +159,21 @@ def _hidden_states(model: PreTrainedModel, shape: BatchShape, dtype: torch.dtype
 
 def _trace_xser(model: PreTrainedModel, task: str, shape: BatchShape, dtype: torch.dtype) -> torch.Tensor:
     hidden_states = _hidden_states(model, shape, dtype)
-    streams, embeds = {}, []
+    streams = {}
     count, frames = hidden_states[0].shape[:2]
     mask, seed = torch.ones(count, frames, dtype=torch.bool), torch.zeros(count, dtype=torch.long)
-    for name in _stream_names(model.config, task):
+    has_descriptors = task == "describe" and model.config.disentangled
+    for name in (CONTENT, DESCRIPTORS) if has_descriptors else (CONTENT,):
         stream = getattr(model.model, name)
         with _where_trained(stream):
             streams[name] = stream(hidden_states, mask, torch.zeros(count), seed)
-    for name, stream in model.model.aux.items() if DESCRIPTORS in streams and task == "describe" else ():
+    for name, stream in model.model.aux.items() if has_descriptors else ():
         size = model.config.aux_streams[name]["size"]
         features = torch.zeros(count, FRAMES_OF_AUX * frames, size, dtype=dtype)
         streams[name] = stream(features, torch.ones(features.shape[:2], dtype=torch.bool), seed, None)
     embeds = [stream.embeds for stream in streams.values()]
+    if task == "asr" and model.config.asr_descriptors == "zero":
+        embeds.append(torch.zeros_like(embeds[0]))
     text = shape.prompt_tokens + shape.answer_tokens
     embeds.append(torch.empty(count, text, embeds[0].shape[-1], dtype=dtype))
     logits = model.language_model(
@@ -179,14 +182,6 @@ def _trace_xser(model: PreTrainedModel, task: str, shape: BatchShape, dtype: tor
     loss = answer_loss(logits, torch.zeros(logits.shape[:2], dtype=torch.long))
     loss = loss + sum(stream.bottleneck.kl for stream in streams.values())
     return loss + sum(_head_losses(model, task, streams))
-
-
-def _stream_names(config, task: str) -> tuple[str, ...]:
-    """The streams of the tower that a prompt holds; in `asr` the descriptors' places may stay, filled with zeros."""
-    has_descriptors = config.disentangled and (
-        task == "describe" or getattr(config, "asr_descriptors", None) == "zero"
-    )
-    return (CONTENT, DESCRIPTORS) if has_descriptors else (CONTENT,)
 
 
 def _head_losses(model: PreTrainedModel, task: str, streams: dict) -> Iterable[torch.Tensor]:

@@ -58,7 +58,7 @@ def classifier_config(audio_config, tokenizer: PreTrainedTokenizerFast, **option
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    fixed = {"disentangled": False, "descriptors": {}, "emphasis": False, "lora": None}
+    fixed = {"disentangled": False, "descriptors": {}, "transcript": False, "emphasis": False, "lora": None}
     return XSERConfig(audio_config=audio_config, text_config=text_config, **fixed, **options)
 
 

@@ -133,7 +133,7 @@ class TokenCounter:
         """Tokens of a row's prompt, of the same without placeholders, and of its answer with the end token."""
         slots, answer = None, row["text"]
         if task == "describe":
-            answer = self.processor.schema.describe(row["emotion"], row["descriptors"])
+            answer = self.processor.schema.describe(row)
             slots = answer.slots
         text = self._text(task, slots)
         frames = self.processor.num_frames(round(row["duration"] * SAMPLE_RATE))
