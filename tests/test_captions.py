@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,21 @@ def test_the_canonical_caption_reads_as_documented():
     )
     assert FORM.to_text(FULL) == caption
     assert caption in " ".join(DOCS.split())
+
+
+def test_the_examples_of_the_docs_are_right():
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL):
+        exec(block, names)
+    form, description, reading = names["form"], names["description"], names["reading"]
+    assert f"    {form.to_text(description)}\n" in DOCS
+    assert reading.description == EmotionDescription({"gender": "female"}, None, "sad", "Go on.")
+    assert reading.unread == {"speed": "normal, slow", "emphasis": ""}
+    assert WORDING_7 in " ".join(DOCS.split())
+    slots = description.slots
+    for index, slot in enumerate(slots):
+        value = form.value(slots, index, description.value(slot))
+        assert f"| {slot} | `{form.literal(slots, index)}` | `{value}` |" in DOCS
 
 
 @pytest.mark.parametrize(
