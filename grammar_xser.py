@@ -167,6 +167,19 @@ class EmotionDescription:
         return f"{sentence}: {', '.join(cues)}." if cues else f"{sentence}."
 
 
+@dataclass(frozen=True)
+class OwnCaption:
+    """A caption that a corpus brings, which trains as it stands.
+
+    Attributes:
+        text: the caption.
+        slots: what its prompt asks for.
+    """
+
+    text: str
+    slots: tuple[str, ...]
+
+
 class Tags:
     """The form `slot: value | slot: value`. A form writes an answer slot by slot: `literal` and `value` take turns.
 
