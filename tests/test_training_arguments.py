@@ -74,6 +74,10 @@ def test_only_given_options_reach_the_model_config(write):
     ("addition", "message"),
     [
         ("leaning_rate: 1", "unknown key 'leaning_rate'; the nearest is 'learning_rate'"),
+        (
+            "task_weights: {asr: 1}",
+            r"task_weights is no option any more: .*stages: \{asr: \{\}, describe: \{turn_steps",
+        ),
         ("learning_rate: fast", "learning_rate.*invalid float value: 'fast'"),
         ("max_steps: 3.5", "max_steps.*'3.5'"),
         ("max_steps: [1, 2]", "max_steps takes one value"),
