@@ -20,7 +20,6 @@ from xser.processing_xser import XSERProcessor
 from xser.train import cuts_of, main
 
 ROOT = Path(__file__).parents[1]
-SYSTEMS = ("baseline", "alternating", "disentangled", "sys3", "sys4")
 
 
 @pytest.fixture(scope="module")
@@ -108,14 +107,6 @@ def test_going_on_from_a_checkpoint(write, tmp_path):
     trained = XSERForEmotionDescription.from_pretrained(Path(output) / "final")
     before = XSERForEmotionDescription.from_pretrained(first).state_dict()
     assert {name for name, weight in trained.state_dict().items() if not weight.equal(before[name])}
-
-
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_every_system_runs(write, system):
-    metrics = main([write(f"systems/{system}.yaml")])
-    assert ("eval_asr_wer" in metrics) == (system != "baseline")
-    assert "eval_describe_ua" in metrics
-    assert ("eval_describe_pitch_accuracy" in metrics) == (system not in ("baseline", "sys4"))
 
 
 @pytest.mark.parametrize("freeze_audio_tower", [True, False])
