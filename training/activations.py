@@ -117,7 +117,7 @@ def activation_bytes(
         if backbone is not None and backbone._supports_sdpa:
             backbone.set_attn_implementation(TRACED_ATTENTION)
     if checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.register_post_accumulate_grad_hook(_drop_gradient)
