@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from xser.audio_xser import SAMPLE_RATE, at_speed
-from xser.grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT, EmotionDescription
+from xser.grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT, EmotionDescription, OwnCaption, one_line
 from xser.profile_xser import SpeakerProfile
 from xser.training.voices import Voices
 from xser.voice_frames_xser import PROSODY
@@ -112,6 +112,10 @@ class XSERCollator:
             dropout = self.slot_dropout, self.slots_kept, self.transcript_dropout
             drawn = [drop_slots(each, *dropout, seed) for each, seed in zip(known, seeds, strict=True)]
             targets, spared = map(list, zip(*drawn, strict=True))
+            targets = [
+                own_caption(row, each, self.processor) or target
+                for row, each, target in zip(rows, known, targets, strict=True)
+            ]
         batch = self.processor(
             recordings,
             task=rows[0]["task"],
@@ -129,6 +133,17 @@ class XSERCollator:
         if self.emotion_weights is not None and rows[0]["task"] == "describe":
             weights["loss_weights"] = torch.tensor([self.emotion_weights.get(row["emotion"], 1.0) for row in rows])
         return {**batch, **weights}
+
+
+def own_caption(row: dict, known: EmotionDescription, model) -> OwnCaption | None:
+    """A corpus's own caption, which trains as it is, asked for by the slots that the row has labels for.
+
+    Args:
+        model: its config or its processor, which say whether it answers by captions.
+    """
+    if model.answer != "caption" or not row.get("caption"):
+        return None
+    return OwnCaption(one_line(row["caption"]), tuple(known.slots or model.schema.slots))
 
 
 def drop_slots(

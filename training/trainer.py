@@ -333,7 +333,7 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
         if task == "asr":
             scores = asr_metrics(answers, references)
         else:
-            scores = describe_metrics(answers, references, self.processing_class.schema)
+            scores = describe_metrics(answers, references, self.processing_class)
         return {**terms, **scores}
 
     def _texts(self, rows: np.ndarray) -> list[str]:
