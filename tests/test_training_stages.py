@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 from training_corpus import make_audiofolder, make_dataset
-from transformers import HubertConfig, LlamaConfig, TrainerCallback
+from transformers import HubertConfig, LlamaConfig, ProgressCallback, TrainerCallback
 
 from xser.configuration_xser import XSERConfig
 from xser.modeling_xser import XSERForEmotionDescription
@@ -263,6 +263,19 @@ def test_heads_train_first_in_a_stage_too(make_trainer):
     assert [watch.changed(step) for step in range(3)] == [{"descriptors"}] * 2 + [{"descriptors", "lora"}]
 
 
+def test_the_progress_bar_names_the_stage_of_the_step(make_trainer):
+    shown = []
+
+    class Look(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            [bar] = [each for each in trainer.callback_handler.callbacks if isinstance(each, ProgressCallback)]
+            shown.append(bar.training_bar.desc)
+
+    trainer = make_trainer(callbacks=[Look()], stages=PAPER, disable_tqdm=False)
+    trainer.train()
+    assert [name.split(":")[0] for name in shown[:4]] == ["asr", "asr", "describe", "asr"]
+
+
 # ---------------------------------------------------------------------- the learning rate
 
 
@@ -429,6 +442,14 @@ def test_a_stage_whose_task_has_no_data_is_named(corpus):
     arguments = make_arguments(stages={"words": {"task": "asr"}, "describe": {}})
     with pytest.raises(ValueError, match=r"stages names 'words', but the data have no row for its task asr.*no text"):
         settle(arguments, make_data(corpus, "describe"), make_config())
+
+
+def test_heads_that_would_never_train_first_are_named(corpus):
+    stages = {"asr": {"steps": 5}, "describe": {"steps": 5}}
+    data = make_data(corpus, "asr", "describe")
+    settle(make_arguments(schedule="two_stage", stages=stages, heads_first=6), data, make_config())
+    with pytest.raises(ValueError, match="heads_first is 5, but none of the first 5 steps is of task describe"):
+        settle(make_arguments(schedule="two_stage", stages=stages, heads_first=5), data, make_config())
 
 
 def test_emotions_that_cannot_be_balanced_are_named_before_training(corpus):

@@ -121,6 +121,10 @@ def test_a_plan_says_what_every_stage_comes_to(tiny_pair):
     assert (asr.learning_rate, asr.lr_scheduler_type, asr.warmup_steps) == (2e-4, "constant_with_warmup", 0)
     assert (describe.num_steps, describe.num_turns, describe.num_utterances) == (10, 2, 100)
     assert (describe.learning_rate, describe.warmup_steps) == (1e-3, 1)
+    assert str(asr) == (
+        f"asr: asr trains content, lora ({asr.num_parameters:,} weights), 40 steps in 4 turns of 10, 400 utterances "
+        "(4 epochs), constant_with_warmup from 0.0002, 0 steps of warm-up"
+    )
 
 
 def test_a_plan_of_tasks_in_turn_is_as_long_as_the_run(tiny_pair):

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
+from datasets import Dataset
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from xser.configuration_xser import XSERConfig
 from xser.training.arguments import XSERTrainingArguments
-from xser.training.balance import count_emotions
+from xser.training.balance import SAMPLING, balanced_size, count_emotions
 from xser.training.data import TaskData
 from xser.training.groups import trained_groups
 from xser.training.rates import has_own_rates, peak_rate, schedule_name, warmup_of
@@ -35,6 +36,27 @@ class StagePlan:
     learning_rate: float  # at its highest
     lr_scheduler_type: str
     warmup_steps: int
+
+    def __str__(self) -> str:
+        turns = f" in {self.num_turns:,} turns of {self.turn_steps:,}" if self.num_turns > 1 else ""
+        return (
+            f"{self.name}: {self.task} trains {', '.join(self.trains)} ({self.num_parameters:,} weights), "
+            f"{self.num_steps:,} steps{turns}, {self.num_utterances:,} utterances ({self.num_epochs:.4g} epochs), "
+            f"{self.lr_scheduler_type} from {self.learning_rate:g}, {self.warmup_steps:,} steps of warm-up"
+        )
+
+
+def draws_of(arguments: XSERTrainingArguments, train: Mapping[str, Dataset]) -> dict[str, int]:
+    """Task → utterances that an epoch of it draws, by the rows to train on."""
+    draws = {task: len(rows) for task, rows in train.items()}
+    if arguments.class_balance == SAMPLING and "describe" in train:
+        draws["describe"] = balanced_size(train["describe"]["emotion"][:])
+    return draws
+
+
+def batch_of(arguments: XSERTrainingArguments) -> int:
+    """Utterances of an optimizer step, over all processes and micro-batches."""
+    return arguments.train_batch_size * arguments.world_size * arguments.gradient_accumulation_steps
 
 
 def plan_of(
@@ -83,12 +105,15 @@ def settle(arguments: XSERTrainingArguments, data: TaskData, config: XSERConfig)
     """Leave out stages without rows, and evaluation without data; both have been said, or are said here.
 
     Raises:
-        ValueError: a stage that was given, and is not optional, has no row; class_balance has nothing to balance; the
-            best checkpoint, or the learning rate, is to go by an evaluation that there is not.
+        ValueError: a stage that was given, and is not optional, has no row; class_balance has nothing to balance; no
+            description is among the steps of heads_first; the best checkpoint, or the learning rate, is to go by an
+            evaluation that there is not.
     """
     _settle_stages(arguments, data)
     if arguments.class_balance != "none":
         count_emotions(data.train["describe"]["emotion"][:])
+    if arguments.heads_first:
+        _check_heads_first(arguments, data)
     wants = _wants_evaluation(arguments)
     if not data.eval:
         if wants:
@@ -119,6 +144,16 @@ def _settle_stages(arguments: XSERTrainingArguments, data: TaskData) -> None:
         arguments.schedule = ALTERNATING
     if arguments.class_balance != "none" and "describe" not in data.train:
         raise ValueError(f"class_balance is {arguments.class_balance!r}, but no row trains describe")
+
+
+def _check_heads_first(arguments: XSERTrainingArguments, data: TaskData) -> None:
+    timetable = plan_timetable(arguments, draws_of(arguments, data.train), batch_of(arguments))
+    counts = timetable.counts(arguments.heads_first)
+    if not any(counts[stage.name] for stage in timetable.stages if stage.task == "describe"):
+        raise ValueError(
+            f"heads_first is {arguments.heads_first}, but none of the first {arguments.heads_first} steps is of task "
+            f"describe, by schedule {arguments.schedule}: set it to 0, or begin with a description"
+        )
 
 
 def _wants_evaluation(arguments: XSERTrainingArguments) -> str | None:

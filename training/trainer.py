@@ -20,12 +20,13 @@ from xser.modeling_xser import AUX_INPUT
 from xser.training.arguments import XSERTrainingArguments
 from xser.training.averaging import FILE as AVERAGES
 from xser.training.averaging import WeightAverage
-from xser.training.balance import SAMPLING, WEIGHTS, balanced_size, emotion_weights
+from xser.training.balance import SAMPLING, WEIGHTS, emotion_weights
 from xser.training.checkpoints import Needs, Resumable
 from xser.training.collator import XSERCollator
 from xser.training.groups import check_groups, frozen, parameters_by_group, trained_groups
 from xser.training.loading import interleaving_loader, loader_options
 from xser.training.metrics import asr_metrics, describe_metrics
+from xser.training.plan import draws_of
 from xser.training.rates import AtItsStep, StageScheduler, has_own_rates
 from xser.training.sampler import TaskDataset, TaskRows
 from xser.training.stages import JOINT, Stage
@@ -161,11 +162,8 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
         emotions = {}
         if self.args.class_balance == SAMPLING:
             emotions = {"describe": datasets["describe"]["emotion"][:]}
-        draws = {
-            task: balanced_size(emotions[task]) if task in emotions else len(rows) for task, rows in datasets.items()
-        }
         batch = self._train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
-        self.timetable = plan_timetable(self.args, draws, batch)
+        self.timetable = plan_timetable(self.args, draws_of(self.args, datasets), batch)
         return interleaving_loader(
             self.args,
             self.train_dataset,
