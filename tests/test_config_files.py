@@ -8,6 +8,7 @@ import yaml
 from xser.pretraining.arguments import parse_tower_config
 from xser.training.arguments import parse_config, resolved_config
 from xser.training.config_files import merged, read_yaml
+from xser.training.options import is_given
 
 MINIMAL = {"output_dir": "run", "data": "espeak", "audio_model": "a", "text_model": "t", "use_cpu": True}
 
@@ -68,6 +69,17 @@ def test_another_base_may_be_given_on_the_command_line(write):
     assert (training.seed, training.max_steps) == (2, 5)
     with pytest.raises(ValueError, match=r"base takes one YAML file, not \['a', 'b'\]"):
         parse_config([path, "--base", "a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "is_on"),
+    [([], True), (["--use_cpu", "false"], False), (["--use_cpu", "True"], True), (["--use_cpu"], True)],
+)
+def test_what_a_command_line_gives_is_known_before_it_is_parsed(write, tokens, is_on):
+    write("base.yaml", **MINIMAL)
+    path = write("own.yaml", base="base.yaml")
+    assert is_given([path, *tokens], "use_cpu", "true") == is_on
+    assert not is_given([path, *tokens], "seed", "true")
 
 
 def test_configs_of_towers_may_have_a_base(write):

@@ -96,11 +96,11 @@ def parse_options(argv: Sequence[str], classes: Sequence[type], prog: str) -> tu
 
 
 def is_given(argv: Sequence[str], key: str, value: str) -> bool:
-    """Whether `CONFIG.yaml [--key value …]` gives an option this value, as text; what is missing has none."""
+    """Whether `CONFIG.yaml [--key value …]` gives an option this value, as text in any case; a bare `--key` does."""
     options = {}
     for _, given in _sources(argv):
         options |= given
-    return options.get(key) in ([value], []) if key in options else False
+    return [text.casefold() for text in options.get(key, ["absent"])] in ([value], [])
 
 
 def split_options(argv: Sequence[str], options: type) -> tuple[list[str], object]:
