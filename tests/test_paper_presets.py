@@ -172,7 +172,4 @@ def test_two_steps_move_what_the_stages_train_and_nothing_else(name, overrides, 
         assert has_moved <= is_trained, f"{key} is frozen and has moved"
         if is_trained and not has_moved:
             unmoved.append(key)
-    # zero times anything stays zero: LoRA's B and biases begin there, and the first step moves only the one of two
-    assert not [key for key in unmoved if not key.endswith(".lora.A")], unmoved
-    groups = {key.split(".")[0] if trains is None else group_of(key) for key in after if key not in unmoved}
-    assert trains is None or trains <= groups
+    assert not unmoved
