@@ -12,7 +12,6 @@ from xser.training.voices import Voices
 from xser.voice_frames_xser import PROSODY
 from xser.voice_measures_xser import MEASURES
 
-TASKS = ("asr", "describe")
 RELATIVE_SLOTS = ("pitch", "volume", "speed")  # whose levels are relative to the speaker
 
 
@@ -30,6 +29,7 @@ class XSERCollator:
         reference_probability: of a speaker's profile, drawn from their other recordings.
         swap_probability: of sounding, to a model that knows no reference, like another speaker (`Voices.swap`).
         speeds: at which recordings are played, drawn by the row's noise seed; each makes another voice of it.
+        emotion_weights: emotion → weight of an utterance's loss (`loss_weights`); one without an emotion weighs 1.
         return_prompts: add `prompt_input_ids` and `prompt_attention_mask`, without any answer, for generation.
 
     Rows are those of `TaskDataset`. Which rows can be used for a task is decided before (`xser.training.data`).
@@ -43,6 +43,7 @@ class XSERCollator:
     reference_probability: float = 0.0
     swap_probability: float = 0.0
     speeds: tuple[float, ...] = (1.0,)
+    emotion_weights: dict[str, float] | None = None
     return_prompts: bool = False
 
     def known(self, row: dict, knows_speaker: bool = True) -> EmotionDescription:
@@ -128,7 +129,10 @@ class XSERCollator:
             wording=seeds,
             spared=spared,
         )
-        return dict(batch)
+        weights = {}
+        if self.emotion_weights is not None and rows[0]["task"] == "describe":
+            weights["loss_weights"] = torch.tensor([self.emotion_weights.get(row["emotion"], 1.0) for row in rows])
+        return {**batch, **weights}
 
 
 def own_caption(row: dict, known: EmotionDescription, model) -> OwnCaption | None:

@@ -211,7 +211,7 @@ def _drop_tasks(tasks: list[str], arguments: DataArguments, data: TaskData) -> N
         left_out = data.left_out[f"train_{task}"] or "nothing, there is no row"
         nothing = f"no utterance is left to train {task}; left out: {left_out}"
         if not data.train or (task == "asr" and arguments.asr_data is not None):
-            raise ValueError(f"{nothing}: give what is missing, or leave the task out of task_weights")
+            raise ValueError(f"{nothing}: give what is missing, or leave its stage out of stages")
         data.note(f"{nothing}: {task} is not trained")
 
 
