@@ -116,11 +116,12 @@ class GaussianLinear(nn.Linear):
         spread = INITIAL_LOGVAR if self.sigma == "exp" else math.log(math.expm1(math.exp(INITIAL_LOGVAR / 2)))
         return torch.tensor([0.0, spread]).repeat_interleave(self.out_features // 2)
 
-    def gaussian(self, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Means and log-variances from this layer's output, (B, T, 2 Z) -> (B, T, Z) each, float32."""
-        mu, spread = parameters.float().chunk(2, dim=-1)
-        logvar = spread if self.sigma == "exp" else 2 * nn.functional.softplus(spread).clamp(min=MIN_SIGMA).log()
-        return mu, logvar.clamp(*LOGVAR_RANGE)
+
+def gaussian(parameters: torch.Tensor, sigma: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Means and log-variances from the output of a `GaussianLinear`, (B, T, 2 Z) -> (B, T, Z) each, float32."""
+    mu, spread = parameters.float().chunk(2, dim=-1)
+    logvar = spread if sigma == "exp" else 2 * nn.functional.softplus(spread).clamp(min=MIN_SIGMA).log()
+    return mu, logvar.clamp(*LOGVAR_RANGE)
 
 
 class VariationalBottleneck(nn.Module):
@@ -145,7 +146,7 @@ class VariationalBottleneck(nn.Module):
         smoothing: int = 1,
     ):
         super().__init__()
-        self.variational, self.smoothing = variational, smoothing
+        self.variational, self.smoothing, self.sigma = variational, smoothing, sigma
         self.dropout = nn.Dropout(dropout)
         sizes = [input_size, *[hidden_size] * encoder_layers]
         hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.GELU())]
@@ -179,7 +180,7 @@ class VariationalBottleneck(nn.Module):
                 parameters * mask.unsqueeze(-1), parameters, None, parameters.new_zeros(()).float()
             )
         with torch.autocast(hidden_states.device.type, enabled=False):
-            mu, logvar = self.encoder[-1].gaussian(parameters)
+            mu, logvar = gaussian(parameters, self.sigma)
             kl = masked_mean(0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(-1), mask)
             z = mu
             if self.training:
