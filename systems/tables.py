@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from xser.evaluation.report import NOT_KNOWN, markdown_table, text_table
 from xser.evaluation.significance import ALPHA, resolvable_difference
-from xser.systems.published import MELD, SYSTEMS, TABLES, TITLES, Row, Table
+from xser.systems.published import CAPTIONS, EMOSEC, MELD, RECOGNITION, TABLES, TITLES, Row, Table
 
-PUBLISHED = "published (the paper's data and models)"
+PUBLISHED = "published"  # begins the column's title
 BESIDE = ("WA", "weighted F1", "n", "seeds")
 COMPARED = (
     "against",
@@ -81,7 +81,8 @@ def notes(
 ) -> list[str]:
     """What a reader of the tables should know."""
     said = [
-        f"Column '{PUBLISHED}': as the paper prints them, on other data and larger models; never computed here.",
+        f"Columns '{PUBLISHED}': as the paper prints them, of its own models on its own data; nothing of them is "
+        "computed here.",
         f"The paper's UA on {MELD} is accuracy, by comparison with other papers: there it compares with our WA.",
         "UA, WER and captions are in percent, ± the standard deviation of UA over seeds; intervals of 95%.",
         "p of bootstrap and shuffled answers are two-sided, after Holm; the paper's t test is paired, one-tailed "
@@ -126,21 +127,13 @@ def _notes_on_captions(figures: Mapping[str, Mapping]) -> list[str]:
 
 
 def _paper_table(table: Table, figures: Mapping[str, Mapping], labels: Mapping[str, str]) -> Shown:
-    columns = ("row", "system", *(TITLES[name] for name in table.figures), PUBLISHED, *BESIDE)
+    columns = ("row", "system", *(TITLES[name] for name in table.figures), _published_title(table), *BESIDE)
     rows = []
     for row in table.rows:
         of_label = {label: name for name, label in labels.items()}
         found = figures.get(row.system if row.is_ours else of_label.get(_label(table, row)))
-        what = SYSTEMS[row.system].what if row.is_ours else "of others"
-        rows.append(
-            (
-                row.label,
-                f"{row.system}: {what}",
-                *_cells(found, table.figures),
-                _published(row, table),
-                *_beside(found),
-            )
-        )
+        cells = _cells(found, table.figures)
+        rows.append((row.label, row.system, *cells, _published(row, table), *_beside(found)))
     return Shown(table.title, columns, rows)
 
 
@@ -181,13 +174,19 @@ def _beside(found: Mapping | None) -> list[str]:
     return [*shares, f"{found['n']:,}", str(len(found["seeds"]))]
 
 
+def _published_title(table: Table) -> str:
+    groups = [[name for name in group if name in table.figures] for group in (RECOGNITION, CAPTIONS)]
+    return f"{PUBLISHED}: {'; '.join(' / '.join(TITLES[name] for name in group) for group in groups if group)}"
+
+
 def _published(row: Row, table: Table) -> str:
-    """The published figures of a row, such as `IEMOCAP 77.6 / 11.1; MELD 60.1 / 25.3`, in the table's columns."""
+    """The published figures of a row, such as `IEMOCAP 77.6 / 11.1; MELD 60.1 / 25.3`, in the title's order."""
     said = []
     for data, figures in row.published.items():
-        names = [name for name in table.figures if name in figures]
+        names = [name for name in (CAPTIONS if data == EMOSEC else RECOGNITION) if name in table.figures]
+        values = [f"{figures[name]:.1f}" if name in figures else NOT_KNOWN for name in names]
         if names:
-            said.append(f"{data} {', '.join(f'{TITLES[name]} {figures[name]:.1f}' for name in names)}")
+            said.append(f"{data} {' / '.join(values)}")
     return "; ".join(said) or NOT_KNOWN
 
 
