@@ -21,7 +21,7 @@ from xser.evaluation.protocols.data import Selection
 from xser.evaluation.protocols.folder import RESULTS, folder_of, refuse_other
 from xser.evaluation.protocols.plan import Plan
 from xser.evaluation.protocols.run import FoldFailed, Job, as_arguments, run_fold
-from xser.evaluation.report import command_line, read_json
+from xser.evaluation.report import command_line, read_json, without_folders
 
 SYSTEM, FAILED = "system.json", "failed.txt"
 
@@ -149,7 +149,7 @@ def why_not_done(output: Path, run: Run) -> str:
     """Why a run has no results yet."""
     folder = run.folder(output)
     if (folder / FAILED).is_file():
-        return f"failed: {in_short((folder / FAILED).read_text(encoding='utf-8'))}"
+        return f"failed: {without_folders(in_short((folder / FAILED).read_text(encoding='utf-8')))}"
     return "another process does it" if (folder / CLAIM).is_file() else "not done yet"
 
 

@@ -5,13 +5,19 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from datasets import Dataset
 
+from xser.captions_xser import CaptionForm
+from xser.corpora import make_row
+from xser.corpora.schema import features_with
+from xser.evaluation import captions as captions_module
 from xser.evaluation import spice as spice_module
-from xser.evaluation.captions import caption_figures
+from xser.evaluation.captions import Captioner, caption_figures, schema_of, wording_of
 from xser.evaluation.predictions import PredictionError, read_predictions, references_of, write_predictions
 from xser.evaluation.report import figure_rows
 from xser.evaluation.scoring import score
 from xser.evaluation.spice import spice, why_not
+from xser.grammar_xser import EmotionDescription, LabelSchema
 from xser.training.metrics import metric
 
 GIVEN = ["a low and sad voice says no", "he shouts out loud"]
@@ -43,9 +49,66 @@ def test_a_missing_caption_is_an_empty_one_and_is_counted():
     assert found["meteor"] == expected["meteor"]
 
 
-def test_tags_are_compared_as_a_sentence_where_no_prediction_has_a_caption():
-    found = caption_figures(both([None, None], ["Sounds sad: low pitch.", "Sounds sad: low pitch."]))
-    assert found["captions"] == "a sentence of the tags" and found["bleu"] == pytest.approx(100)
+ROWS = [
+    make_row(
+        ["breath"], id="a", emotion="sad", text="we won", gender="f", descriptors={"pitch": "low", "emphasis": ["won"]}
+    ),
+    make_row(["breath"], id="b", emotion="angry", text="go", descriptors={"pitch": "high", "breath": "long"}),
+    make_row(["breath"], id="c", emotion="sad", descriptors={"breath": "short"}),
+]
+SCHEMA = LabelSchema(["sad", "angry"], {"pitch": ["low", "high"]})
+
+
+def table_of(rows):
+    return Dataset.from_list(rows, features=features_with(["breath"]))
+
+
+def captioned(rows, schema, **changed):
+    captioner = Captioner(table_of(rows), schema)
+    references = [{"emotion": row["emotion"], "descriptors": row["descriptors"]} for row in rows]
+    told = {"emotion": "sad", "descriptors": {"pitch": "low"}, "emphasis": None, "transcript": "we won"}
+    return [
+        captioner.add({"id": row["id"], **told, **changed, "reference": reference}, row)
+        for row, reference in zip(rows, references, strict=True)
+    ]
+
+
+def test_references_without_captions_are_worded_from_all_that_the_data_know():
+    read = captioned(ROWS, SCHEMA)
+    first = read[0]["reference"]["caption"]
+    assert '"we won"' in first and "long" not in first
+    assert first == CaptionForm(schema_of(table_of(ROWS))).to_text(
+        schema_of(table_of(ROWS)).describe(ROWS[0]), wording_of("a")
+    )
+    fewer = captioned(ROWS, LabelSchema(["sad", "angry"], {}, emphasis=False, transcript=False), descriptors={})
+    assert [each["reference"]["caption"] for each in fewer] == [each["reference"]["caption"] for each in read]
+    found = caption_figures(read)
+    assert (found["captions"], found["references"]) == ("worded from its tags", "worded from the labels")
+
+
+def test_tags_are_worded_canonically_and_without_an_answer_there_is_no_caption():
+    [told, *_] = captioned(ROWS, SCHEMA)
+    assert told["caption"] == CaptionForm(SCHEMA).to_text(EmotionDescription({"pitch": "low"}, None, "sad", "we won"))
+    silent = captioned(ROWS, SCHEMA, emotion=None, descriptors=None, transcript=None)
+    assert [each["caption"] for each in silent] == [None] * 3 and caption_figures(silent) is None
+
+
+def test_captions_of_the_data_and_of_a_system_are_left_as_they_are():
+    rows = [{**row, "caption": f"caption {row['id']}"} for row in ROWS]
+    captioner = Captioner(table_of(ROWS).add_column("caption", [row["caption"] for row in rows]), SCHEMA)
+    given = {**prediction(0, "mine", rows[0]["caption"]), "emphasis": None}
+    assert captioner.add(given, rows[0]) == given
+
+
+def test_labels_that_no_caption_can_hold_are_a_gap(monkeypatch):
+    def refuse(schema):
+        raise ValueError("two slots have the level 'low'")
+
+    monkeypatch.setattr(captions_module, "CaptionForm", refuse)
+    captioner = Captioner(table_of(ROWS), SCHEMA)
+    assert captioner.gap == "two slots have the level 'low'"
+    given = prediction(0)
+    assert captioner.add(given, ROWS[0])["caption"] is None
 
 
 def test_without_captions_in_the_data_there_are_no_figures_of_captions():
