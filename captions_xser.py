@@ -87,10 +87,8 @@ class CaptionForm:
         has_article = place in (ALONE, LEADING) or (place != SECOND and self._wording(slot, wording).article)
         return f" {with_article(word) if has_article else word}"
 
-    def pieces(
-        self, description: EmotionDescription, wording: int = 0, order: Iterable[str] | None = None
-    ) -> list[str]:
-        """The literals and values of a caption in turns, to be tokenised one by one; none where nothing is known.
+    def to_text(self, description: EmotionDescription, wording: int = 0, order: Iterable[str] | None = None) -> str:
+        """The caption of a description; nothing where nothing is known.
 
         Args:
             wording: any number; each slot draws its own words by a hash of it. 0 is the canonical wording.
@@ -105,14 +103,11 @@ class CaptionForm:
         if missing:
             raise ValueError(f"order is {order}; it lacks {missing}, which the description fills")
         slots = [slot for slot in order if slot in description.slots]
-        pieces = []
-        for index, slot in enumerate(slots):
-            pieces += [self.literal(slots, index, wording), self.value(slots, index, description.value(slot), wording)]
-        return [*pieces, self.literal(slots, len(slots), wording)] if slots else []
-
-    def to_text(self, description: EmotionDescription, wording: int = 0, order: Iterable[str] | None = None) -> str:
-        """The caption of a description; see `pieces`."""
-        return "".join(self.pieces(description, wording, order))
+        clauses = (
+            self.literal(slots, index, wording) + self.value(slots, index, description.value(slot), wording)
+            for index, slot in enumerate(slots)
+        )
+        return "".join(clauses) + self.literal(slots, len(slots), wording)
 
     def from_text(self, text: str, order: Iterable[str] | None = None) -> EmotionDescription:
         """Parse a caption of any wording strictly.

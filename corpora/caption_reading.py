@@ -153,7 +153,8 @@ class CaptionReader:
 
     def _is_before_noun(self, slot: str, tokens: list[str], end: int) -> bool:
         """`high pitch`, `high speaking pitch`, `high volume and pitch`, `high in pitch`, not `high volume of sales`"""
-        at = end if self._noun_at(slot, tokens, end) else end + (tokens[end] in ("in", *FILLERS))
+        is_noun = any(self._noun_at(each, tokens, end) for each in self._nouns)  # `speaking style`
+        at = end + (not is_noun and tokens[end] in ("in", *FILLERS))
         while not (length := self._noun_at(slot, tokens, at)):
             lengths = [self._noun_at(other, tokens, at) for other in self._nouns]
             at += max(lengths)

@@ -71,6 +71,13 @@ def test_levels_are_read_beside_their_words(text, said):
     assert read(text) == said
 
 
+def test_a_noun_of_several_words_shares_a_level():
+    levels = ("low", "high")
+    schema = LabelSchema(("angry", "sad"), {"vocal effort": levels, "pitch": levels})
+    description = read_caption("A high vocal effort and pitch.", schema).description
+    assert description.levels == {"vocal effort": "high", "pitch": "high"}
+
+
 @pytest.mark.parametrize(
     "text",
     [
