@@ -9,8 +9,10 @@ A row is a YAML file of configs/paper, or of `--presets`; options that this comm
 train.py, for every row. `--steps` gives all rows as many utterances. Runs that are done are not done again, one that
 was stopped goes on from its last checkpoint, and several machines may share the work and the folder: each takes runs
 that nobody has. A run that fails loses no other; it is tried again by the next start. `--tables` reads whatever
-predictions are there and writes tables.md and tables.json. A CSV of others has the columns id and emotion, and any of
-transcript and caption; named P1 to P8 it stands on that row of table 2, t1.P1 to t1.P4 on that of table 1.
+predictions are there and writes tables.md and tables.json. The states of the frozen tower are computed once for all
+rows and held in memory (`--keep_states false` where that is too small). A CSV of others has the columns id and
+emotion, and any of transcript and caption; named P1 to P8 it stands on that row of table 2, t1.P1 to t1.P4 on that of
+table 1.
 """
 
 import argparse
@@ -114,9 +116,8 @@ def train_and_test(arguments: argparse.Namespace, handed_on: Sequence[str]) -> i
         selection = set_up(arguments.output, description, prepare)
         for preset in presets.values():
             describe_system(arguments.output, preset)
-        measured = {"information": arguments.information} if arguments.information else {}
         failed, left = run_systems(
-            arguments.output, plan, dataset, selection, presets, runs, {**evaluation, **measured}
+            arguments.output, plan, dataset, selection, presets, runs, evaluation, arguments.information
         )
     if len(failed) + len(left) < len(runs):
         show_tables(arguments.output, others, arguments.resamples)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-LENGTHS = ("steps", "epochs")
+LENGTHS, TURNS = ("steps", "epochs"), ("turn_steps", "turn_epochs")
 TASKS = ("asr", "describe")
 JOINT, TWO_STAGE = "joint", "two_stage"
 
@@ -38,11 +38,18 @@ def length_options(name: str, options: Mapping, steps: int) -> dict:
         rest = sum(list(shares.values())[index:])
         of_stage[stage] = min(max(round(left * share / rest), 1), left - (len(shares) - index - 1))
         left -= of_stage[stage]
-    kept = {
-        stage: {key: value for key, value in given.items() if key not in LENGTHS} for stage, given in stages.items()
-    }
-    with_steps = {stage: {**kept[stage], "steps": of_stage[stage]} for stage in stages}
+    with_steps = {stage: _with_steps(given, of_stage[stage]) for stage, given in stages.items()}
     return {"stages": with_steps, "max_steps": None, "num_train_epochs": None}
+
+
+def _with_steps(stage: Mapping, steps: int) -> dict:
+    """A stage of another length, in as many turns as before where turn and length are of one kind."""
+    kept = {key: value for key, value in stage.items() if key not in LENGTHS}
+    for length, turn in zip(LENGTHS, TURNS, strict=True):
+        if length in stage and turn in stage:
+            del kept[turn]
+            kept["turn_steps"] = max(1, round(steps * stage[turn] / stage[length]))
+    return {**kept, "steps": steps}
 
 
 def utterances(name: str, options: Mapping, lengths: Mapping) -> int:

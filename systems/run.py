@@ -40,6 +40,11 @@ class Preset:
     arguments: Sequence[str]
     options: Mapping[str, object]
 
+    @property
+    def has_streams(self) -> bool:
+        """Whether it has streams, whose information can be measured; a tower with a classifier has none."""
+        return self.options.get("system") != "classifier"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -99,6 +104,7 @@ def run_systems(
     presets: Mapping[str, Preset],
     runs: Iterable[Run],
     evaluation: Mapping[str, object],
+    information: int = 0,
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Do the runs that nobody did or does.
 
@@ -110,6 +116,7 @@ def run_systems(
         presets: of the systems, by name.
         runs: in their order.
         evaluation: options of eval.py.
+        information: utterances that the bits a second of each stream are measured over; 0 for none.
 
     Returns:
         of each run that failed the reason, and of each that another process does who that is.
@@ -119,8 +126,10 @@ def run_systems(
     for number, run in enumerate(runs, start=1):
         folder, here = run.folder(output), f"[{number} of {len(runs)}] {run.name}"
         if not run.is_done(output):
-            arguments = [*presets[run.system].arguments, *as_arguments({"seed": run.seed})]
-            job = Job(plan, dataset, selection, output, arguments=arguments, evaluation=evaluation)
+            preset = presets[run.system]
+            arguments = [*preset.arguments, *as_arguments({"seed": run.seed})]
+            measured = {"information": information} if information and preset.has_streams else {}
+            job = Job(plan, dataset, selection, output, arguments=arguments, evaluation={**evaluation, **measured})
             try:
                 with claim(folder / CLAIM):
                     if not run.is_done(output):  # somebody may have ended between the two looks

@@ -234,9 +234,12 @@ def test_a_number_of_steps_is_shared_as_the_preset_shares_its_own(options, steps
     assert utterances("x", options, found) == 16 * steps
 
 
-def test_what_a_stage_has_beside_its_length_stays():
-    stages = length_options("x", {"schedule": "alternating", "stages": STAGES}, 10)["stages"]
-    assert stages == {"asr": {"learning_rate": 1e-3, "steps": 5}, "describe": {"turn_epochs": 1, "steps": 5}}
+def test_a_stage_keeps_its_rate_and_the_number_of_its_turns():
+    stages = length_options("x", {"schedule": "alternating", "stages": STAGES}, 40)["stages"]
+    assert stages == {"asr": {"learning_rate": 1e-3, "steps": 20}, "describe": {"turn_steps": 5, "steps": 20}}
+    stages = {"asr": {"steps": 60, "turn_steps": 6}, "describe": {"steps": 20, "turn_epochs": 1}}
+    stages = length_options("x", {"schedule": "alternating", "stages": stages}, 8)["stages"]
+    assert stages == {"asr": {"steps": 6, "turn_steps": 1}, "describe": {"steps": 2, "turn_epochs": 1}}
 
 
 @pytest.mark.parametrize(
