@@ -96,7 +96,11 @@ def test_every_command_refuses_an_unknown_option_and_names_the_nearest(name, cap
     with pytest.raises(SystemExit) as ended:
         door.main([name, *needed[name], "--wrokers", "3"])
     shown = capsys.readouterr().err
-    assert ended.value.code == (1 if name in ("protocol", "systems") else 2) and "--wrokers" in shown and "Traceback" not in shown
+    assert (
+        ended.value.code == (1 if name in ("protocol", "systems") else 2)
+        and "--wrokers" in shown
+        and "Traceback" not in shown
+    )
 
 
 def test_options_are_taken_by_their_whole_names(capsys):
