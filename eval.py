@@ -143,7 +143,6 @@ def evaluate(arguments: EvalArguments) -> dict:
         "limit",
         "condition",
         "reference",
-        "information",
         "dtype",
     )
     about |= {name: told(getattr(arguments, name)) for name in asked}

@@ -319,6 +319,8 @@ def test_bits_a_second_of_each_stream_are_measured_on_request(tiny_pair, dataset
     assert carried["bits_per_second"] == pytest.approx(carried["nats_per_frame"] / np.log(2) * rate)
     assert carried["n"] == 2 and json.loads((tmp_path / "results.json").read_text())["information"]
     dataset(values[:1]).save_to_disk(str(tmp_path / "silence"))
+    assert "information" not in evaluate_main(given)
+    assert "information" not in json.loads((tmp_path / "results.json").read_text())
     given[3] = str(tmp_path / "silence")
     silent = evaluate_main([*given, "--information", "3"])
     assert silent["information"] == {} and "could be heard" in silent["gaps"]["information"]

@@ -24,7 +24,7 @@ from xser.evaluation.protocols.claims import CLAIM, claim
 from xser.evaluation.protocols.run import FoldFailed
 from xser.systems.__main__ import main
 from xser.systems.lengths import length_options, utterances
-from xser.systems.run import Run, runs_of
+from xser.systems.run import Preset, Run, runs_of
 from xser.training.arguments import parse_config
 
 EMOTIONS = ("angry", "happy", "sad", "neutral")
@@ -191,6 +191,16 @@ def test_a_folder_that_was_begun_otherwise_is_refused(start, capsys):
 def test_mistakes_are_named_before_anything_is_trained(start, commands, capsys, given, message):
     assert start(*given) == 1
     assert re.search(message, capsys.readouterr().err) and not commands.done
+
+
+def test_bits_a_second_are_measured_of_what_has_streams(start, commands, tmp_path):
+    assert start("--folds", "a", "--rows", "full") == 0
+    assert start("--folds", "a", "--rows", "no_descriptors", "--information", "0") == 0
+    systems = read(tmp_path / "out" / "tables.json")["systems"]
+    carried = {"bits_per_second": 12.0, "nats_per_frame": 0.2}
+    assert systems["full"]["information"] == {"descriptors": carried}
+    assert systems["no_descriptors"]["information"] == {}
+    assert not Preset("classifier_hubert", (), {"system": "classifier"}).has_streams
 
 
 def test_rows_on_different_numbers_of_utterances_are_refused(start, commands, capsys):
