@@ -116,9 +116,7 @@ def notes(
 def _notes_on_captions(figures: Mapping[str, Mapping]) -> list[str]:
     captioned = {name: each["captions"] for name, each in figures.items() if each["captions"] is not None}
     if not captioned:
-        return [
-            "No captions stand beside those of the data: B@4, METEOR, ROUGE-L, CIDEr and SPICE are not known."
-        ]
+        return ["No captions stand beside those of the data: B@4, METEOR, ROUGE-L, CIDEr and SPICE are not known."]
     first = next(iter(captioned.values()))
     said = [f"{TITLES.get(name, name)}: {variant}." for name, variant in first["variants"].items()]
     said += sorted({f"{TITLES[name]}: {why}." for each in captioned.values() for name, why in each["gaps"].items()})

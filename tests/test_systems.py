@@ -20,10 +20,12 @@ from xser.corpora.cache import write_json
 from xser.eval import EvalArguments, load_rows
 from xser.evaluation.predictions import read_predictions, reference_of, write_predictions
 from xser.evaluation.protocols import run as protocol_run
+from xser.evaluation.protocols.__main__ import read_plan
 from xser.evaluation.protocols.claims import CLAIM, claim
 from xser.evaluation.protocols.run import FoldFailed
-from xser.systems.__main__ import main
+from xser.systems.__main__ import PRESETS, betas, main, preset_files, read_preset, refuse_other_lengths
 from xser.systems.lengths import length_options, utterances
+from xser.systems.published import SYSTEMS
 from xser.systems.run import Preset, Run, runs_of
 from xser.training.arguments import parse_config
 
@@ -298,3 +300,16 @@ def test_a_killed_start_goes_on_from_its_checkpoint(tmp_path, tiny_backbone_fold
         assert {p["reference"]["speaker"] for p in predictions} == {"s0"} and len(predictions) == 8
     assert len(list((tmp_path / "cache" / "kept").glob("*tower-*.npz"))) == 1  # both rows read the same states
     assert np.isfinite(tables["systems"]["full"]["ua"])
+
+
+@pytest.mark.skipif(not (PRESETS / "base.yaml").is_file(), reason="configs/paper is not there")
+def test_every_preset_of_the_paper_trains_on_as_many_utterances(tmp_path):
+    save([row(f"{s}{e}", e, speaker=s) for s in "abcd" for e in EMOTIONS], tmp_path / "corpus")
+    corpus = str(tmp_path / "corpus")
+    plan, _ = read_plan("loso-speaker", corpus)
+    presets = {path.stem: read_preset(path, [], plan, corpus, 400) for path in preset_files(PRESETS, None)}
+    assert list(presets) == list(SYSTEMS)
+    refuse_other_lengths(presets, 400)
+    assert {betas(preset.options).get("descriptors") for preset in presets.values()} >= {1, 0.1, 0.01, 0.001, 0.0001}
+    turns = presets["full"].options["stages"]
+    assert {stage["steps"] // stage["turn_steps"] for stage in turns.values()} == {4}  # epochs in the paper
