@@ -87,8 +87,7 @@ def score(predictions: Sequence[dict], schema: LabelSchema | None = None, resamp
     """
     tally = Tally(predictions, resamples)
     emotions = _emotions(predictions) if schema is None else schema.emotions
-    slots = _slots(predictions) if schema is None else schema.slots
-    slots = [slot for slot in slots if slot not in (EMOTION, TRANSCRIPT)]
+    slots = _slots(predictions) if schema is None else [s for s in schema.slots if s not in (EMOTION, TRANSCRIPT)]
     figures = {
         **_of_emotion(tally, emotions),
         **_of_words(tally),
