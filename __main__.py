@@ -25,11 +25,19 @@ COMMANDS = {  # name → module, what its `main` gets before the rest of the com
     "compare": ("evaluation.__main__", ("compare",), "test systems against the first, by their predictions"),
     "bias": ("evaluation.__main__", ("bias",), "figures of each group of utterances"),
     "protocol": ("evaluation.protocols.__main__", (), "all folds of an evaluation protocol"),
+    "systems": ("systems.__main__", (), "train and compare every system of the paper"),
     "publish": ("push_to_hub", (), "put a model on the Hub, with its card"),
 }
 
 
-NEED_AUTO_CLASSES = ("train", "pretrain", "evaluate", "protocol", "publish")  # before their modules are imported
+NEED_AUTO_CLASSES = (
+    "train",
+    "pretrain",
+    "evaluate",
+    "protocol",
+    "systems",
+    "publish",
+)  # before their modules are imported
 
 
 def usage() -> str:

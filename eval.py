@@ -23,8 +23,10 @@ from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
 from xser.corpora.folds import by_fold
 from xser.evaluation.conditions import AS_RECORDED, CONDITIONS
-from xser.evaluation.evaluator import evaluate_model
+from xser.evaluation.evaluator import evaluate_model, sampled
 from xser.evaluation.predictions import write_predictions
+from xser.evaluation.probes.measure import information_of
+from xser.evaluation.probes.streams import hear_corpus
 from xser.evaluation.report import command_line, figure_rows, text_table, told
 from xser.evaluation.weights import weights_digest
 from xser.training.classifier import is_classifier, load_classifier
@@ -51,6 +53,9 @@ class EvalArguments:
     reference: str | None = field(
         default=None,
         metadata={"help": "hear voices relative to their speakers: 'all' of their recordings, or how many; no labels"},
+    )
+    information: int | None = field(
+        default=None, metadata={"help": "also measure the bits a second of each stream, over so many of these rows"}
     )
     batch_size: int = field(default=32, metadata={"help": "recordings a pass; it does not change the answers"})
     dtype: str = field(default="float32", metadata={"help": f"of the weights: one of {list(DTYPES)}"})
@@ -97,6 +102,8 @@ def evaluate(arguments: EvalArguments) -> dict:
     parse_dicts(arguments, "corpus_options")
     if arguments.dtype not in DTYPES:
         raise ValueError(f"--dtype is {arguments.dtype!r}; it must be one of {list(DTYPES)}")
+    if arguments.information is not None and arguments.information < 1:
+        raise ValueError(f"--information is {arguments.information}; it must be at least 1 utterance")
     for name in ("output", "predictions"):  # found now, not after the last recording
         if getattr(arguments, name) is not None and Path(getattr(arguments, name)).is_dir():
             raise ValueError(f"--{name} {getattr(arguments, name)} is a folder: give a file")
@@ -119,6 +126,13 @@ def evaluate(arguments: EvalArguments) -> dict:
         arguments.condition,
         reference=arguments.reference,
     )
+    if arguments.information is not None:
+        try:
+            heard = hear_corpus(model, processor, sampled(dataset, arguments.information), [], aligner_of=None)
+        except ValueError as error:  # none of these rows holds speech: the other figures are none the worse
+            results["information"], results["gaps"]["information"] = {}, str(error)
+        else:
+            results["information"] = information_of(heard)
     about = {"command": command_line()}
     asked = (
         "model",

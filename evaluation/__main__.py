@@ -28,7 +28,7 @@ from xser.evaluation.scoring import score
 from xser.evaluation.significance import TESTS, Comparison, compare
 
 PROGRAM = "xser"
-COLUMNS = ("system", "n", "UA", "difference", "95% interval", "WA difference", *TESTS)
+COLUMNS = ("system", "n", "UA", "difference", "95% interval", "WA difference", *TESTS, "t, one-tailed", "resolvable")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,7 +82,8 @@ def compare_command(predictions: list[Path], resamples: int, output: Path | None
     compared = compare(systems, resamples)
     against = compared[0]
     title = (
-        f"Against {against.against}: UA {against.ua_against:.3f}, n {against.n}; p over {against.of}, Holm-corrected"
+        f"Against {against.against}: UA {against.ua_against:.3f}, n {against.n}; p over {against.of}, Holm-corrected, "
+        "but for the paired t test; resolvable: the difference of WA that McNemar's test finds at 80% power"
     )
     rows = [_row(comparison) for comparison in compared]
     print(title, text_table(rows, COLUMNS), sep="\n")
@@ -126,6 +127,8 @@ def _row(compared: Comparison) -> tuple[str, ...]:
         interval,
         f"{compared.wa_difference:+.3f}",
         *(f"{compared.p_holm[test]:.4f}" for test in TESTS),
+        f"{compared.p_t:.4f}",
+        "–" if compared.resolvable is None else f"{compared.resolvable:.3f}",
     )
 
 

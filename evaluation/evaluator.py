@@ -14,11 +14,12 @@ from xser.agreement_xser import matching_processor
 from xser.audio_xser import SAMPLE_RATE
 from xser.checks_xser import check_batch_size
 from xser.corpora.espeak import bayes_emotion, ceiling
+from xser.evaluation.captions import Captioner
 from xser.evaluation.conditions import AS_RECORDED, CONDITIONS, perturb
 from xser.evaluation.predictions import reference_of
 from xser.evaluation.references import speaker_profiles, told_reference
 from xser.evaluation.scoring import score, wording
-from xser.grammar_xser import AGE, EMOTION, GENDER, LabelSchema
+from xser.grammar_xser import AGE, EMOTION, GENDER, EmotionDescription, LabelSchema
 from xser.training.metrics import metric
 
 SAMPLE_SEED = 0  # of the sample that `limit` draws
@@ -78,12 +79,12 @@ def evaluate_model(
             rows, waves = [], []
             for index, row in batch:
                 try:
-                    processor.schema.describe(row)
+                    known = processor.schema.describe(row)
                     wave = perturb(processor.load(row["audio"]), condition, row["id"])
                 except ValueError as error:  # AudioError is one
                     left_out.append({"id": row["id"], "reason": str(error)})
                 else:
-                    rows.append((index, row))
+                    rows.append((index, row, known))
                     waves.append((wave, SAMPLE_RATE))
             if waves:
                 explained = model.explain(
@@ -92,19 +93,24 @@ def evaluate_model(
                     batch_size=batch_size,
                     slots=slots,
                     transcript=transcribe,
-                    reference=[profiles.get(row["id"]) for _, row in rows],
+                    reference=[profiles.get(row["id"]) for _, row, _ in rows],
                 )
-                answers.update((index, (row, answer)) for (index, row), answer in zip(rows, explained, strict=True))
+                answered = zip(rows, explained, strict=True)
+                answers.update((index, (row, known, answer)) for (index, row, known), answer in answered)
                 speech_seconds += sum(len(wave) for wave, _ in waves) / SAMPLE_RATE
             bar.update(len(batch))
     if not answers:
         first = f"the first: {left_out[0]['id']}: {left_out[0]['reason']}" if left_out else "it is empty"
         raise ValueError(f"none of the data set's {len(dataset)} rows could be evaluated; {first}")
 
-    predictions = [_prediction(*answers[index]) for index in sorted(answers)]
+    captioner = Captioner(dataset, processor.schema)
+    predictions = [_prediction(*answers[index], captioner) for index in sorted(answers)]
+    scored = score(predictions, processor.schema)
+    if captioner.gap is not None:
+        scored["gaps"]["captions"] = captioner.gap
     results = {
         "n": len(predictions),
-        **score(predictions, processor.schema),
+        **scored,
         "wording": wording(predictions, [slot for slot in slots if slot != EMOTION]),
         **_best_possible([answers[index][0] for index in sorted(answers)]),
         "speaker_reference": told_reference(reference),
@@ -150,8 +156,11 @@ def _batches(dataset: datasets.Dataset, batch_size: int) -> Iterator[list[tuple[
         yield [(index, dataset[index]) for index in order[start : start + batch_size]]
 
 
-def _prediction(row: dict, answer: dict) -> dict:
-    return {"id": row["id"], "reference": reference_of(row), **answer}
+def _prediction(row: dict, known: EmotionDescription, answer: dict, captioner: Captioner) -> dict:
+    """An answer beside what is known of its row, columns that the schema has as descriptors among these."""
+    reference = reference_of(row)
+    reference["descriptors"] |= {slot: known.levels[slot] for slot in (AGE, GENDER) if slot in known.levels}
+    return captioner.add({"id": row["id"], "reference": reference, **answer}, row)
 
 
 def _best_possible(rows: list[dict]) -> dict:

@@ -4,13 +4,13 @@ JSON lines, as `eval.py --predictions` writes them, an utterance each:
 
     {"id": "r1", "reference": {"emotion": "sad", "text": "we won", "speaker": "anna", "descriptors": {"pitch": "low"}},
      "status": "ok", "emotion": "sad", "scores": {"sad": 0.9, "angry": 0.1}, "descriptors": {"pitch": "low"},
-     "emphasis": ["won"], "transcript": "we won"}
+     "emphasis": ["won"], "transcript": "we won", "caption": "A woman says \"we won\", quietly and sadly."}
 
 All but `id` and `emotion` may be absent; `null` is what is not known or was not answered. Any other system's answers
-can come as CSV, to be joined to references from elsewhere: columns `id` and `emotion`, and any of `transcript`, one
-for each descriptor (`pitch`, …), `emphasis` (words with blanks between them), and one with the probability of each
-emotion, called like the emotion. An empty cell is no answer; an empty `emphasis` is no word, an empty `transcript` no
-words.
+can come as CSV, to be joined to references from elsewhere: columns `id` and `emotion`, and any of `transcript`,
+`caption`, one for each descriptor (`pitch`, …), `emphasis` (words with blanks between them), and one with the
+probability of each emotion, called like the emotion. An empty cell is no answer; an empty `emphasis` is no word, an
+empty `transcript` no words.
 """
 
 import csv
@@ -24,7 +24,7 @@ from xser.corpora.cache import written_beside
 from xser.corpora.schema import EMOTIONS, LEVELS
 from xser.grammar_xser import EMPHASIS
 
-FACTS = ("emotion", "text", "speaker", "gender", "language", "corpus", "session", "fold", "duration")
+FACTS = ("emotion", "text", "speaker", "gender", "language", "corpus", "session", "fold", "duration", "caption")
 COMPARED = ("emotion", "text", "speaker", "descriptors")  # what two references of one utterance must agree on
 NO_ANSWER = "none"  # stands for the emotion of a recording that was not answered, such as one without speech
 SHOWN = 5
@@ -36,6 +36,7 @@ _KINDS = {
     "status": _TEXT,
     "emotion": _TEXT,
     "transcript": _TEXT,
+    "caption": _TEXT,
     "scores": (dict,),
     "descriptors": (dict,),
     "emphasis": _WORDS,
@@ -65,7 +66,7 @@ def read_predictions(
 
     Returns:
         One prediction an utterance, in the order of the file, each with all of `id`, `reference`, `status`, `emotion`,
-        `scores`, `descriptors`, `emphasis` and `transcript`.
+        `scores`, `descriptors`, `emphasis`, `transcript` and `caption`.
 
     Raises:
         PredictionError: the file is not of its form, holds ids twice, labels that are not known, or probabilities that
@@ -139,7 +140,7 @@ def join(predictions: Sequence[dict], references: Mapping[str, dict], name: str 
         raise _refusal(name, extra, "predictions are of utterances that the references lack", "leave these out")
     empty = [id for id, reference in references.items() if not _holds_something(reference)]
     if empty:
-        right = "each needs an emotion, a text or a descriptor to compare with; leave the others out"
+        right = "each needs an emotion, a text, a caption or a descriptor to compare with; leave the others out"
         raise _refusal(name, empty, "references are empty", right)
     refuse_other_references(predictions, references, name)
     return [{**prediction, "reference": references[prediction["id"]]} for prediction in predictions]
@@ -192,7 +193,7 @@ def _read_csv(path: Path, emotions: Sequence[str], slots: Sequence[str]) -> list
             header, *cells = [row for row in rows if row] or [[]]
         except csv.Error as error:
             raise PredictionError(f"{path}, line {rows.line_num} is not CSV: {error}") from error
-    allowed = ("id", "emotion", "transcript", *slots, EMPHASIS, *emotions)
+    allowed = ("id", "emotion", "transcript", "caption", *slots, EMPHASIS, *emotions)
     unknown = [name for name in header if name not in allowed]
     if unknown or not {"id", "emotion"} <= set(header) or len(set(header)) < len(header):
         raise PredictionError(
@@ -224,6 +225,7 @@ def _from_cells(cells: dict[str, str], emotions: Sequence[str], slots: Sequence[
         "descriptors": descriptors or None,
         "emphasis": cells[EMPHASIS].split() if EMPHASIS in cells else None,
         "transcript": cells.get("transcript"),
+        "caption": cells.get("caption") or None,
     }
 
 
@@ -255,6 +257,9 @@ def _check(prediction: object, where: str) -> None:
             raise PredictionError(
                 f"{where}: {fact} of the reference is {reference[fact]!r}; it must be a text or null"
             )
+    captions = reference.get("caption") or []
+    if not isinstance(captions, (str, list)) or not all(isinstance(text, str) for text in captions):
+        raise PredictionError(f"{where}: caption of the reference is {captions!r}; it must be a text, a list, or null")
     _check_scores(prediction.get("scores"), where)
 
 
@@ -288,7 +293,8 @@ def _refusal(name: str | Path, ids: list[str], what: str, right: str) -> Predict
 def _holds_something(reference: Mapping) -> bool:
     descriptors = (reference.get("descriptors") or {}).values()
     text = (reference.get("text") or "").strip()
-    return reference.get("emotion") is not None or bool(text) or any(level is not None for level in descriptors)
+    known = reference.get("emotion") is not None or bool(text) or bool(reference.get("caption"))
+    return known or any(level is not None for level in descriptors)
 
 
 def _fact(reference: Mapping, fact: str) -> object:

@@ -10,6 +10,7 @@ NOT_KNOWN = "–"
 NO_REFERENCE = "none"  # of a results file's `speaker_reference`
 EMOTION_FIGURES = {"wa": "emotion, WA", "macro_f1": "emotion, macro F1", "weighted_f1": "emotion, weighted F1"}
 SCORE_FIGURES = {"ece": "scores, ECE", "brier": "scores, Brier", "aurc": "scores, area under risk and coverage"}
+CAPTION_FIGURES = {"bleu": "BLEU@4", "meteor": "METEOR", "rouge_l": "ROUGE-L", "cider": "CIDEr", "spice": "SPICE"}
 
 _WORD = re.compile(r"'[^']*'|[^\s']+")  # of a command, quoted ones with their blanks
 _FOLDERS = re.compile(r"(?<![^'\"=])~?/.*/")  # of a word that is or ends in an absolute path: all before its name
@@ -78,10 +79,25 @@ def figure_rows(results: dict) -> list[tuple[str, str, str]]:
     rows += _known(results, {"emphasis_f1": "emphasis, F1 over words"}, n_of.get("emphasis"))
     rows += _known(results, {"exact_match": "all descriptors right"}, n_of.get("descriptors"))
     rows += _known(results, {"wer": "words, WER", "cer": "characters, CER"}, n_of["text"])
+    rows += _of_captions(results.get("captions"))
+    for stream, carried in results.get("information", {}).items():
+        rows.append((f"{stream} stream, bits a second", f"{carried['bits_per_second']:.1f}", carried["n"]))
     shown = {f"recall.{emotion}" for emotion in results["recall"]}
     gaps = [name for name in results.get("gaps", {}) if name not in shown]
     rows += [(f"gap: {name}", _reason(results, name), "") for name in gaps]
     return [(figure, value, str(n)) for figure, value, n in rows]
+
+
+def _of_captions(found: dict | None) -> list[tuple[str, str, int]]:
+    """Rows of `caption_figures`; SPICE with the reason where it is not known."""
+    if found is None:
+        return []
+    rows = []
+    for name, title in CAPTION_FIGURES.items():
+        value = found[name]
+        shown = f"{NOT_KNOWN} ({found['gaps'][name]})" if value is None else f"{value:.{1 if name == 'bleu' else 3}f}"
+        rows.append((f"captions, {title}", shown, found["n"]))
+    return rows
 
 
 def text_table(rows: list[tuple[str, ...]], header: tuple[str, ...]) -> str:

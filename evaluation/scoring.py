@@ -7,6 +7,7 @@ import jiwer
 import numpy as np
 
 from xser.evaluation import counts
+from xser.evaluation.captions import caption_figures
 from xser.evaluation.intervals import RESAMPLES, SAME_SPEAKERS, UTTERANCES, Bootstrap
 from xser.evaluation.predictions import NO_ANSWER
 from xser.grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT, EmotionDescription, LabelSchema
@@ -77,6 +78,7 @@ def score(predictions: Sequence[dict], schema: LabelSchema | None = None, resamp
             descriptors, descriptors_macro_f1: accuracy and macro-F1 of each slot; emphasis counts in the accuracy
             where all its words are right. exact_match: share of utterances where all known slots are right.
             emphasis_f1: over words.
+            captions: as `captions.caption_figures` has it, `None` where no reference has a caption.
             ece, brier, aurc: how good the scores are, and risk_coverage: `coverage` and `risk`, lists.
             intervals: of each figure its 95% interval, `low`, `high` and `of`, what was resampled; the bias of ece,
             which is too high where utterances are few, is in its interval too. aurc has none.
@@ -91,6 +93,7 @@ def score(predictions: Sequence[dict], schema: LabelSchema | None = None, resamp
         **_of_words(tally),
         **_of_descriptors(tally, slots),
         **_of_scores(tally),
+        "captions": caption_figures(predictions),
     }
     interval = tally.intervals.get("ua")
     figures["ua_interval"] = [interval["low"], interval["high"]] if interval else None

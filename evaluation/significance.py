@@ -6,6 +6,9 @@ resample and shuffle whole speakers, for utterances of one speaker are no indepe
 and finds too much where systems differ by speaker. Several systems are each tested against the first, and Holm's
 correction (1979) accounts for their number.
 
+Beside these stand two figures for papers: the paired t test, one-tailed and not corrected, that many of them report;
+and the difference of accuracies that so many utterances can resolve, below which a comparison says little.
+
 Legend: N utterances, C classes, U units (speakers or utterances), R shufflings.
 """
 
@@ -21,6 +24,8 @@ from xser.evaluation.predictions import NO_ANSWER, PredictionError, references_o
 
 MIN_SPEAKERS = 6  # with 5, shuffling whole speakers gives no p below 2 / 2^5 = 0.0625
 TESTS = ("mcnemar", "bootstrap", "randomisation")
+ALPHA, POWER = 0.05, 0.8
+PRIOR_DISCORDANCE = 0.5  # of two systems that err independently, each on half of the utterances
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class Comparison:
         only_this, only_other: utterances that one of the two alone has right.
         p: of each of `TESTS`.
         p_holm: the same, corrected for the number of systems.
+        p_t: of `paired_t` of whether each utterance is right: one-tailed, not corrected, by utterances.
+        resolvable: of `resolvable_difference` at the discordance of these two; `None` where there is none.
     """
 
     name: str
@@ -53,6 +60,8 @@ class Comparison:
     only_other: int
     p: dict[str, float]
     p_holm: dict[str, float]
+    p_t: float
+    resolvable: float | None
 
 
 def compare(systems: Mapping[str, Sequence[dict]], resamples: int = RESAMPLES, seed: int = 0) -> list[Comparison]:
@@ -82,10 +91,10 @@ def compare(systems: Mapping[str, Sequence[dict]], resamples: int = RESAMPLES, s
         for name, of in aligned.items()
     }
     found = [_against(name, first, answers, truth, bootstrap, resamples, seed) for name in others]
-    corrected = {test: holm([p[test] for *_, p in found]) for test in TESTS}
+    corrected = {test: holm([p[test] for *_, p, _ in found]) for test in TESTS}
     return [
-        Comparison(name, first, len(truth), *rest, p, {test: corrected[test][index] for test in TESTS})
-        for index, (name, (*rest, p)) in enumerate(zip(others, found, strict=True))
+        Comparison(name, first, len(truth), *rest, p, {test: corrected[test][index] for test in TESTS}, *by_utterance)
+        for index, (name, (*rest, p, by_utterance)) in enumerate(zip(others, found, strict=True))
     ]
 
 
@@ -157,6 +166,48 @@ def randomisation(
     return float((1 + np.sum(np.abs(swapped) >= observed)) / (1 + resamples))
 
 
+def paired_t(scores: np.ndarray, other_scores: np.ndarray) -> float:
+    """p of the paired t test, one-tailed: do utterances score higher than under the other system on average?
+
+    Utterances count as independent, which those of one speaker are not: it finds too much where speakers differ.
+
+    Args:
+        scores, other_scores: `(N,)`, whether each utterance is right, or any score of it. N >= 2.
+    """
+    ahead = np.asarray(scores, dtype=float) - np.asarray(other_scores, dtype=float)
+    if np.ptp(ahead) == 0:
+        return 0.0 if ahead[0] > 0 else 1.0
+    return float(stats.ttest_1samp(ahead, 0.0, alternative="greater").pvalue)
+
+
+def resolvable_difference(
+    n: int, discordance: float = PRIOR_DISCORDANCE, power: float = POWER, alpha: float = ALPHA, tails: int = 2
+) -> float | None:
+    """The least difference of two accuracies that McNemar's test finds with probability `power` in N utterances.
+
+    Of N utterances a share `discordance` is right under one system alone. Where the accuracies differ by d, what an
+    utterance adds to the difference has the variance `discordance` if there is no difference, and `discordance - d²`
+    if there is; so d is where `d √N = z_alpha √discordance + z_power √(discordance - d²)` (Connor 1987, "Sample size
+    for testing differences in proportions for the paired-sample design"). Utterances count as independent: where those
+    of one speaker resemble each other, less can be resolved.
+
+    Args:
+        n: N.
+        discordance: from 0 to 1; as measured; by default what two systems have that err independently at an
+            accuracy of one half, and no two of equal accuracy that err independently have more.
+        power, alpha, tails: of the test.
+
+    Returns:
+        d from 0 to 1; `None` where even a difference as large as the discordance could not be resolved.
+    """
+    low, high = stats.norm.ppf(1 - alpha / tails), stats.norm.ppf(power)
+    inside = n - low**2 + high**2
+    if discordance <= 0 or inside < 0:
+        return None
+    difference = np.sqrt(discordance) * (low * np.sqrt(n) + high * np.sqrt(inside)) / (n + high**2)
+    return float(difference) if difference <= discordance else None
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """p-values corrected for their number (Holm 1979): the smallest counts as many times as there are, and so on."""
     order = np.argsort(p, kind="stable")
@@ -195,7 +246,7 @@ def _against(
     resamples: int,
     seed: int,
 ) -> tuple:
-    """What `Comparison` holds from `ua` on, and p of each test."""
+    """What `Comparison` holds from `ua` on, p of each test, and what follows from single utterances."""
     names, classes = np.unique(truth, return_inverse=True)
     hits, other_hits = (np.asarray(answers[system]) == np.asarray(truth) for system in (name, first))
     columns = {s: confusion_columns(answers[s], truth, list(names)).sum(axis=0) for s in (name, first)}
@@ -208,5 +259,7 @@ def _against(
         "bootstrap": by_bootstrap,
         "randomisation": randomisation(bootstrap.units, hits, other_hits, classes, resamples, seed),
     }
+    by_utterance = paired_t(hits, other_hits), resolvable_difference(len(hits), float(np.mean(hits != other_hits)))
     low, high = (interval.low, interval.high) if interval else (None, None)
-    return ua, ua_against, ua - ua_against, low, high, bootstrap.of, wa - wa_against, only_this, only_other, p
+    counted = wa - wa_against, only_this, only_other
+    return ua, ua_against, ua - ua_against, low, high, bootstrap.of, *counted, p, by_utterance

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from conftest import make_wave
+from conftest import SMALL, make_wave
 from datasets import DatasetDict
 
 import xser
@@ -19,10 +19,12 @@ from xser.corpora import load_corpus, make_row
 from xser.corpora.cache import write_dataset
 from xser.corpora.folds import by_fold
 from xser.eval import load_rows
+from xser.eval import main as evaluate_main
 from xser.evaluation.evaluator import evaluate_model, score
 from xser.evaluation.predictions import write_predictions
 from xser.evaluation.report import command_line, figure_rows, read_json, text_table
 from xser.grammar_xser import LabelSchema
+from xser.modeling_xser import XSERForEmotionDescription
 
 ROOT = Path(xser.__file__).parent
 
@@ -279,6 +281,51 @@ def test_the_command_of_a_module_is_told_as_it_is_typed(monkeypatch):
     assert command_line() == "python benchmarks/levels.py --limit 3"
     monkeypatch.setattr(sys, "argv", [str(ROOT / "eval.py"), "--output=/somewhere/a.json", "--model", "/elsewhere/b"])
     assert command_line() == "python eval.py --output=a.json --model b"
+
+
+def test_captions_are_scored_beside_the_tags_and_words_beside_both(tiny_pair, dataset):
+    results, predictions = evaluate_model(*tiny_pair, dataset(rows(3)), progress=False)
+    assert (results["captions"]["n"], results["captions"]["references"]) == (3, "worded from the labels")
+    assert results["captions"]["captions"] == "worded from its tags"
+    assert all(p["caption"] and '"we won the game"' in p["reference"]["caption"] for p in predictions)
+    figures = {row[0] for row in figure_rows(results)}
+    assert {"captions, CIDEr", "captions, BLEU@4", "captions, SPICE", "words, WER"} <= figures
+    assert "gap: transcript" not in figures
+
+
+def test_levels_of_gender_that_a_column_holds_are_scored(tiny_backbone_folders, dataset):
+    descriptors = {"pitch": ["low", "high"], "gender": ["female", "male"]}
+    options = {**SMALL, "descriptors": descriptors, "emotions": ["angry", "sad", "happy"]}
+    pair = XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), **options)
+    values = [row | {"gender": gender} for row, gender in zip(rows(2), ("f", "male"), strict=True)]
+    results, predictions = evaluate_model(*pair, dataset(values), progress=False)
+    assert [p["reference"]["descriptors"]["gender"] for p in predictions] == ["female", "male"]
+    hits = [p["descriptors"]["gender"] == p["reference"]["descriptors"]["gender"] for p in predictions]
+    assert results["descriptors"]["gender"] == np.mean(hits) and results["n_of"]["gender"] == 2
+
+
+def test_bits_a_second_of_each_stream_are_measured_on_request(tiny_pair, dataset, tmp_path, monkeypatch):
+    for part in tiny_pair:
+        part.save_pretrained(tmp_path / "model")
+    values = rows(3)
+    values[0]["audio"] = flac(np.zeros(16_000))
+    dataset(values).save_to_disk(str(tmp_path / "data"))
+    given = ["--model", str(tmp_path / "model"), "--corpus", str(tmp_path / "data"), "--split", "all"]
+    given += ["--output", str(tmp_path / "results.json")]
+    results = evaluate_main([*given, "--information", "3"])
+    assert set(results["information"]) == {"content", "descriptors"}
+    carried = results["information"]["content"]
+    rate = 16_000 / 320  # frames a second
+    assert carried["bits_per_second"] == pytest.approx(carried["nats_per_frame"] / np.log(2) * rate)
+    assert carried["n"] == 2 and json.loads((tmp_path / "results.json").read_text())["information"]
+    dataset(values[:1]).save_to_disk(str(tmp_path / "silence"))
+    assert "information" not in evaluate_main(given)
+    assert "information" not in json.loads((tmp_path / "results.json").read_text())
+    given[3] = str(tmp_path / "silence")
+    silent = evaluate_main([*given, "--information", "3"])
+    assert silent["information"] == {} and "could be heard" in silent["gaps"]["information"]
+    with pytest.raises(ValueError, match="--information is 0; it must be at least 1"):
+        evaluate_main([*given, "--information", "0"])
 
 
 def test_all_is_every_split(tmp_path, dataset):

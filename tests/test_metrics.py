@@ -37,6 +37,11 @@ def directly(name):
     return metric(name)._compute
 
 
+def each_alone(texts):
+    """The only reference of its utterance."""
+    return [[text] for text in texts]
+
+
 def probabilities(seed):
     """Random scores of 2 to 5 classes, some of them tied, and classes."""
     rng = np.random.default_rng(seed)
@@ -107,7 +112,9 @@ def test_error_rates_equal_jiwer(pairs):
 @given(texts)
 def test_bleu_equals_sacrebleu(pairs):
     heard, said = (list(side) for side in zip(*pairs, strict=True))
-    assert directly("bleu")(heard, said)["bleu"] == pytest.approx(sacrebleu.corpus_bleu(heard, [said]).score)
+    assert directly("bleu")(heard, each_alone(said))["bleu"] == pytest.approx(
+        sacrebleu.corpus_bleu(heard, [said]).score
+    )
 
 
 @random_cases
@@ -116,7 +123,69 @@ def test_rouge_l_equals_rouge_score_on_ascii(pairs):
     heard, said = (list(side) for side in zip(*pairs, strict=True))
     scorer = RougeScorer(["rougeL"])
     expected = np.mean([scorer.score(want, got)["rougeL"].fmeasure for got, want in pairs])
-    assert directly("rouge_l")(heard, said)["rouge_l"] == pytest.approx(expected)
+    assert directly("rouge_l")(heard, each_alone(said))["rouge_l"] == pytest.approx(expected)
+
+
+CAPTION_WORDS = ["the", "a", "voice", "sounds", "high", "low", "loud", "quiet", "very", "and", "says", "sad", "angry"]
+
+
+def random_captions(seed):
+    """Captions of 1 to 8 utterances, each with one to four references; some are empty, some are right."""
+    rng = np.random.default_rng(seed)
+
+    def caption(least=0):
+        return " ".join(rng.choice(CAPTION_WORDS, rng.integers(least, 14)))
+
+    references = [[caption() for _ in range(rng.integers(1, 5))] for _ in range(rng.integers(1, 9))]
+    references[0][0] = caption(1)  # the reference implementation refuses nothing but empty ones
+    return [each[0] if rng.random() < 0.2 else caption() for each in references], references
+
+
+def test_cider_equals_the_reference_implementation():
+    package = pytest.importorskip("pycocoevalcap.cider.cider", reason="pycocoevalcap is of the extra dev")
+    for seed in range(1000):
+        predictions, references = random_captions(seed)
+        places = range(len(references))
+        expected, of_each = package.Cider().compute_score(
+            dict(zip(places, references, strict=True)), {place: [predictions[place]] for place in places}
+        )
+        found = directly("cider")(predictions, references)
+        assert found["cider"] == pytest.approx(expected, abs=1e-9, rel=0)
+        assert found["scores"] == pytest.approx(of_each, abs=1e-9, rel=0)
+
+
+def test_cider_of_equal_captions_is_ten_and_of_others_nothing():
+    captions = ["a low and sad voice", "he shouts out loud"]
+    assert compute("cider", captions, captions)["cider"] == pytest.approx(10)
+    assert compute("cider", captions[::-1], captions)["cider"] == 0
+
+
+def test_cider_of_one_utterance_alone_is_nothing_since_no_word_is_rare():
+    assert compute("cider", ["a low and sad voice"], ["a low and sad voice"])["cider"] == 0
+
+
+def test_signs_and_case_are_no_words_of_cider_unless_words_are_given():
+    predictions, references = ["A LOW voice.", "he shouts"], ["a low voice", "she whispers"]
+    split = metric("cider").compute(predictions=predictions, references=references)
+    given = metric("cider").compute(predictions=predictions, references=references, tokenize=False)
+    assert split["scores"][0] > 5 > given["scores"][0] == 0
+    assert "lower case" in split["variant"] and "as given" in given["variant"]
+
+
+def test_an_utterance_without_a_reference_has_no_cider():
+    with pytest.raises(ValueError, match="such as number 1"):
+        compute("cider", ["a", "b"], [["a"], []])
+
+
+@pytest.mark.parametrize(("name", "figure"), [("bleu", "bleu"), ("meteor", "meteor"), ("rouge_l", "rouge_l")])
+def test_the_best_of_several_references_counts(name, figure):
+    predictions = ["the voice of a sad man", "she speaks fast and loud"]
+    others = ["it is quiet here today", "nobody says a word then"]
+    of_one = compute(name, predictions, predictions)[figure]
+    assert compute(name, predictions, [[a, b] for a, b in zip(others, predictions, strict=True)])[
+        figure
+    ] == pytest.approx(of_one)
+    assert compute(name, predictions, [[others[0], predictions[0]], [predictions[1]]])[figure] == pytest.approx(of_one)
 
 
 @random_cases

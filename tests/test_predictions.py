@@ -26,6 +26,7 @@ def prediction(number=0, emotion="sad", truth="sad", **changed):
         "descriptors": {"pitch": "high"},
         "emphasis": None,
         "transcript": "we won",
+        "caption": None,
     } | changed
 
 
@@ -53,7 +54,7 @@ def test_what_may_be_absent_is_none(tmp_path):
     assert read_predictions(path)[0] == {
         "id": "u",
         "reference": {"emotion": "sad"},
-        **dict.fromkeys(["status", "emotion", "transcript", "scores", "descriptors", "emphasis"]),
+        **dict.fromkeys(["status", "emotion", "transcript", "scores", "descriptors", "emphasis", "caption"]),
     }
 
 

@@ -8,7 +8,15 @@ from scipy import stats
 
 from xser.evaluation.intervals import Bootstrap
 from xser.evaluation.predictions import PredictionError
-from xser.evaluation.significance import compare, holm, mcnemar, paired_bootstrap, randomisation
+from xser.evaluation.significance import (
+    compare,
+    holm,
+    mcnemar,
+    paired_bootstrap,
+    paired_t,
+    randomisation,
+    resolvable_difference,
+)
 
 CLASSES = np.array([0, 1, 2] * 20)
 LABELS = np.array(["angry", "happy", "sad"])
@@ -148,3 +156,54 @@ def test_what_cannot_be_compared_is_refused():
     unlabelled = system(draw(0.5, 1), emotion=None)
     with pytest.raises(PredictionError, match="none of 60 references has an emotion"):
         compare({"a": unlabelled, "b": unlabelled})
+
+
+def test_the_t_test_is_that_of_scipy_and_one_tailed():
+    scores, other = np.random.default_rng(1).random((2, 40))
+    expected = stats.ttest_rel(scores, other, alternative="greater").pvalue
+    assert paired_t(scores, other) == pytest.approx(expected)
+    assert paired_t(other, scores) == pytest.approx(1 - expected)
+
+
+@pytest.mark.parametrize(("scores", "p"), [([1, 1], 0.0), ([0, 0], 1.0), ([-1, -1], 1.0)])
+def test_the_t_test_of_a_constant_difference_is_certain(scores, p):
+    assert paired_t(np.array(scores), np.zeros(2)) == p
+
+
+def test_a_comparison_tells_the_t_test_of_its_direction_and_what_could_be_resolved():
+    better, worse = draw(0.9, 2), draw(0.5, 1)
+    found = compare({"first": system(worse), "other": system(better)}, 500)[0]
+    assert found.p_t == pytest.approx(stats.ttest_rel(1.0 * better, 1.0 * worse, alternative="greater").pvalue)
+    assert found.resolvable == resolvable_difference(60, float(np.mean(better != worse)))
+    assert compare({"first": system(better), "other": system(worse)}, 500)[0].p_t > 0.99
+    same = compare({"first": system(better), "other": system(better)}, 500)[0]
+    assert (same.p_t, same.resolvable) == (1.0, None)
+
+
+@pytest.mark.parametrize(("n", "discordance"), [(200, 0.3), (1000, 0.1), (1241, 0.5)])
+def test_the_resolvable_difference_is_found_in_four_of_five_simulated_comparisons(n, discordance):
+    difference = resolvable_difference(n, discordance)
+    shares = [(discordance + difference) / 2, (discordance - difference) / 2, 1 - discordance]
+    drawn = np.random.default_rng(0).multinomial(n, shares, 4000)
+    found = [mcnemar(int(this), int(other)) < 0.05 for this, other, _ in drawn]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.025)  # three standard errors, and what counts are too coarse for
+
+
+def test_one_tail_resolves_less_and_follows_the_paired_t_test():
+    difference = resolvable_difference(800, 0.2, tails=1)
+    assert difference < resolvable_difference(800, 0.2)
+    shares = [(0.2 + difference) / 2, (0.2 - difference) / 2, 0.8]
+    found = []
+    for this, other, same in np.random.default_rng(0).multinomial(800, shares, 2000):
+        found.append(paired_t(np.repeat([1, -1, 0], [this, other, same]), np.zeros(800)) < 0.05)
+    assert np.mean(found) == pytest.approx(0.8, abs=0.03)
+
+
+def test_the_prior_of_the_resolvable_difference_follows_from_n_alone():
+    of_sizes = [resolvable_difference(n) for n in (5531, 2610, 1241)]
+    assert of_sizes == pytest.approx([0.0266, 0.0387, 0.0562], abs=5e-4)
+
+
+@pytest.mark.parametrize(("n", "discordance"), [(3, 0.5), (100, 0.0), (10, 0.05)])
+def test_what_nothing_can_resolve_has_no_resolvable_difference(n, discordance):
+    assert resolvable_difference(n, discordance) is None

@@ -112,7 +112,7 @@ def probe_model(
         "n": len(heard.rows),
         "probes": probes,
         "gaps": [asdict(gap) for gap in gaps],
-        "information": _information(heard),
+        "information": information_of(heard),
         "layer_mixes": layer_mixes(model),
         "clean_of_words": clean_of_words(probes),
         "left_out": heard.left_out,
@@ -136,8 +136,13 @@ def layer_mixes(model) -> dict[str, list[float]]:
     }
 
 
-def _information(heard: Heard) -> dict[str, dict]:
-    """KL to the prior of each stream, which bounds what it says of the sound from above (Alemi et al. 2017)."""
+def information_of(heard: Heard) -> dict[str, dict]:
+    """KL to the prior of each stream that has one, which bounds what it says of the sound (Alemi et al. 2017).
+
+    Returns:
+        stream → `nats_per_frame`, `bits_per_second` (nats a frame / ln 2, times frames a second), its 95% interval
+        `bits_per_second_interval`, and `n` utterances.
+    """
     groups, by_speaker = resampled_by(heard.rows)
     information = {}
     for name, nats in heard.nats.items():

@@ -87,7 +87,7 @@ def hear_corpus(
     processor,
     dataset: datasets.Dataset,
     vocabulary: list[str],
-    aligner_of: AlignerOf,
+    aligner_of: AlignerOf | None,
     batch_size: int = 32,
 ) -> Heard:
     """Encode every recording once.
@@ -97,7 +97,8 @@ def hear_corpus(
         processor: its `XSERProcessor`.
         dataset: rows of the one schema.
         vocabulary: the words to look up in time; an empty list for none.
-        aligner_of: gives the `Aligner` that finds the words of a row, or an `AlignmentError`.
+        aligner_of: gives the `Aligner` that finds the words of a row, or an `AlignmentError`; `None` without
+            `vocabulary`.
         batch_size: recordings a pass; it changes nothing but rounding.
 
     Raises:

@@ -105,7 +105,7 @@ def parse_mapping(name: str, text: str | None) -> dict:
 
 def run_protocol(arguments: argparse.Namespace, handed_on: list[str]) -> int:
     """`run`: everything that is left to do here."""
-    evaluation = _checked_evaluation(parse_mapping("eval_options", arguments.eval_options))
+    evaluation = checked_evaluation(parse_mapping("eval_options", arguments.eval_options))
     free(arguments.output, arguments.release)
     plan, dataset = read_plan(arguments.protocol, arguments.corpus, arguments.test_corpus, arguments.emotion_map)
     given, resolved = _arguments_of_system(arguments, handed_on, plan)
@@ -172,7 +172,8 @@ def _arguments_of_system(arguments: argparse.Namespace, handed_on: list[str], pl
     return [], {}
 
 
-def _checked_evaluation(options: Mapping) -> dict:
+def checked_evaluation(options: Mapping) -> dict:
+    """Options of eval.py; `ValueError` where one of them would choose utterances."""
     unknown = sorted(set(options) - set(EVALUATION_OPTIONS))
     if unknown:
         raise ValueError(f"--eval_options {unknown} cannot be given: only {list(EVALUATION_OPTIONS)}")

@@ -88,14 +88,14 @@ def run_folds(job: Job, names: Sequence[str] | None = None) -> dict[str, str]:
                 with claim(folder / CLAIM):
                     if not is_done(job.output, name):  # somebody may have ended between the two looks
                         print(f"\n{here}: {len(fold.parts['test']):,} utterances to test on")
-                        _run_fold(job, fold, folder, here)
+                        run_fold(job, fold, folder, here)
             except Claimed as claimed:
                 skipped[name] = str(claimed)
         print(f"{here}: {skipped.get(name, 'done')}", flush=True)
     return skipped
 
 
-def _run_fold(job: Job, fold: Fold, folder: Path, here: str) -> None:
+def run_fold(job: Job, fold: Fold, folder: Path, here: str) -> None:
     """Train and test; results.json is written last."""
     if job.system == XSER:
         _train(job, fold, folder, here)

@@ -86,6 +86,12 @@ PROTOCOLS = {
             "session has two (the ten folds of IEMOCAP), else the speaker before: usual for EMO-DB, SAVEE and TESS",
             by="speaker",
         ),
+        Protocol(
+            "splits",
+            "the corpus's own train, validation and test parts, whatever speakers these share, which is said",
+            by="split",
+            shares_speakers="they are the corpus's own parts",
+        ),
         Protocol("folds", "the corpus's own folds, the one before for development: as EmoBox has them", by="fold"),
         Protocol(
             "cross-corpus",

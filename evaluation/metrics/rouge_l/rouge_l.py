@@ -1,7 +1,8 @@
 """ROUGE-L: F1 of the longest common subsequence of words, a sentence each, averaged over utterances.
 
 As the rouge-score package has it, precision and recall weigh the same and nothing is stemmed; but a word is any run of
-letters and digits of any script, where the package would drop all that is not ASCII.
+letters and digits of any script, where the package would drop all that is not ASCII. Of several references the
+best counts.
 """
 
 import re
@@ -13,7 +14,7 @@ from rouge_score.rouge_scorer import RougeScorer
 INPUTS = """\
 Args:
     predictions (`list[str]`): one text an utterance.
-    references (`list[str]`): one text an utterance.
+    references (`list[list[str]]` or `list[str]`): one or several texts an utterance.
 
 Returns:
     rouge_l (`float`): from 0 to 1.
@@ -35,16 +36,22 @@ class RougeL(evaluate.Metric):
             citation=CITATION,
             inputs_description=INPUTS,
             features=datasets.Features(
-                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+                {"predictions": datasets.Value("string"), "references": datasets.List(datasets.Value("string"))}
             ),
         )
+
+    def compute(self, *, predictions=None, references=None, **options):
+        """Compare; see below."""
+        references = references and [[each] if isinstance(each, str) else each for each in references]
+        return super().compute(predictions=predictions, references=references, **options)
 
     def _compute(self, predictions, references):
         if not len(references):
             raise ValueError("ROUGE-L of 0 references: give at least one")
         scorer = RougeScorer(["rougeL"], tokenizer=_Words())
         scores = [
-            scorer.score(want, got)["rougeL"].fmeasure for got, want in zip(predictions, references, strict=True)
+            max(scorer.score(want, got)["rougeL"].fmeasure for want in each)
+            for got, each in zip(predictions, references, strict=True)
         ]
         return {"rouge_l": sum(scores) / len(scores), "n": len(scores)}
 
