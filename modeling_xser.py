@@ -265,9 +265,13 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         if self.config.disentangled:
             places[DESCRIPTORS] = input_ids == self.config.descriptor_token_id
         places |= {name: input_ids == index for name, index in self.config.aux_token_ids.items()}
+        is_zero = torch.zeros_like(input_ids, dtype=torch.bool)
+        if self.config.zero_token_id is not None:
+            is_zero = input_ids == self.config.zero_token_id
         # placeholder ids may lie beyond the vocabulary: they are replaced before the lookup
-        is_placeholder = torch.stack(list(places.values())).any(0)
+        is_placeholder = torch.stack([is_zero, *places.values()]).any(0)
         inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_placeholder, 0))
+        inputs_embeds = inputs_embeds.masked_fill(is_zero.unsqueeze(-1), 0.0)
         for name, place in places.items():
             if not place.any():
                 continue

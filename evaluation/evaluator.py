@@ -18,7 +18,7 @@ from xser.evaluation.conditions import AS_RECORDED, CONDITIONS, perturb
 from xser.evaluation.predictions import reference_of
 from xser.evaluation.references import speaker_profiles, told_reference
 from xser.evaluation.scoring import score, wording
-from xser.grammar_xser import EMOTION, LabelSchema
+from xser.grammar_xser import AGE, EMOTION, GENDER, LabelSchema
 from xser.training.metrics import metric
 
 SAMPLE_SEED = 0  # of the sample that `limit` draws
@@ -78,7 +78,7 @@ def evaluate_model(
             rows, waves = [], []
             for index, row in batch:
                 try:
-                    processor.schema.describe(row["emotion"], row["descriptors"])
+                    processor.schema.describe(row)
                     wave = perturb(processor.load(row["audio"]), condition, row["id"])
                 except ValueError as error:  # AudioError is one
                     left_out.append({"id": row["id"], "reason": str(error)})
@@ -138,6 +138,7 @@ def sampled(dataset: datasets.Dataset, limit: int | None) -> datasets.Dataset:
 def _known_slots(dataset: datasets.Dataset, schema: LabelSchema) -> list[str]:
     """Slots of the schema that some row has a label for, and the emotion."""
     known = {slot for row in dataset["descriptors"] for slot, level in (row or {}).items() if level is not None}
+    known |= {slot for slot in (AGE, GENDER) if any(value is not None for value in dataset[slot])}
     return [slot for slot in schema.slots if slot in known or slot == EMOTION]
 
 

@@ -14,7 +14,14 @@ from xser.training.options import TRAINER_NUMBERS, check_numbers, help_text, nea
 SCHEDULES = ("alternating", "joint")
 DTYPES = ("float32", "bfloat16", "float16")
 RETUNABLE = ("freeze_audio_tower",)  # may differ from the checkpoint's config
-RELABELLED = ("emotions", "descriptors", "emphasis")  # so may the labels: see training/relabel.py
+RELABELLED = (
+    "emotions",
+    "descriptors",
+    "transcript",
+    "emphasis",
+    "slot_order",
+    "age_cuts",
+)  # so may the labels: see training/relabel.py
 BOTTLENECKS = ("content_bottleneck", "descriptor_bottleneck")  # so may their beta, which is a weight of the loss
 LOAD_OPTIONS = (  # of from_pretrained
     *("dtype", "torch_dtype", "device_map", "max_memory", "quantization_config", "attn_implementation", "token"),
@@ -44,13 +51,26 @@ class ModelArguments:
     )
     emotions: list[str] | None = field(default=None, metadata=help_text("labels, as adjectives"))
     descriptors: dict | str | None = field(default=None, metadata=help_text("slot → its levels; {} for none"))
+    transcript: bool | None = field(default=None, metadata=help_text("whether the answer holds the transcript"))
     emphasis: bool | None = field(default=None, metadata=help_text("whether emphasised words are named"))
+    slot_order: list[str] | None = field(
+        default=None, metadata=help_text("all slots in the order of the answer; the paper's by default")
+    )
+    age_cuts: list[float] | None = field(
+        default=None, metadata=help_text("years at which the second, third … level of a descriptor age begins")
+    )
+    answer: str | None = field(default=None, metadata=help_text("'tags', or 'caption', an English sentence"))
+    system_prompt: str | None = field(default=None, metadata=help_text("of every prompt"))
+    asr_descriptors: str | None = field(
+        default=None, metadata=help_text("descriptor tokens in prompts of asr: 'absent', or 'zero', the paper's")
+    )
     content_bottleneck: dict | str | None = field(
         default=None,
-        metadata=help_text("{latent_size, hidden_size, beta, variational}; beta weighs nats a frame"),
+        metadata=help_text("{latent_size, hidden_size, encoder_layers, sigma, beta, …}; beta weighs nats a frame"),
     )
     descriptor_bottleneck: dict | str | None = field(default=None, metadata=help_text("as content_bottleneck"))
     frame_stack: int | None = field(default=None, metadata=help_text("frames a token of the language model"))
+    adapter_activation: str | None = field(default=None, metadata=help_text("'relu', the paper's, or 'gelu'"))
     lora: dict | str | None = field(
         default=None, metadata=help_text("{rank, alpha, dropout, target_modules}; false for none")
     )
@@ -81,9 +101,6 @@ class ModelArguments:
     )
     recording_states: bool | None = field(
         default=None, metadata=help_text("tell the descriptor stream of whole recordings, where the speaker is known")
-    )
-    transcript_in_prompt: bool | None = field(
-        default=None, metadata=help_text("ask for descriptions with the words said: the model's own transcript later")
     )
     disentangled: bool | None = field(default=None, metadata=help_text("two streams, or one for both tasks"))
     freeze_audio_tower: bool | None = field(default=None, metadata=help_text("false only to pretrain backbones"))
@@ -201,10 +218,11 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
         default=0.0, metadata=help_text("probability that a description is asked for some of its slots only")
     )
     slots_kept: float = field(
-        default=1 / 3, metadata=help_text("probability of each slot beside the emotion to be asked for there")
+        default=1 / 3,
+        metadata=help_text("probability there of each slot beside emotion and transcript"),
     )
     transcript_dropout: float = field(
-        default=0.1, metadata=help_text("probability that the words are not told, where transcript_in_prompt is on")
+        default=0.1, metadata=help_text("probability that a description is asked for without the transcript")
     )
     reference_probability: float = field(
         default=0.5, metadata=help_text("of hearing a voice relative to its speaker, where speaker_reference is on")

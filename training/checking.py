@@ -56,22 +56,13 @@ class RowChecker:
 
     def check_describe(self, rows: Iterable[tuple[int, EmotionDescription, str | None, float]]) -> None:
         """Rows of (index, description, text, seconds), whose labels are the schema's."""
-        rows = list(rows)
-        processor, is_told = self.processor, self.processor.transcript_in_prompt
-        lines = {text: processor._transcript_piece(text) for _, _, text, _ in rows if is_told and text}
-        ids, faults = self._tokenise(lines.values())
         for index, description, text, seconds in rows:
-            line = lines.get(text)
-            if line in faults:
-                self.faults[index] = f"its text, in the prompt: {faults[line]}"
-                continue
             try:
-                answer = len(processor.answer_ids(description)) + 1
+                answer = len(self.processor.answer_ids(description)) + 1
             except ValueError as error:
                 self.faults[index] = str(error)
                 continue
-            told = None if line is None else len(ids[line])
-            if fault := self._too_long("describe", seconds, answer, tuple(description.slots), told):
+            if fault := self._too_long("describe", seconds, answer, tuple(self.processor.schema.filled(description))):
                 self.faults[index] = fault
             if text and any(word.casefold() not in text.casefold() for word in description.emphasis or ()):
                 self.not_said.append(index)
@@ -95,26 +86,24 @@ class RowChecker:
     def _frames(self, seconds: float, speed: float) -> int:
         return self.processor.num_frames(round(seconds / speed * SAMPLE_RATE))
 
-    def _too_long(
-        self, task: str, seconds: float, answer: int, slots: tuple | None = None, told: int | None = None
-    ) -> str | None:
+    def _too_long(self, task: str, seconds: float, answer: int, slots: tuple | None = None) -> str | None:
         """Whether prompt and answer are more than the language model can hold, at the slowest speed."""
         if self.context is None:
             return None
         speed = min(self.speeds)
         aux = {PROSODY: math.ceil(seconds / speed / FRAME_SECONDS), MEASURES: 1}
         placeholders = sum(self.processor.num_placeholders(task, self._frames(seconds, speed), aux).values())
-        tokens = self._fixed_tokens(task, slots, told is not None) + placeholders + (told or 0) + answer
+        tokens = self._fixed_tokens(task, slots) + placeholders + answer
         if tokens <= self.context:
             return None
         return f"prompt and answer are {tokens} tokens, and the language model holds {self.context} at once"
 
-    def _fixed_tokens(self, task: str, slots: tuple | None, has_transcript: bool) -> int:
-        """Tokens of a prompt beside its placeholders and the transcript in it."""
-        key = (task, slots, has_transcript)
+    def _fixed_tokens(self, task: str, slots: tuple | None) -> int:
+        """Tokens of a prompt beside its placeholders."""
+        key = (task, slots)
         if key not in self._fixed:
-            one, words = dict.fromkeys(self.processor.aux_streams, 1), [""] if has_transcript else None
-            ids = self.processor.prompt_ids(task, [1], slots and list(slots), [one], words)["input_ids"]
+            one = dict.fromkeys(self.processor.aux_streams, 1)
+            ids = self.processor.prompt_ids(task, [1], slots and list(slots), [one])["input_ids"]
             self._fixed[key] = ids.shape[1] - sum(self.processor.num_placeholders(task, 1, one).values())
         return self._fixed[key]
 

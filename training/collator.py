@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from xser.audio_xser import SAMPLE_RATE, at_speed
-from xser.grammar_xser import EmotionDescription
+from xser.grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT, EmotionDescription
 from xser.profile_xser import SpeakerProfile
 from xser.training.voices import Voices
 from xser.voice_frames_xser import PROSODY
@@ -24,8 +24,8 @@ class XSERCollator:
         processor: the `XSERProcessor`.
         slot_dropout: probability that a description is asked for only some of its known slots, drawn by the row's
             noise seed. It teaches the model to answer any selection, and short answers weigh the emotion more.
-        slots_kept: probability that a slot beside the emotion is kept there.
-        transcript_dropout: probability that the words are not told, to a model that is asked with a transcript.
+        slots_kept: probability that a slot beside the emotion and the transcript is kept there.
+        transcript_dropout: probability that a description is asked for without the transcript.
         voices: where measured prosody and profiles of speakers come from; measured anew, and no profiles, without.
         reference_probability: of a speaker's profile, drawn from their other recordings.
         swap_probability: of sounding, to a model that knows no reference, like another speaker (`Voices.swap`).
@@ -51,10 +51,10 @@ class XSERCollator:
         Levels that are relative to the speaker are not asked of a model that is not told who speaks: it could only
         learn them by learning the speakers by heart. An emotion is asked all the same.
         """
-        descriptors = row["descriptors"]
+        description = self.processor.schema.describe(row)
         if self.processor.speaker_reference and not knows_speaker and row["emotion"] is not None:
-            descriptors = {slot: level for slot, level in descriptors.items() if slot not in RELATIVE_SLOTS}
-        return self.processor.schema.describe(row["emotion"], descriptors)
+            return description.only([slot for slot in description.slots if slot not in RELATIVE_SLOTS])
+        return description
 
     def profile(self, row: dict, speed: float, rng: np.random.Generator) -> SpeakerProfile | None:
         """What is usual for the row's speaker, or for another voice, now and then; descriptions alone hear it."""
@@ -66,15 +66,6 @@ class XSERCollator:
         if chance < self.reference_probability + self.swap_probability:
             return self.voices.swap(row["id"], row["speaker"], speed, rng)
         return None
-
-    def transcripts(self, rows: list[dict], draws: list[np.random.Generator]) -> list[str | None] | None:
-        """The words that description prompts hold, of a model that is asked with them."""
-        if rows[0]["task"] == "asr" or not self.processor.transcript_in_prompt:
-            return None
-        return [
-            None if rng.random() < self.transcript_dropout else row["text"] or None
-            for row, rng in zip(rows, draws, strict=True)
-        ]
 
     def __call__(self, rows: list[dict]) -> dict[str, dict[str, torch.Tensor]]:
         tasks = dict.fromkeys(row["task"] for row in rows)
@@ -109,7 +100,7 @@ class XSERCollator:
                 size = self.processor.aux_streams[MEASURES]["size"]
                 aux[MEASURES] = [self.voices.measures[key][None, :size] for key in keys]
         profiles = [self.profile(*each) for each in zip(rows, speeds, draws, strict=True)]
-        known = None
+        known, spared, seeds = None, None, [row["noise_seed"] for row in rows]
         if rows[0]["task"] == "asr":
             targets = [row["text"] for row in rows]
         else:  # the heads on the streams learn all that is known, whatever the answer is asked for
@@ -117,29 +108,41 @@ class XSERCollator:
                 self.known(row, self.voices is None or (profile is not None and profile.is_speaker))
                 for row, profile in zip(rows, profiles, strict=True)
             ]
-            targets = [
-                drop_slots(each, self.slot_dropout, self.slots_kept, row["noise_seed"])
-                for each, row in zip(known, rows, strict=True)
-            ]
+            dropout = self.slot_dropout, self.slots_kept, self.transcript_dropout
+            drawn = [drop_slots(each, *dropout, seed) for each, seed in zip(known, seeds, strict=True)]
+            targets, spared = map(list, zip(*drawn, strict=True))
         batch = self.processor(
             recordings,
             task=rows[0]["task"],
             targets=targets,
             known=known,
             return_prompts=self.return_prompts,
-            noise_seed=[row["noise_seed"] for row in rows],
+            noise_seed=seeds,
             heard=heard,
             reference=profiles,
             aux=aux,
-            transcripts=self.transcripts(rows, draws),
+            wording=seeds,
+            spared=spared,
         )
         return dict(batch)
 
 
-def drop_slots(description: EmotionDescription, probability: float, kept: float, seed: int) -> EmotionDescription:
-    """With some probability, only a share of the slots beside the emotion; a function of `seed`, and never empty."""
+def drop_slots(
+    description: EmotionDescription, probability: float, kept: float, transcript_dropout: float, seed: int
+) -> tuple[EmotionDescription, bool]:
+    """With some probability, only a share of the slots beside the emotion; a function of `seed`, and never empty.
+
+    A transcript is left out by a probability of its own, and the emphasised words, which are chosen among its, with
+    it. In a short answer it stands to be read alone.
+
+    Returns:
+        The description, and whether its transcript is spared from the loss.
+    """
     rng = np.random.default_rng(seed)
-    if description.emotion is None or rng.random() >= probability:
-        return description
-    levels = {slot: level for slot, level in description.levels.items() if rng.random() < kept}
-    return EmotionDescription(levels, description.emphasis if rng.random() < kept else None, description.emotion)
+    is_short = description.emotion is not None and rng.random() < probability
+    slots = {
+        slot for slot in description.slots if slot in (EMOTION, TRANSCRIPT) or not is_short or rng.random() < kept
+    }
+    if TRANSCRIPT in slots and rng.random() < transcript_dropout and slots - {TRANSCRIPT, EMPHASIS}:
+        slots -= {TRANSCRIPT, EMPHASIS}
+    return description.only(slots), is_short

@@ -15,7 +15,7 @@ from xser.corpora.catalogue import SHARED_BY_DESIGN
 from xser.corpora.folds import hold_out, with_validation
 from xser.corpora.loading import NAMES, is_prepared
 from xser.corpora.schema import LEVELS
-from xser.grammar_xser import LabelSchema
+from xser.grammar_xser import EMPHASIS, TRANSCRIPT, LabelSchema
 from xser.training.arguments import DataArguments
 from xser.training.checking import RowChecker
 
@@ -62,7 +62,7 @@ def select_rows(
             be trained on, and `leave_out_bad_rows` is off.
     """
     reasons, kept, unknown = Counter(), {}, Counter()
-    rows = dataset.select_columns(["text", "emotion", "descriptors", "duration"]).to_list()
+    rows = dataset.select_columns(["text", "emotion", "descriptors", "gender", "age", "duration"]).to_list()
     for index, row in enumerate(rows):
         reason = _reason_to_leave_out(row, task, config, config.schema)
         if reason is None:
@@ -95,8 +95,7 @@ def _check(rows: dict[int, dict], task: str, checker: RowChecker, schema: LabelS
         checker.check_asr((index, row["text"], row["duration"]) for index, row in rows.items())
     else:
         checker.check_describe(
-            (index, schema.describe(row["emotion"], row["descriptors"]), row["text"], row["duration"])
-            for index, row in rows.items()
+            (index, schema.describe(row), row["text"], row["duration"]) for index, row in rows.items()
         )
 
 
@@ -117,10 +116,10 @@ def _reason_to_leave_out(row: dict, task: str, config: XSERConfig, schema: Label
     if task == "asr":
         return None if (row["text"] or "").strip() else "no text"
     try:
-        description = schema.describe(row["emotion"], row["descriptors"])
+        description = schema.describe(row)
     except ValueError as error:
         return f"unknown label: {error}"
-    return None if description.slots else "no emotion and no descriptor"
+    return None if set(description.slots) - {TRANSCRIPT, EMPHASIS} else "no emotion and no descriptor"
 
 
 def load_task_data(

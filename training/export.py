@@ -13,7 +13,6 @@ from xser.checkpoint_xser import check_fit
 from xser.lora_xser import LORA_NAMES
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.processing_xser import LOADING_OPTIONS, XSERProcessor
-from xser.prompts_xser import AUX_TOKEN
 from xser.weights_xser import put_in_place
 
 
@@ -54,8 +53,7 @@ def plain_tokenizer(processor: XSERProcessor, text_model_id: str | None) -> PreT
             raise ValueError("the tokenizer cannot be stripped of the placeholders, and text_model_id is null")
         return AutoTokenizer.from_pretrained(text_model_id)
     tokenizer = copy.deepcopy(processor.tokenizer)
-    placeholders = {processor.content_token, processor.descriptor_token}
-    placeholders |= {AUX_TOKEN.format(name=name) for name in processor.aux_streams}
+    placeholders = set(processor.placeholders)
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
     parts["added_tokens"] = [token for token in parts["added_tokens"] if token["content"] not in placeholders]
     tokenizer._tokenizer = Tokenizer.from_str(json.dumps(parts))

@@ -8,7 +8,7 @@ from pathlib import Path
 import evaluate
 
 import xser
-from xser.grammar_xser import EMOTION, EMPHASIS, EmotionDescription, LabelSchema
+from xser.grammar_xser import EMOTION, TRANSCRIPT, EmotionDescription, LabelSchema
 
 METRICS = Path(xser.__file__).parent / "evaluation" / "metrics"
 WORDINGS = ("rouge_l", "meteor", "bleu")
@@ -28,7 +28,7 @@ def asr_metrics(answers: Sequence[str], references: Sequence[str]) -> dict[str, 
 
 
 def describe_metrics(answers: Sequence[str], references: Sequence[str], schema: LabelSchema) -> dict[str, float]:
-    """UA and WA of the emotion, accuracy of every other slot, the number of answers that do not parse, and `n`.
+    """UA and WA of the emotion, WER of the transcript, accuracy of every other slot, how many do not parse, and `n`.
 
     A slot counts where the reference holds it; an answer that does not parse, or lacks the slot, is wrong there.
     """
@@ -42,7 +42,7 @@ def describe_metrics(answers: Sequence[str], references: Sequence[str], schema: 
             unparsable += 1
     metrics = {"n": len(references), "unparsable": unparsable}
     for slot in schema.slots:
-        pairs = [(_value(got, slot), _value(want, slot)) for got, want in zip(given, wanted, strict=True)]
+        pairs = [(got.value(slot), want.value(slot)) for got, want in zip(given, wanted, strict=True)]
         pairs = [(got, want) for got, want in pairs if want is not None]
         if not pairs:
             continue
@@ -51,6 +51,9 @@ def describe_metrics(answers: Sequence[str], references: Sequence[str], schema: 
             predictions, labels = [got or "" for got, _ in pairs], [want for _, want in pairs]
             result = metric("unweighted_accuracy").compute(predictions=predictions, references=labels)
             metrics |= {"ua": result["unweighted_accuracy"], "wa": accuracy}
+        elif slot == TRANSCRIPT:
+            texts = [(got or "", want) for got, want in pairs if want]
+            metrics |= {"wer": asr_metrics(*zip(*texts, strict=True))["wer"]} if texts else {}
         else:
             metrics[f"{slot}_accuracy"] = accuracy
     return metrics
@@ -65,9 +68,3 @@ def wording_metrics(answers: Sequence[str], references: Sequence[str]) -> dict:
         "bleu_signature": results["bleu"]["signature"],
         "n": len(references),
     }
-
-
-def _value(description: EmotionDescription, slot: str) -> object:
-    if slot == EMOTION:
-        return description.emotion
-    return description.emphasis if slot == EMPHASIS else description.levels.get(slot)

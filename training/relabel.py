@@ -42,6 +42,8 @@ def relabelled_config(config: XSERConfig, labels: dict) -> XSERConfig:
     """
     if labels.get("descriptors") == {}:
         labels = {**labels, "level_weight": 0.0}
+    if labels:  # an order, and cuts, of other slots than the new ones hold no longer
+        labels = {"slot_order": None, "age_cuts": None, **labels}
     return XSERConfig.from_dict({**config.to_dict(), **labels})
 
 
@@ -59,8 +61,9 @@ def relabel(model: XSERForEmotionDescription, wanted: XSERConfig) -> Relabelled:
     for slot, levels in config.descriptors.items():
         if slot in old.descriptors:
             found._note(f"level of {slot}", old.descriptors[slot], levels)
-    if old.emphasis != config.emphasis:
-        (found.new if config.emphasis else found.dropped).append("slot emphasis")
+    for slot in ("transcript", "emphasis"):
+        if getattr(old, slot) != getattr(config, slot):
+            (found.new if getattr(config, slot) else found.dropped).append(f"slot {slot}")
     if model.emotion_head is not None:
         head = _initialised(model, XSEREmotionHead(config))
         for stream, classifier in head.classifiers.items():

@@ -37,6 +37,9 @@ def language_model_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
     )
 
 
+DESCRIBE_PROMPT = "\nDescribe the voice: pitch, volume, speed, tone, transcript, emotion, emphasis."
+
+
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> PreTrainedTokenizerFast:
     """A byte-level BPE, which can write any language, trained on transcripts and on the answers' words.
 
@@ -64,9 +67,11 @@ def _example_answers() -> list[str]:
     """Every level and emotion often enough to become a token of its own."""
     levels = [{slot: level} for slot, options in DEFAULT_DESCRIPTORS.items() for level in options]
     answers = [
-        EmotionDescription(level, ("said",), emotion).to_text() for level in levels for emotion in DEFAULT_EMOTIONS
+        EmotionDescription(level, ("said",), emotion, "said").to_text()
+        for level in levels
+        for emotion in DEFAULT_EMOTIONS
     ]
-    prompts = ["\nTranscribe the speech.", "\nDescribe the voice: pitch, volume, speed, tone, emphasis, emotion."]
+    prompts = ["\nTranscribe the speech.", DESCRIBE_PROMPT]
     return (answers + prompts * 20) * 50
 
 

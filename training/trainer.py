@@ -155,11 +155,11 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
         )
 
     def get_eval_dataloader(self, eval_dataset: TaskRows) -> DataLoader:
-        """Rows in order, with prompts for generation, which hold no words of the data's; processes share them."""
+        """Rows in order, with prompts for generation; processes share them."""
         collator = replace(
             self.data_collator,
             slot_dropout=0.0,
-            transcript_dropout=1.0,
+            transcript_dropout=0.0,
             voices=None,
             speeds=(1.0,),
             return_prompts=True,
