@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from .captions_xser import CaptionForm
 from .grammar_xser import (
     EMOTION,
     EMPHASIS,
@@ -46,12 +47,18 @@ class AnswersMixin:
 
     @property
     def form(self):
-        """What writes an answer slot by slot (`literal`, `value`) and reads it back."""
-        return Tags
+        """What writes an answer slot by slot (`literal`, `value`): `Tags`, or a `CaptionForm` of the schema."""
+        if self.answer == "tags":
+            return Tags
+        if self._captions is None or self._captions.schema != self.schema:
+            self._captions = CaptionForm(self.schema)
+        return self._captions
 
     def parse_answer(self, text: str) -> EmotionDescription:
         """The description that an answer spells; `ValueError` where it deviates from the form."""
-        return EmotionDescription.from_text(text, self.schema)
+        if self.answer == "tags":
+            return EmotionDescription.from_text(text, self.schema)
+        return self.form.from_text(text)
 
     def pieces(self, description: EmotionDescription, wording: int = 0) -> list[str]:
         """What an answer is tokenised in; joined, they are its text.
@@ -71,8 +78,8 @@ class AnswersMixin:
             if slot == TRANSCRIPT:
                 texts += [OPENING, escape(value), CLOSING]
             elif slot == EMPHASIS and value:
-                words = [quote(word) for word in value]
-                texts += [f" {words[0]}", *(f", {word}" for word in words[1:])]
+                first, *others = [quote(word) for word in value]
+                texts += [f" {first}", *(form.word_separator + word for word in others)]
             else:
                 texts.append(form.value(slots, index, value, wording))
             pieces += [(slot, text) for text in texts]
@@ -191,7 +198,7 @@ class AnswersMixin:
         labels = {**schema.descriptors, EMOTION: schema.emotions}
         for index, slot in enumerate(slots):
             pieces += [form.value(slots, index, label) for label in labels.get(slot, ())]
-        pieces += [form.no_emphasis, ' "a"', ', "a"'] if schema.emphasis else []
+        pieces += [form.no_emphasis, ' "a"', f'{form.word_separator}"a"'] if schema.emphasis else []
         pieces += [OPENING, CLOSING] if schema.transcript else []
         failed = pieces
         for anchor in ("", self.content_token, "\n", ":"):

@@ -54,6 +54,7 @@ class Decoding:
         ends: Sequence[int],
         votes: Sequence[torch.Tensor] = (),
         weights: torch.Tensor | None = None,
+        first_ends: Sequence[int] | None = None,
     ) -> torch.Tensor:
         """Read a slot's name and all its candidate values, keep the likeliest, and return the scores.
 
@@ -61,6 +62,7 @@ class Decoding:
             literal: tokens that come before the value, the same for every row; may be empty.
             branches: for each row, its candidates' tokens; an empty candidate is the end itself.
             ends: tokens of which one must follow a value; their likelihoods add up.
+            first_ends: the same of the first candidate, where they are others.
             votes: (B, candidates) log-probabilities of others who have a say. With them the scores are a logarithmic
                 opinion pool (Genest and Zidek 1986): the mean of all log-probabilities, the language model's too.
             weights: (1 + votes, B) of the language model and of each vote, instead of the mean's.
@@ -108,6 +110,9 @@ class Decoding:
         if ends:
             after = log_probs.gather(1, (last + 1).unsqueeze(-1).expand(-1, -1, log_probs.shape[-1]))
             scores = scores + after[..., list(ends)].logsumexp(-1)
+            if first_ends is not None:
+                own = after[:, 0, list(first_ends)].logsumexp(-1) - after[:, 0, list(ends)].logsumexp(-1)
+                scores[:, 0] = scores[:, 0] + own
         scores = scores.masked_fill(~exists.to(device), -torch.inf)
         if votes:
             opinions = torch.stack([scores.log_softmax(-1), *votes])
@@ -270,11 +275,12 @@ def _decode_emphasis(decoding, language_model, processor, literal, ends, words) 
     """No word, or one after the other of those that were said, until the model would rather go on."""
     chosen: list[list[str]] = [[] for _ in words]
     left = [list(dict.fromkeys(row)) for row in words]  # each word once, in order of speech
-    none = processor.piece_ids(processor.form.no_emphasis)
+    none, separator = processor.piece_ids(processor.form.no_emphasis), processor.form.word_separator
+    further = processor.piece_ids(f"{separator}{quote('a')}")[:1]
     branches = [[none, *(processor.piece_ids(f" {quote(word)}") for word in row)] for row in left]
-    comma = processor.piece_ids(f", {quote('a')}")[:1]
-    # a value may be followed by the next slot, or by a comma and a further word
-    best = decoding.read(language_model, literal, branches, [*ends, *comma]).argmax(-1).tolist()
+    # a word may be followed by what comes after the slot, or by a further word; "none" by the first alone
+    options = {"ends": [*ends, *further], "first_ends": ends}
+    best = decoding.read(language_model, literal, branches, **options).argmax(-1).tolist()
     for _ in range(MAX_EMPHASISED):
         for row, index in enumerate(best):
             if index > 0:
@@ -284,9 +290,8 @@ def _decode_emphasis(decoding, language_model, processor, literal, ends, words) 
                 left[row] = []
         if not any(left):
             break
-        branches = [[[], *(processor.piece_ids(f", {quote(word)}") for word in row)] for row in left]
-        scores = decoding.read(language_model, [], branches, [*ends, *comma])
-        best = scores.argmax(-1).tolist()
+        branches = [[[], *(processor.piece_ids(f"{separator}{quote(word)}") for word in row)] for row in left]
+        best = decoding.read(language_model, [], branches, **options).argmax(-1).tolist()
     return [tuple(row) for row in chosen]
 
 

@@ -188,6 +188,7 @@ class Tags:
     """
 
     no_emphasis = f" {NO_EMPHASIS}"
+    word_separator = ", "  # of emphasised words
 
     @staticmethod
     def literal(slots: list[str], index: int, wording: int = 0) -> str:
@@ -201,7 +202,7 @@ class Tags:
         """The text of a value: a label, a transcript, or emphasised words."""
         slot = slots[index]
         if slot == EMPHASIS:
-            return " " + ", ".join(map(quote, value)) if value else Tags.no_emphasis
+            return " " + Tags.word_separator.join(map(quote, value)) if value else Tags.no_emphasis
         if slot == TRANSCRIPT:
             return " " + quote(value, TRANSCRIPT)
         return " " + check_name("emotion" if slot == EMOTION else f"level of {slot}", value)

@@ -241,6 +241,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         self._special_ids = special | set(tokenizer.all_special_ids)
         self._special_tokens = tokenizer.convert_ids_to_tokens(sorted(self._special_ids))
         self._pieces = {}  # piece -> its ids
+        self._captions = None  # the form of captions, made when it is needed
         self._prompts = {}  # (task, slots) -> ids with each placeholder once
         self._anchor = self._find_anchor()
         self._anchor_ids = self._tokenize([self._anchor])[0]

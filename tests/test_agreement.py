@@ -95,7 +95,7 @@ def test_what_is_learnt_has_the_models_indices(pair, reordered, tmp_path):
     arguments = XSERTrainingArguments(output_dir=str(tmp_path), report_to=[], use_cpu=True)
     trainer = XSERTrainer(copy.deepcopy(model), arguments, reordered)
     schema = processor.schema
-    target = schema.describe("sad", {"pitch": "high", "tone": "falling"})
+    target = schema.describe({"emotion": "sad", "descriptors": {"pitch": "high", "tone": "falling"}})
     batches = [
         each([(make_wave(0.5), SAMPLE_RATE)], targets=[target])
         for each in (processor, trainer.processing_class, trainer.data_collator.processor)
@@ -134,10 +134,14 @@ def test_an_evaluation_scores_by_name(pair, reordered, tmp_path):
             {"descriptors": {"pitch": ["low", "high"], "volume": ["quiet", "loud"]}},
             r"descriptors is \{'pitch': \['high', 'low'\], .*, the model's \{'pitch': \['high', 'low', 'normal'\]",
         ),
-        ({"frame_stack": 2}, "frame_stack is 2, the model's 4"),
-        ({"emphasis": False}, "emphasis is False, the model's True"),
+        ({"frame_stack": 2}, "frame_stack is 2, the model's 5"),
         ({"conv_stride": [5, 8, 4]}, r"conv_stride is \[5, 8, 4\], the model's \[5, 16, 4\]"),
-        ({"transcript_in_prompt": True}, "transcript_in_prompt is True, the model's False"),
+        ({"transcript": False, "emphasis": False}, "emphasis is False, the model's True"),
+        (
+            {"slot_order": ["emotion", "pitch", "volume", "speed", "tone", "transcript", "emphasis"]},
+            r"slot_order is \['emotion', 'pitch', .*, the model's None",
+        ),
+        ({"asr_descriptors": "zero", "zero_token": "<|end|>"}, "asr_descriptors is zero, the model's absent"),
         ({"speaker_reference": False}, "speaker_reference is False, the model's True"),
         ({"summary_tokens": False}, "summary_tokens is False, the model's True"),
         ({"aux_streams": {}}, "aux_streams is {}, the model's {'prosody': {'size': 5"),

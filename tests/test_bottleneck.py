@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from xser.bottleneck_xser import (
     GaussianLinear,
@@ -109,7 +110,32 @@ def test_kl_is_float32_under_autocast():
 
 
 def test_a_new_block_starts_with_little_noise():
-    assert GaussianLinear(4, 6).initial_bias().tolist() == [0, 0, 0, -4, -4, -4]
+    assert GaussianLinear(4, 3, "exp").initial_bias().tolist() == [0, 0, 0, -4, -4, -4]
+    layer = GaussianLinear(4, 3, "softplus")
+    mu, logvar = layer.gaussian(layer.initial_bias())
+    assert mu.tolist() == [0, 0, 0]
+    torch.testing.assert_close(logvar, torch.full((3,), -4.0))
+
+
+def test_the_block_is_the_papers_linear_gelu_linear_gelu_then_mu_and_softplus_sigma():
+    torch.manual_seed(0)
+    block = VariationalBottleneck(6, 8, 3).eval()
+    states, mask = torch.randn(2, 4, 6), torch.ones(2, 4).bool()
+    first, _, second, _, gaussian = block.encoder
+    hidden = nn.functional.gelu(second(nn.functional.gelu(first(states))))
+    mu = hidden @ gaussian.weight[:3].T + gaussian.bias[:3]
+    sigma = nn.functional.softplus(hidden @ gaussian.weight[3:].T + gaussian.bias[3:])
+    output = block(states, mask)
+    torch.testing.assert_close(output.mu, mu)
+    torch.testing.assert_close((0.5 * output.logvar).exp(), sigma)
+    kl = torch.distributions.kl_divergence(torch.distributions.Normal(mu, sigma), torch.distributions.Normal(0, 1))
+    torch.testing.assert_close(output.kl, kl.sum(-1).mean())
+
+
+def test_a_softplus_sigma_near_zero_stays_finite():
+    layer = GaussianLinear(1, 1, "softplus")
+    _, logvar = layer.gaussian(torch.tensor([0.0, -1e4]))
+    assert torch.isfinite(logvar).all()
 
 
 def test_without_the_variational_part_there_is_no_kl():

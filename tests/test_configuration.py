@@ -11,7 +11,7 @@ from xser import XSERConfig
 def test_defaults_are_hubert_and_llama():
     config = XSERConfig()
     assert (config.audio_config.model_type, config.text_config.model_type) == ("hubert", "llama")
-    assert config.schema.slots == ["pitch", "volume", "speed", "tone", "emphasis", "emotion"]
+    assert config.schema.slots == ["pitch", "volume", "speed", "tone", "transcript", "emotion", "emphasis"]
 
 
 @pytest.mark.parametrize("text_config", [MistralConfig(), Qwen2Config()])

@@ -11,11 +11,11 @@ import torch
 from conftest import SMALL
 from transformers import AutoProcessor
 
-from xser import XSERForEmotionDescription, XSERPipeline, XSERProcessor, answers_xser
-from xser import explain_xser as explaining
+from xser import XSERForEmotionDescription, XSERPipeline, XSERProcessor, answers_xser, decoding_xser
 from xser.audio_xser import SAMPLE_RATE, AudioError
 from xser.calibration_xser import Calibration, Reference
 from xser.checks_xser import known_gender
+from xser.decoding_xser import Decoding
 from xser.options_xser import UnknownOptionError
 from xser.profile_xser import make_profile
 from xser.verification_xser import Verifier
@@ -27,15 +27,14 @@ SILENCE = (np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE)
 
 @pytest.fixture(scope="module")
 def reader(tiny_backbone_folders):
-    """A model that is asked with transcripts, and takes references."""
+    """A model that takes references."""
     torch.manual_seed(0)
-    options = {"transcript_in_prompt": True, "speaker_reference": True}
-    return XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), **SMALL, **options)
+    return XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), **SMALL, speaker_reference=True)
 
 
 @pytest.fixture(scope="module")
 def plain(tiny_backbone_folders):
-    """A model without either."""
+    """A model that takes none."""
     torch.manual_seed(0)
     return XSERForEmotionDescription.from_backbones(*map(str, tiny_backbone_folders), **SMALL)
 
@@ -78,33 +77,27 @@ def test_words_that_the_user_gives_are_reported_and_emphasised(pair, waves):
 
 
 def test_emphasis_is_picked_from_the_users_words(plain, waves, monkeypatch):
-    offered = []
-    decode = explaining.decode_description
-    monkeypatch.setattr(explaining, "decode_description", lambda *args: offered.append(args[4]) or decode(*args))
+    offered, decode = [], decoding_xser._decode_emphasis
+    monkeypatch.setattr(decoding_xser, "_decode_emphasis", lambda *args: offered.append(args[-1]) or decode(*args))
     plain[0].explain(waves[:2], plain[1], transcript=[WORDS, "no"])
     assert offered == [[WORDS.split(), ["no"]]]
 
 
-def test_the_users_words_stand_in_the_prompt(reader, waves):
-    """As if the model had transcribed them itself."""
+def test_the_emotion_is_weighed_by_the_users_words(reader, waves):
     model, processor = reader
     [own] = model.explain(waves[4:5], processor)
-    [given] = model.explain(waves[4:5], processor, transcript=own["transcript"])
     [other] = model.explain(waves[4:5], processor, transcript=WORDS)
-    assert given["scores"] == pytest.approx(own["scores"], abs=1e-6)
     assert max(abs(other["scores"][name] - own["scores"][name]) for name in own["scores"]) > 1e-4
 
 
 def test_given_words_cost_no_transcription_and_the_others_are_transcribed(pair, waves, monkeypatch):
     model, processor = pair
     expected = model.explain(waves[:3], processor)
-    asked = []
-    transcribe = explaining._transcribe
-    monkeypatch.setattr(explaining, "_transcribe", lambda *args: asked.append(args[-1]) or transcribe(*args))
+    skipped, write = [], Decoding.write
+    monkeypatch.setattr(Decoding, "write", lambda *args: skipped.append(args[-1]) or write(*args))
     model.explain(waves[:3], processor, transcript=[WORDS] * 3)
-    assert asked == []
     answers = model.explain(waves[:3], processor, transcript=[None, WORDS, None])
-    assert asked == [[0, 2]]
+    assert skipped == [[True] * 3, [False, True, False]]
     assert [answer["transcript"] for answer in answers] == [
         expected[0]["transcript"],
         WORDS,
@@ -212,7 +205,7 @@ def test_a_pipeline_itself_takes_no_transcript(plain, transcript):
 def test_words_of_the_model_that_spell_a_special_token_are_not_emphasised(plain, waves, monkeypatch):
     """A model may spell one with ordinary tokens; it would cost the batch."""
     model, processor = plain
-    monkeypatch.setattr(explaining, "_transcribe", lambda *args: ["we <|end|> won"] * len(args[-1]))
+    monkeypatch.setattr(processor, "decode_text", lambda ids: "we <|end|> won")
     [answer] = model.explain(waves[:1], processor)
     assert answer["transcript"] == "we <|end|> won" and set(answer["emphasis"]) <= {"we", "won"}
 
@@ -412,7 +405,7 @@ def test_unknown_options_are_refused_with_the_nearest_everywhere(plain, waves, t
         (lambda: explain(waves[:1], veryfy=True), "verify"),
         (lambda: explain(iter(waves), refrence=[]), "reference"),
         (lambda: pipeline_of(plain, slot=["pitch"]), "slots"),
-        (lambda: processor(waves[:1], transcript=["x"]), "transcripts"),
+        (lambda: processor(waves[:1], wordings=[1]), "wording"),
         (lambda: processor(waves[:1], tasks="asr"), "task"),
         (lambda: XSERProcessor(None, None, [1], [1], frame_stak=2, emotions=[], descriptors={}), "frame_stack"),
         (lambda: XSERProcessor.from_pretrained(tmp_path, max_audio_second=3), "max_audio_seconds"),

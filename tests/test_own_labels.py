@@ -201,7 +201,7 @@ def test_corpora_with_other_descriptors_can_be_put_together(folder, tmp_path):
 def test_rows_are_described_with_their_own_slots(folder):
     rows = load_corpus(folder, **AROUSAL)["train"]
     schema = LabelSchema(("gloomy", "joyful"), {"pitch": ("low", "high"), "arousal": ("low", "mid", "high")})
-    assert schema.describe(rows[0]["emotion"], rows[0]["descriptors"]) == EmotionDescription(
+    assert schema.describe({**rows[0], "text": None}) == EmotionDescription(
         {"pitch": "high", "arousal": "low"}, None, "gloomy"
     )
 

@@ -85,7 +85,7 @@ def wrap(backend, **options):
 
 
 def config(**options):
-    return XSERConfig(audio_config=HubertConfig(**TINY_AUDIO), **options)
+    return XSERConfig(audio_config=HubertConfig(**TINY_AUDIO), **{"frame_stack": 4, **options})
 
 
 def make(tokenizer=None, do_normalize=True, **options):
@@ -110,7 +110,10 @@ def recordings(*seconds):
 # Answers
 
 
-@pytest.mark.parametrize("description", [FULL, PARTIAL, EmotionDescription({"tone": "flat"}, (), None)])
+@pytest.mark.parametrize(
+    "description",
+    [FULL, PARTIAL, EmotionDescription({"tone": "flat"}, (), None), EmotionDescription({}, None, "sad", 'où "ça" \\')],
+)
 def test_answer_is_its_pieces_and_is_decoded_to_itself(any_processor, description):
     pieces = any_processor.pieces(description)
     assert "".join(pieces) == description.to_text()
@@ -123,10 +126,10 @@ def test_answer_is_its_pieces_and_is_decoded_to_itself(any_processor, descriptio
 
 def test_pieces_are_names_values_and_stressed_words(processor):
     assert processor.pieces(EmotionDescription({"pitch": "high"}, ("a", "b"), "sad")) == [
-        "pitch:", " high", " | emphasis:", ' "a"', ', "b"', " | emotion:", " sad",
+        "pitch:", " high", " | emotion:", " sad", " | emphasis:", ' "a"', ', "b"',
     ]  # fmt: skip
-    assert processor.slot_ids("pitch", first=True) == processor.piece_ids("pitch:")
-    assert processor.slot_ids("pitch", first=False) == processor.piece_ids(" | pitch:")
+    said = EmotionDescription({}, None, "sad", 'a "b')
+    assert processor.pieces(said) == ["transcript:", ' "', 'a \\"b', '"', " | emotion:", " sad"]
 
 
 @pytest.mark.parametrize("text", ["you never said that", "où ça — là", "", "emotion: it's 5 o'clock", "zß水🍌"])
@@ -157,18 +160,38 @@ def test_prompt_ids_are_those_of_the_prompt_text(any_processor, task):
     assert ids.count(any_processor.descriptor_token_id) == (13 if task == "describe" else 0)
 
 
-def test_a_transcript_in_a_prompt_is_read_as_it_was_written(any_processor):
-    """Whatever the tokenizer does to spaces between pieces."""
-    ids = any_processor.prompt_ids("describe", [4], transcripts=["you never said that"])["input_ids"][0].tolist()
-    lines = any_processor.tokenizer.decode(ids).splitlines()
-    place = next(number for number, line in enumerate(lines) if "Transcript:" in line)
-    assert lines[place].split("Transcript:")[1].split() == ["you", "never", "said", "that"]
-    assert lines[place + 1].strip().startswith("Describe the voice: pitch")
-    assert ids.count(any_processor.content_token_id) == ids.count(any_processor.descriptor_token_id) == 1
+def test_a_transcript_has_the_ids_of_an_answer_to_asr(any_processor):
+    description = EmotionDescription({}, None, "sad", "you never said that")
+    ids, text = any_processor.answer_ids(description), any_processor.answer_ids("you never said that")
+    start = len(any_processor.piece_ids("transcript:") + any_processor.piece_ids(' "'))
+    assert ids[start : start + len(text)] == text
+
+
+def test_a_transcript_that_is_spared_has_no_labels(processor):
+    said = EmotionDescription({"pitch": "high"}, None, "sad", "you never")
+    batch = processor(recordings(0.4, 0.4), targets=[said, said], spared=[True, False])
+    texts = [processor.decode_answer(row[row >= 0]) for row in batch["labels"]]
+    assert texts == ["pitch: high | emotion: sad", 'pitch: high | transcript: "you never" | emotion: sad']
+    assert torch.equal(batch["input_ids"][0], batch["input_ids"][1])
+
+
+@pytest.mark.parametrize("summary", [False, True])
+def test_descriptor_tokens_are_absent_from_prompts_of_asr_or_zero(summary):
+    assert "zero" not in make().prompt_text("asr", 8)
+    processor = make(asr_descriptors="zero", summary_tokens=summary)
+    text = processor.prompt_text("asr", 8)
+    assert text.count("<|zero|>") == 2 + summary and text.count("<|content|>") == 2
+    assert "zero" not in processor.prompt_text("describe", 8)
+
+
+def test_a_system_prompt_opens_every_prompt():
+    processor = make(system_prompt="You help.")
+    for task in ("asr", "describe"):
+        assert processor.prompt_text(task, 4).startswith("system:\nYou help.\nuser:\n<|content|>")
 
 
 def test_prompt_names_the_slots_asked_for_in_the_order_of_the_answer(processor):
-    everything = "Describe the voice: pitch, volume, speed, tone, emphasis, emotion."
+    everything = "Describe the voice: pitch, volume, speed, tone, transcript, emotion, emphasis."
     assert everything in processor.prompt_text("describe", 4)
     assert "Describe the voice: pitch, emotion." in processor.prompt_text("describe", 4, ["emotion", "pitch"])
     with pytest.raises(ValueError, match="gender"):
@@ -184,7 +207,8 @@ def test_without_disentanglement_there_is_one_stream():
 
 
 def test_emotion_alone_when_the_schema_has_nothing_else():
-    assert "Describe the voice: emotion." in make(descriptors={}, emphasis=False).prompt_text("describe", 4)
+    nothing = {"descriptors": {}, "emphasis": False, "transcript": False}
+    assert "Describe the voice: emotion." in make(**nothing).prompt_text("describe", 4)
 
 
 def test_plain_template_starts_as_the_tokenizer_starts_its_texts():
@@ -368,7 +392,12 @@ def test_saved_processor_is_loaded_with_every_field(tmp_path, any_processor):
     loaded = XSERProcessor.from_pretrained(tmp_path)
     assert loaded.to_dict() == {name: value for name, value in processor.to_dict().items() if name != "auto_map"}
     assert loaded.chat_template == processor.chat_template
-    assert loaded.schema.slots == ["tone", "pitch", "emotion"]  # the order of the answer, not the alphabet's
+    assert loaded.schema.slots == [
+        "tone",
+        "pitch",
+        "transcript",
+        "emotion",
+    ]  # the order of the answer, not the alphabet's
     batches = [
         p(recordings(0.3, 0.5), targets=[EmotionDescription({"tone": "flat"}, None, "calm")] * 2, return_prompts=True)
         for p in (processor, loaded)

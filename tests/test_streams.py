@@ -242,10 +242,10 @@ def test_prosody_is_measured_unless_it_is_given(shared, waves):
 def test_placeholders_are_counted_for_each_stream(shared):
     _, processor, _ = shared
     counts = processor.num_placeholders("describe", 10, {"prosody": 7, "face": 5})
-    assert counts == {  # frames 10 by 4, prosody 7 by 3, face 5 by 2; a summary each but for content
-        "<|content|>": 3, "<|descriptors|>": 3 + 1, "<|prosody|>": 3 + 1, "<|face|>": 3 + 1,
+    assert counts == {  # frames 10 by 5, prosody 7 by 3, face 5 by 2; a summary each but for content
+        "<|content|>": 2, "<|descriptors|>": 2 + 1, "<|prosody|>": 3 + 1, "<|face|>": 3 + 1,
     }  # fmt: skip
-    assert processor.num_placeholders("asr", 10, {"prosody": 7, "face": 5}) == {"<|content|>": 3}
+    assert processor.num_placeholders("asr", 10, {"prosody": 7, "face": 5}) == {"<|content|>": 2}
 
 
 def test_without_summaries_there_is_a_placeholder_less(tiny_backbone_folders):

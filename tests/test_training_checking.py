@@ -76,7 +76,7 @@ def test_what_is_longer_than_the_language_model_holds_is_found_to_the_token(tiny
     for row in corpus.select(range(4)):
         batch = XSERCollator(processor).collate([{**row, "task": task, "noise_seed": 0}])
         tokens = batch["input_ids"].shape[1]
-        description = processor.schema.describe(row["emotion"], row["descriptors"])
+        description = processor.schema.describe(row)
         for context in (tokens, tokens - 1):
             checker = RowChecker(processor, context)
             if task == "asr":
@@ -85,19 +85,6 @@ def test_what_is_longer_than_the_language_model_holds_is_found_to_the_token(tiny
                 checker.check_describe([(0, description, row["text"], row["duration"])])
             assert bool(checker.faults) == (context < tokens)
     assert f"are {tokens} tokens, and the language model holds {tokens - 1} at once" in checker.faults[0]
-
-
-def test_a_transcript_in_the_prompt_counts(tiny_backbone_folders, corpus):
-    _, processor = XSERForEmotionDescription.from_backbones(
-        *map(str, tiny_backbone_folders), transcript_in_prompt=True
-    )
-    row = corpus[0]
-    tokens = XSERCollator(processor).collate([{**row, "task": "describe", "noise_seed": 0}])["input_ids"].shape[1]
-    description = processor.schema.describe(row["emotion"], row["descriptors"])
-    for context in (tokens, tokens - 1):
-        checker = RowChecker(processor, context)
-        checker.check_describe([(0, description, row["text"], row["duration"])])
-        assert bool(checker.faults) == (context < tokens)
 
 
 def test_texts_are_tokenised_in_batches_and_each_once(tiny_pair, monkeypatch):
