@@ -7,10 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import SMALL
+from training_corpus import make_audiofolder
 
-from xser import EmotionDescription, XSERConfig, XSERForEmotionDescription
-from xser.corpora import make_row
+from xser import EmotionDescription, XSERConfig, XSERForEmotionDescription, XSERProcessor, train
+from xser.corpora import load_corpus, make_row
+from xser.evaluation.evaluator import evaluate_model
 from xser.evaluation.predictions import reference_of
 from xser.evaluation.ratings import score_dimensions, score_ratings
 from xser.evaluation.report import figure_rows
@@ -302,3 +305,57 @@ def test_a_reference_has_ratings_and_dimensions_only_where_they_are_known():
     known = reference_of(make_row(id="a", valence=0.25, ratings=["sad"]))
     assert (known["valence"], known["ratings"]) == (0.25, ["sad"]) and "arousal" not in known
     assert EmotionDescription({}, None, "sad").emotion == "sad" and "valence" not in reference_of(make_row(id="a"))
+
+
+# ---------------------------------------------------------------- a run, from a table to figures
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    """Tones whose table has valence and raters' labels."""
+    folder = make_audiofolder(tmp_path_factory.mktemp("data") / "tones")
+    header, *lines = (folder / "metadata.csv").read_text().splitlines()
+    rated = [f"{line},{index % 5},{'angry;sad' if index % 2 else ''}" for index, line in enumerate(lines)]
+    (folder / "metadata.csv").write_text("\n".join([f"{header},valence,ratings", *rated]) + "\n")
+    return folder
+
+
+@pytest.fixture
+def config(tones, tiny_backbone_folders, tmp_path, monkeypatch):
+    """A function that writes the options of a run of three steps."""
+    monkeypatch.setenv("XSER_CACHE", str(tmp_path / "cache"))
+    audio, text = map(str, tiny_backbone_folders)
+    options = {
+        "audio_model": audio, "text_model": text, "data": str(tones), "corpus_options": {"dimension_range": [0, 4]},
+        "output_dir": str(tmp_path / "run"), "max_steps": 3, "test_speakers": ["s0"], "learning_rate": 0.01,
+        "per_device_train_batch_size": 4, "logging_steps": 1, "summary_tokens": True, "emotion_weight": 1,
+        "dimensions": ["valence"], "dimension_weight": 1, "soft_labels": True, "use_cpu": True, "report_to": "none",
+        "disable_tqdm": True, "final_evaluation": False,
+    }  # fmt: skip
+
+    def write(**changes) -> list[str]:
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(options | changes))
+        return [str(tmp_path / "config.yaml")]
+
+    return write
+
+
+def test_a_run_trains_both_heads_and_evaluation_scores_them(config, tones, tmp_path, monkeypatch):
+    train.main(config())
+    state = json.loads((tmp_path / "run/checkpoint-3/trainer_state.json").read_text())
+    losses = [log["describe/dimension_loss"] for log in state["log_history"] if "describe/dimension_loss" in log]
+    assert losses and all(0 < loss < 1 for loss in losses)
+    model = XSERForEmotionDescription.from_pretrained(tmp_path / "run/final").eval()
+    processor = XSERProcessor.from_pretrained(tmp_path / "run/final")
+    assert model.config.dimensions == ["valence"]
+    rows = load_corpus(tones, dimension_range=[0, 4])
+    monkeypatch.setattr(processor, "voice_activity", False)
+    results, predictions = evaluate_model(model, processor, rows, limit=8, progress=False)
+    assert results["dimensions"]["valence"]["n"] == 8 and -1 <= results["dimensions"]["valence"]["ccc"] <= 1
+    rated = sum(bool(one["reference"].get("ratings")) for one in predictions)
+    assert results["ratings"]["n"] == rated > 0
+
+
+def test_soft_labels_without_a_head_are_refused_before_training(config):
+    with pytest.raises(ValueError, match="soft_labels is true, but emotion_weight is 0"):
+        train.main(config(emotion_weight=None))
