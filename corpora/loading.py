@@ -62,7 +62,7 @@ def load_corpus(
         check_options(str(name_or_path), options, _options_of(load_espeak))
         return load_espeak(split, limit, cache_dir, **options)
     folder = Path(name_or_path).expanduser()
-    if "columns" in options and find_metadata(folder) is None and str(name_or_path) not in MODULES:
+    if options.get("columns") is not None and find_metadata(folder) is None and str(name_or_path) not in MODULES:
         check_options(str(name_or_path), options, _options_of(load_hub))
         corpus = load_hub(str(folder) if folder.exists() else str(name_or_path), cache_dir, **options)
     elif is_prepared(folder):

@@ -47,10 +47,10 @@ def score_ratings(predictions: Sequence[dict]) -> dict[str, float] | None:
     entropies, divergences = [], []
     for one in predictions:
         scores, ratings = one.get("scores") or {}, one["reference"].get("ratings") or []
-        votes = np.array([ratings.count(emotion) for emotion in scores], dtype=np.float64)
-        if votes.sum() == 0:
+        counts = np.array([ratings.count(emotion) for emotion in scores], dtype=np.float64)
+        if counts.sum() == 0:
             continue
-        wanted, given = votes / votes.sum(), np.array([*scores.values()], dtype=np.float64)
+        wanted, given = counts / counts.sum(), np.array([*scores.values()], dtype=np.float64)
         middle = (wanted + given) / 2
         entropies.append(-(wanted * np.log(given.clip(min=LEAST))).sum())
         divergences.append((rel_entr(wanted, middle).sum() + rel_entr(given, middle).sum()) / 2)

@@ -138,9 +138,9 @@ class XSERCollator:
             known = [[row.get(name) for name in self.dimensions] for row in rows]
             labels["dimension_labels"] = torch.from_numpy(np.array(known, dtype=np.float32))  # None is NaN
         if self.soft_labels:
-            votes = [[(row.get("ratings") or []).count(name) for name in self.processor.emotions] for row in rows]
-            votes = torch.tensor(votes, dtype=torch.float32)
-            labels["soft_emotion_labels"] = votes / votes.sum(-1, keepdim=True).clamp(min=1)
+            counts = [[(row.get("ratings") or []).count(name) for name in self.processor.emotions] for row in rows]
+            counts = torch.tensor(counts, dtype=torch.float32)
+            labels["soft_emotion_labels"] = counts / counts.sum(-1, keepdim=True).clamp(min=1)
         return labels
 
 
