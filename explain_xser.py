@@ -193,11 +193,10 @@ def _tell_votes(votes: Mapping[str, torch.Tensor], emotions: Sequence[str], num_
 
 def _dimensions_of_each(model, streams, num_rows: int) -> list[dict]:
     """Valence, arousal and so on of each recording; nothing of a model that does not predict them."""
-    predicted = model.dimensions(streams)
-    if predicted is None:
+    if model.dimension_head is None:
         return [{}] * num_rows
-    names = model.config.dimensions
-    return [{"dimensions": dict(zip(names, row, strict=True))} for row in predicted.tolist()]
+    mean = torch.stack([*model.dimension_head(streams).values()]).mean(0)
+    return [{"dimensions": dict(zip(model.config.dimensions, row, strict=True))} for row in mean.tolist()]
 
 
 def _check_reference(wave, profile, streams, row: int) -> dict:

@@ -313,6 +313,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         tower_states: torch.Tensor | None = None,
         tower_mask: torch.Tensor | None = None,
         heads_only: bool = False,
+        loss_weights: torch.Tensor | None = None,
         **kwargs,
     ) -> XSEROutput:
         """One pass over prompts (and answers, in training).
@@ -324,6 +325,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
                 and `aux_…` among `kwargs`: see `XSERModel.forward`.
             labels: (B, P) the answer's tokens, -100 elsewhere.
             heads_only: leave the language model out, for the loss of the heads on the streams alone.
+            loss_weights: (B,) of the utterances in `lm_loss` and `emotion_loss`; 1 each by default.
             kwargs: `ctc_labels` (B, U), the transcript in `config.ctc_unit`s, -100 on padding; `level_labels` (B, K),
                 index of each descriptor's level, and `emotion_labels` (B,), -100 where it is not known;
                 `soft_emotion_labels` and `dimension_labels` as `losses_xser` takes them; and options of the language
@@ -357,7 +359,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
                 **aux,
             )
         if heads_only:
-            return XSEROutput(**self._losses(None, None, streams, **head_labels))
+            return XSEROutput(**self._losses(None, None, streams, loss_weights, **head_labels))
         if labels is not None:  # logits are needed from the token before the first answer token on
             first = int((labels != IGNORE_INDEX).any(0).long().argmax())
             kwargs["logits_to_keep"] = labels.shape[1] - max(first - 1, 0)
@@ -370,16 +372,16 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         )
         losses = {}
         if labels is not None:
-            losses = self._losses(outputs.logits, labels, streams, **head_labels)
+            losses = self._losses(outputs.logits, labels, streams, loss_weights, **head_labels)
         return XSEROutput(logits=outputs.logits, past_key_values=outputs.past_key_values, **losses)
 
     def _losses(
-        self, logits, labels, streams: Mapping[str, StreamOutput], ctc_labels, level_labels, emotion_labels, **rated
+        self, logits, labels, streams, loss_weights, ctc_labels, level_labels, emotion_labels, **rated
     ) -> dict[str, torch.Tensor]:
         """Every term of the loss, and their documented sum."""
         losses, loss = {}, 0.0
         if logits is not None:
-            losses["lm_loss"] = loss = answer_loss(logits, labels)
+            losses["lm_loss"] = loss = answer_loss(logits, labels, loss_weights)
         if CONTENT in streams:
             losses["content_kl"] = streams[CONTENT].bottleneck.kl
             if losses["content_kl"].requires_grad:  # on description steps it is logged, not trained
@@ -403,7 +405,8 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             loss = loss + sum(options[name]["beta"] * stream.bottleneck.kl for name, stream in aux.items())
         if self.emotion_head is not None and emotion_labels is not None and DESCRIPTORS in streams:
             logits = self.emotion_head(streams).values()
-            losses["emotion_loss"] = emotion_loss(list(logits), emotion_labels, rated["soft_emotion_labels"])
+            soft = rated["soft_emotion_labels"]
+            losses["emotion_loss"] = emotion_loss([*logits], emotion_labels, loss_weights, soft)
             loss = loss + self.config.emotion_weight * losses["emotion_loss"]
         if self.dimension_head is not None and rated["dimension_labels"] is not None and DESCRIPTORS in streams:
             predicted = [*self.dimension_head(streams).values()]
@@ -458,12 +461,6 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         if not self.config.emotion_votes or DESCRIPTORS not in streams:
             return {}
         return {name: logits.float().log_softmax(-1) for name, logits in self.emotion_head(streams).items()}
-
-    def dimensions(self, streams: Mapping[str, StreamOutput]) -> torch.Tensor | None:
-        """(B, K) valence, arousal and so on, the mean over streams; `None` without such a head."""
-        if self.dimension_head is None or DESCRIPTORS not in streams:
-            return None
-        return torch.stack([*self.dimension_head(streams).values()]).mean(0)
 
     def profile(self, recordings, processor) -> SpeakerProfile:
         """What is usual for a speaker, from three or more unlabelled recordings; see `profile_xser`."""

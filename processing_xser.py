@@ -368,7 +368,8 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
                 units = [a[:-1] for a in answers] if is_token else [np.array([*t.encode()], np.int64) for t in targets]
                 data["ctc_labels"], _ = pad_right(units, IGNORED)
             else:
-                known = targets if known is None else one_for_each("known", known, len(waves))
+                read = [each if hasattr(each, "levels") else EmotionDescription() for each in targets]
+                known = read if known is None else one_for_each("known", known, len(waves))
                 if self.descriptors:
                     levels = [self._level_indices(each) for each in known]
                     data["level_labels"] = np.array(levels, dtype=np.int64)

@@ -41,7 +41,8 @@ from xser.training.arguments import (
 from xser.training.checkpoints import checkpoint_to_resume
 from xser.training.data import load_task_data
 from xser.training.export import export_backbones
-from xser.training.plan import settle
+from xser.training.groups import check_groups, group_sizes
+from xser.training.plan import batch_of, draws_of, plan_of, settle
 from xser.training.provenance import Provenance
 from xser.training.relabel import Relabelled, relabel, relabelled_config
 from xser.training.run import check_run_folder, given_arguments, start_process, without_tokens, write_record
@@ -166,12 +167,16 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         raise ValueError("heads_first is given, but emotion_weight and level_weight are 0: there is no head to train")
     if arguments.soft_labels and model.emotion_head is None:
         raise ValueError("soft_labels is true, but emotion_weight is 0: there is no head to train on ratings")
+    sizes = group_sizes(model)
+    check_groups(arguments.stage_list, arguments.schedule, model.config, sizes, arguments.heads_first)
     processor.calibration = cuts_of(data_arguments.data) or processor.calibration
     with arguments.main_process_first(desc="preparing the data"):
         data = load_task_data(
             data_arguments, arguments.tasks, model.config, arguments.seed, processor, arguments.speeds
         )
     settle(arguments, data, model.config)
+    for stage in plan_of(arguments, model.config, sizes, draws_of(arguments, data.train), batch_of(arguments)):
+        logger.info("stage %s", stage)
     parents = {name: getattr(model_arguments, name) for name in ("model", "audio_model", "text_model")}
     provenance = Provenance(parents, (data_arguments.data, data_arguments.asr_data))
     command = without_tokens(["python", "train.py", *argv])

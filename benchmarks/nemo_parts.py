@@ -47,7 +47,7 @@ def variants(config: dict) -> dict[str, list[str]]:
         "the spectrum among the measures": _options({"aux_streams": prosodic}),
         "auxiliary streams": _options({"aux_streams": {}}),
         "information bottlenecks": _options({**plain, "aux_streams": streams}),
-        "transcription": _options({"task_weights": {"describe": 1}}),
+        "transcription": _options({"stages": {"describe": {}}}),
         "speeds, swapped voices": _options({"speeds": 1.0, "swap_probability": 0}),
     }
 

@@ -9,7 +9,7 @@ import numpy as np
 from xser.evaluation import counts
 from xser.evaluation.intervals import RESAMPLES, SAME_SPEAKERS, UTTERANCES, Bootstrap
 from xser.evaluation.predictions import NO_ANSWER
-from xser.grammar_xser import EMOTION, EMPHASIS, EmotionDescription, LabelSchema
+from xser.grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT, EmotionDescription, LabelSchema
 from xser.training.metrics import wording_metrics
 
 COVERAGE = tuple(percent / 100 for percent in range(5, 101, 5))
@@ -85,7 +85,7 @@ def score(predictions: Sequence[dict], schema: LabelSchema | None = None, resamp
     """
     tally = Tally(predictions, resamples)
     emotions = _emotions(predictions) if schema is None else schema.emotions
-    slots = _slots(predictions) if schema is None else [slot for slot in schema.slots if slot != EMOTION]
+    slots = _slots(predictions) if schema is None else [s for s in schema.slots if s not in (EMOTION, TRANSCRIPT)]
     figures = {
         **_of_emotion(tally, emotions),
         **_of_words(tally),

@@ -16,6 +16,7 @@ from xser.pretraining.arguments import TowerTrainingArguments
 from xser.pretraining.collator import TowerCollator
 from xser.pretraining.features import perplexity
 from xser.pretraining.model import TowerForPretraining, TowerOutput
+from xser.pretraining.shares import Shares
 from xser.pretraining.targets import Targets, TowerDataset
 from xser.training.checkpoints import WEIGHTS, Needs, Resumable
 from xser.training.loading import interleaving_loader
@@ -127,7 +128,7 @@ class TowerTrainer(Resumable, Trainer):
             self.train_dataset,
             {name: dataset.durations for name, dataset in self.train_dataset.datasets.items()},
             self._train_batch_size,
-            self.source_weights,
+            Shares(self.source_weights),
             self.data_collator,
         )
 

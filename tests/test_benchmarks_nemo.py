@@ -106,9 +106,9 @@ def test_a_weighed_pool_says_what_the_model_would(benchmark):
 def test_an_option_can_name_the_speaker_left_out(benchmark, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(benchmark, "run", lambda command, log: asked.append(command))
-    options = ["--audio_model", "towers/{fold}/final", "--task_weights", '{"describe": 1}']
+    options = ["--audio_model", "towers/{fold}/final", "--stages", '{"describe": {}}']
     benchmark.train_fold("data", "WR0", tmp_path / "WR0", "config.yaml", 0.33, options)
-    assert asked[0][-4:] == ["--audio_model", "towers/WR0/final", "--task_weights", '{"describe": 1}']
+    assert asked[0][-4:] == ["--audio_model", "towers/WR0/final", "--stages", '{"describe": {}}']
     assert "{test_fold: WR0, validation_fold: none, new_texts: 0.33}" in asked[0]
     (tmp_path / "WR0" / "run").mkdir()
     (tmp_path / "WR0" / "run" / "results.json").write_text("{}")

@@ -85,3 +85,56 @@ def test_order_of_the_slots_survives_saving(tmp_path):
     config = XSERConfig(descriptors={"volume": ["quiet", "loud"], "pitch": ["low", "high"], "age": ["young", "old"]})
     config.save_pretrained(tmp_path)
     assert XSERConfig.from_pretrained(tmp_path).schema.slots == config.schema.slots
+
+
+def saved_before(folder, **options) -> dict:
+    """A config as an older version saved it, whose answers held no transcript."""
+    XSERConfig(transcript=False, emphasis=False).save_pretrained(folder)
+    saved = json.loads((folder / "config.json").read_text())
+    for name in ("transcript", "slot_order", "age_cuts", "answer", "adapter_activation", "asr_descriptors"):
+        del saved[name]
+    for name in ("content_bottleneck", "descriptor_bottleneck"):
+        saved[name] = {key: value for key, value in saved[name].items() if key not in ("encoder_layers", "sigma")}
+    saved |= {"transcript_in_prompt": False, **options}
+    (folder / "config.json").write_text(json.dumps(saved))
+    return saved
+
+
+def test_a_config_of_before_stands_for_the_layers_and_slots_of_its_time(tmp_path):
+    saved_before(tmp_path)
+    config = XSERConfig.from_pretrained(tmp_path)
+    assert config.schema.slots == ["pitch", "volume", "speed", "tone", "emotion"]
+    for bottleneck in (config.content_bottleneck, config.descriptor_bottleneck):
+        assert (bottleneck["encoder_layers"], bottleneck["sigma"]) == (1, "exp")
+    assert config.adapter_activation == "gelu"
+    config.save_pretrained(tmp_path)
+    assert XSERConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize("options", [{"transcript_in_prompt": True}, {"emphasis": True}])
+def test_a_config_of_before_that_cannot_be_answered_any_more_is_refused(tmp_path, options):
+    saved_before(tmp_path, **options)
+    with pytest.raises(ValueError, match=f"its {next(iter(options))} cannot be answered any more.* Train the model"):
+        XSERConfig.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"answer": "prose"}, r"answer is 'prose'; it must be one of \('tags', 'caption'\)"),
+        ({"asr_descriptors": "none"}, "asr_descriptors is 'none'"),
+        ({"asr_descriptors": "zero", "disentangled": False}, "absent where disentangled is false"),
+        ({"adapter_activation": "tanh"}, "adapter_activation is 'tanh'"),
+        ({"content_bottleneck": {"encoder_layers": 0}}, "encoder_layers"),
+        ({"descriptor_bottleneck": {"sigma": "square"}}, "sigma"),
+        ({"slot_order": ["emotion"]}, "slot_order is"),
+        ({"transcript": False}, "emphasis is chosen among the words of the transcript"),
+    ],
+)
+def test_forms_and_layers_that_there_are_not_are_refused(options, named):
+    with pytest.raises(ValueError, match=named):
+        XSERConfig(**options)
+
+
+def test_a_config_that_is_saved_says_every_field():
+    assert {"transcript", "slot_order", "answer", "asr_descriptors"} <= set(XSERConfig().to_diff_dict())

@@ -6,7 +6,7 @@ from conftest import AUDIO_MODELS, SMALL, TEXT_MODELS, TINY_AUDIO, make_wave, sa
 from torch import nn
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
-from xser import EmotionDescription, XSERForEmotionDescription
+from xser import EmotionDescription, XSERForEmotionDescription, XSERProcessor
 from xser.losses_xser import level_loss
 
 DESCRIPTION = EmotionDescription({"pitch": "high", "speed": "slow"}, ("dog",), "sad")
@@ -353,3 +353,34 @@ def test_forward_of_a_checkpoint_in_bfloat16_runs(tmp_path, tiny_pair, waves):
     assert loaded.dtype == torch.bfloat16
     [answer] = loaded.explain(waves[:1], processor)
     assert abs(sum(answer["scores"].values()) - 1) < 1e-5
+
+
+def test_descriptor_tokens_of_asr_are_zero_and_compute_no_stream(tiny_backbone_folders, waves):
+    """As the paper's stage 1 has them."""
+    torch.manual_seed(0)
+    model, processor = XSERForEmotionDescription.from_backbones(
+        *map(str, tiny_backbone_folders), **SMALL, asr_descriptors="zero"
+    )
+    batch = processor(waves[:2], task="asr", targets=["a", "b"])
+    audio = {name: batch[name] for name in ("input_values", "input_values_mask", "loudness")}
+    streams = model.hear(batch["input_ids"], **audio)
+    assert list(streams) == ["content"]
+    embeds = model.embed_prompt(batch["input_ids"], streams)
+    is_zero = batch["input_ids"] == model.config.zero_token_id
+    count = [-(-processor.num_frames(len(wave)) // model.config.frame_stack) for wave, _ in waves[:2]]
+    assert is_zero.sum(-1).tolist() == count
+    is_content = batch["input_ids"] == model.config.content_token_id
+    assert (embeds[is_zero] == 0).all() and (embeds[is_content] != 0).any(-1).all()
+    model.train()(**batch).loss.backward()
+    trained = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert any("content" in name for name in trained) and not any("descriptors" in name for name in trained)
+
+
+def test_a_system_with_zero_tokens_survives_saving(tiny_backbone_folders, waves, tmp_path):
+    model, processor = XSERForEmotionDescription.from_backbones(
+        *map(str, tiny_backbone_folders), **SMALL, asr_descriptors="zero", system_prompt="You help.", answer="caption"
+    )
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    loaded = XSERForEmotionDescription.from_pretrained(tmp_path), XSERProcessor.from_pretrained(tmp_path)
+    assert loaded[0].explain(waves[:1], loaded[1]) == model.explain(waves[:1], processor)

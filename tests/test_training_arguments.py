@@ -58,8 +58,11 @@ def test_command_line_wins_over_the_file(write):
 
 
 def test_numbers_of_the_file_have_the_type_of_their_field(write):
-    _, _, training = parse_config([write(MINIMAL[:-1] + ", learning_rate: 1e-4, task_weights: {asr: 1e-1}}")])
-    assert training.learning_rate == 1e-4 and training.task_weights == {"asr": 0.1} and training.tasks == ["asr"]
+    _, _, training = parse_config(
+        [write(MINIMAL[:-1] + ", learning_rate: 1e-4, stages: {asr: {learning_rate: 2e-4}}}")]
+    )
+    assert training.learning_rate == 1e-4 and training.stage_list[0].learning_rate == 2e-4
+    assert training.tasks == ["asr"]
 
 
 def test_only_given_options_reach_the_model_config(write):
@@ -71,6 +74,10 @@ def test_only_given_options_reach_the_model_config(write):
     ("addition", "message"),
     [
         ("leaning_rate: 1", "unknown key 'leaning_rate'; the nearest is 'learning_rate'"),
+        (
+            "task_weights: {asr: 1}",
+            r"task_weights is no option any more: .*stages: \{asr: \{\}, describe: \{turn_steps",
+        ),
         ("learning_rate: fast", "learning_rate.*invalid float value: 'fast'"),
         ("max_steps: 3.5", "max_steps.*'3.5'"),
         ("max_steps: [1, 2]", "max_steps takes one value"),
@@ -78,16 +85,29 @@ def test_only_given_options_reach_the_model_config(write):
         ("model: m", "model is 'm'.*audio_model, text_model was given too"),
         ("lora: 5", "lora is 5; it must be a mapping"),
         ("disentangled: false, descriptor_bottleneck: {beta: 0.1}", "descriptor_bottleneck.*disentangled is false"),
-        ("task_weights: {translate: 1}", "task_weights names 'translate'"),
-        ("task_weights: {asr: -1}", r"task_weights\['asr'\] is -1"),
-        ("task_weights: {asr: 0}", "no task has a weight above 0"),
-        ("task_weights: {asr: 1}, schedule: joint", "schedule 'joint' wants all of"),
+        ("stages: {translate: {}}", r"stages\['translate'\]: task is 'translate'"),
+        ("stages: {}", "stages is {}; name one at least"),
+        ("stages: asr", "stages is 'asr'; it must be a mapping"),
+        ("stages: {asr: {}}, schedule: joint", "schedule is joint, which wants one stage of each of"),
+        ("stages: {asr: {steps: 4}}, max_steps: 4", r"max_steps is 4, but stages\['asr'\] has a length"),
+        ("stages: {asr: {steps: 4}}, num_train_epochs: 4", r"num_train_epochs is 4.0, but stages\['asr'\] has a"),
+        ("schedule: two_stage, max_steps: 4", r"schedule is two_stage, and stages\['asr'\] has no length"),
+        (
+            "stages: {asr: {steps: 4}}, lr_scheduler_type: greedy, eval_strategy: epoch",
+            r"lr_scheduler_type is 'greedy', which is no function of the step, for stages\['asr'\]",
+        ),
+        (
+            "stages: {asr: {lr_scheduler_type: warmup_stable_decay}}",
+            r"stages\['asr'\]: lr_scheduler_type 'warmup_stable_decay': .*num_decay_steps",
+        ),
+        ("class_balance: some", "class_balance is 'some'; it must be one of"),
+        ("class_balance: weights, stages: {asr: {}}", "class_balance is 'weights', but no stage has task describe"),
         ("schedule: random", "schedule is 'random'"),
         ("max_minutes: 0", "max_minutes is 0"),
         ("test_speakers: [a], eval_split: test", "test_speakers and eval_split are both given"),
         ("asr_corpus_options: {seed: 1}", "without asr_data"),
-        ("task_weights: {describe: 1}, asr_data: espeak", "asr_data is 'espeak', but asr is not trained"),
-        ("task_weights: {describe: 1}, ctc_weight: 0.3", "ctc_weight is 0.3, but asr"),
+        ("schedule: one_stage, asr_data: espeak", "asr_data is 'espeak', but asr is not trained"),
+        ("stages: {describe: {}}, ctc_weight: 0.3", "ctc_weight is 0.3, but asr"),
         ("export_backbones: true", "export_backbones is true, but neither freeze_audio_tower nor"),
         ("predict_with_generate: false", "predict_with_generate is False; it must be True"),
         ("enable_jit_checkpoint: true", "enable_jit_checkpoint is True; it must be False"),

@@ -63,7 +63,7 @@ def test_finetuning_wants_no_more_than_files_and_emotions(write, tmp_path, caplo
     assert said in caplog.text
     run = tmp_path / "run"
     assert said in json.loads((run / "environment.json").read_text())["notes"]
-    assert yaml.safe_load((run / "config.yaml").read_text())["task_weights"] == {"describe": 8}
+    assert yaml.safe_load((run / "config.yaml").read_text())["stages"] == {"describe": {"turn_steps": 8}}
     XSERForEmotionDescription.from_pretrained(run / "final")
     assert "nEMO" in (run / "final" / "NOTICE").read_text()
 
@@ -149,7 +149,7 @@ def test_own_descriptors_train_as_slots(tmp_path, tiny_backbone_folders):
     kept, reasons = select_rows(rows, "describe", model.config)
     assert len(kept) == 11 and reasons == {"no emotion and no descriptor": 1}
     arguments = XSERTrainingArguments(
-        output_dir=str(tmp_path / "run"), save_strategy="no", task_weights={"describe": 1}, **SHORT
+        output_dir=str(tmp_path / "run"), save_strategy="no", schedule="one_stage", **SHORT
     )
     trainer = XSERTrainer(model, arguments, processor, {"describe": kept}, {"describe": kept})
     trainer.train()
@@ -166,7 +166,7 @@ def test_columns_of_a_table_train_as_slots_of_a_model_that_has_them(tmp_path, ti
     levels = ["arousal", *(("low", "mid", "high") * 3)]
     (folder / "metadata.csv").write_text("\n".join(f"{row},{level}" for row, level in zip(table, levels, strict=True)))
     config = {"output_dir": str(tmp_path / "run"), "model": str(tmp_path / "model"), "data": str(folder), **SHORT}
-    config |= {"corpus_options": {"cache_dir": str(tmp_path / "cache")}, "task_weights": {"describe": 1}}
+    config |= {"corpus_options": {"cache_dir": str(tmp_path / "cache")}, "schedule": "one_stage"}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     metrics = main(
         [

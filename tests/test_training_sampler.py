@@ -1,7 +1,7 @@
-"""The sampler: exact shares, nothing dropped, the same utterances however a run is cut up."""
+"""The sampler: nothing dropped, the same utterances however a run is cut up."""
 
 from collections import Counter
-from itertools import chain, islice
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -13,15 +13,21 @@ from xser.training.sampler import (
     TaskDataset,
     TaskInterleavingBatchSampler,
     UtteranceStream,
-    interleave,
     stable_hash,
 )
+from xser.training.stages import Stage, read_stages
+from xser.training.timetable import Timetable, make_timetable
 
 SECONDS = {"asr": np.random.default_rng(0).uniform(1, 9, 23), "describe": np.random.default_rng(1).uniform(1, 9, 10)}
 
 
-def make_sampler(**options) -> TaskInterleavingBatchSampler:
-    return TaskInterleavingBatchSampler(SECONDS, **{"batch_size": 4, "seed": 7, "bucket_batches": 3, **options})
+def make_order(schedule: str = "alternating", stages: dict | None = None) -> Timetable:
+    return make_timetable(read_stages(schedule, stages), schedule, {"asr": 6, "describe": 3})
+
+
+def make_sampler(order: Timetable | None = None, **options) -> TaskInterleavingBatchSampler:
+    options = {"batch_size": 4, "seed": 7, "bucket_batches": 3, **options}
+    return TaskInterleavingBatchSampler(SECONDS, order or make_order(), **options)
 
 
 def draw(sampler: TaskInterleavingBatchSampler, num_epochs: int = 2) -> list[list[Key]]:
@@ -35,22 +41,6 @@ def draw(sampler: TaskInterleavingBatchSampler, num_epochs: int = 2) -> list[lis
 def test_stable_hash_is_the_same_in_every_process():
     assert stable_hash(1, 2, "tone3") == 3514979717218156065
     assert all(0 <= stable_hash(i) < 2**63 for i in range(1000))
-
-
-def test_interleaving_follows_the_weights_in_the_same_order_every_time():
-    assert list(islice(interleave({"asr": 1, "describe": 1}), 4)) == ["asr", "describe", "asr", "describe"]
-    assert list(islice(interleave({"asr": 3, "describe": 1}), 8)) == ["asr", "asr", "describe", "asr"] * 2
-    counts = Counter(islice(interleave({"asr": 0.7, "describe": 0.3}), 1000))
-    assert counts == {"asr": 700, "describe": 300}
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=2), st.integers(1, 300))
-def test_no_task_is_ever_a_whole_batch_away_from_its_share(weights, num_steps):
-    weights = dict(zip(("asr", "describe"), weights, strict=False))
-    counts = Counter(islice(interleave(weights), num_steps))
-    for task, weight in weights.items():
-        assert abs(counts[task] - num_steps * weight / sum(weights.values())) < 1 + 1e-6
 
 
 @settings(max_examples=60, deadline=None)
@@ -97,18 +87,19 @@ def test_epochs_and_seeds_differ_and_repeat():
     assert indices[:11] != indices[11:]
 
 
-@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("schedule", ["alternating", "joint"])
 @pytest.mark.parametrize(("num_replicas", "accumulation"), [(2, 1), (1, 4), (2, 2), (4, 1)])
-def test_processes_and_accumulation_cut_the_same_global_batches(num_replicas, accumulation, joint):
-    whole = draw(make_sampler(batch_size=8, joint=joint))
+def test_processes_and_accumulation_cut_the_same_global_batches(num_replicas, accumulation, schedule):
+    order = make_order(schedule)
+    whole = draw(make_sampler(order, batch_size=8))
     parts = [
         draw(
             make_sampler(
+                order,
                 batch_size=8 // num_replicas // accumulation,
                 rank=rank,
                 num_replicas=num_replicas,
                 accumulation=accumulation,
-                joint=joint,
             )
         )
         for rank in range(num_replicas)
@@ -132,39 +123,50 @@ def test_resumed_sampler_goes_on_where_it_stopped():
 
 
 def test_joint_schedule_draws_every_task_at_every_step():
-    sampler = make_sampler(joint=True)
+    sampler = make_sampler(make_order("joint"))
     assert len(sampler) == 6
     for batch in sampler:
         assert [key.task for key in batch] == ["asr"] * 4 + ["describe"] * 4
 
 
 def test_data_smaller_than_a_batch_is_repeated():
-    sampler = TaskInterleavingBatchSampler({"asr": [1.0, 2.0, 3.0]}, batch_size=7)
+    sampler = TaskInterleavingBatchSampler({"asr": [1.0, 2.0, 3.0]}, make_order(stages={"asr": {}}), batch_size=7)
     assert len(sampler) == 1
     [batch] = sampler
     assert Counter(key.index for key in batch).most_common()[0][1] == 3
 
 
-def test_a_task_without_weight_is_not_drawn_and_needs_no_data():
-    sampler = TaskInterleavingBatchSampler(
-        {"describe": SECONDS["describe"]}, batch_size=4, weights={"describe": 1, "asr": 0}
-    )
+def test_a_task_without_a_stage_is_not_drawn():
+    sampler = make_sampler(make_order(stages={"describe": {}}))
     assert {key.task for batch in sampler for key in batch} == {"describe"}
 
 
+def test_two_stages_of_one_task_draw_from_it_in_orders_of_their_own():
+    stages = {"first": {"task": "asr", "steps": 6}, "again": {"task": "asr", "steps": 6}}
+    order = make_timetable(read_stages("two_stage", stages), "two_stage", {"first": 6, "again": 6})
+    batches = draw(make_sampler(order), num_epochs=1)
+    assert len(batches) == 12 and {key.task for batch in batches for key in batch} == {"asr"}
+    halves = [[key.index for batch in part for key in batch] for part in (batches[:6], batches[6:])]
+    assert set(halves[0]) == set(halves[1]) == set(range(23)) and halves[0] != halves[1]
+
+
+def test_the_last_epoch_ends_where_the_stages_end():
+    sampler = make_sampler(make_order(stages={"asr": {"steps": 9}, "describe": {"steps": 4}}), accumulation=2)
+    assert len(sampler) == 2 * 5 and len(draw(sampler, num_epochs=3)) == 2 * 13
+
+
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("order", "options", "message"),
     [
-        ({"weights": {"asr": -1}}, "must be 0 or more"),
-        ({"weights": {"asr": 0}}, "no weight above 0"),
-        ({"weights": {"asr": 1, "translate": 1}}, "translate"),
-        ({"batch_size": 0}, "batch_size is 0"),
-        ({"rank": 2, "num_replicas": 2}, "rank 2"),
+        (Timetable((), "alternating", ()), {}, "all streams: there are no utterances"),
+        (Timetable((Stage("sing", "song"),), "alternating", (1,)), {}, r"\['sing'\]: there are no utterances"),
+        (None, {"batch_size": 0}, "batch_size is 0"),
+        (None, {"rank": 2, "num_replicas": 2}, "rank 2"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(options, message):
+def test_what_cannot_be_drawn_is_refused(order, options, message):
     with pytest.raises(ValueError, match=message):
-        make_sampler(**options)
+        make_sampler(order, **options)
 
 
 def test_noise_seed_depends_on_seed_step_and_utterance_only():

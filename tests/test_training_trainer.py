@@ -123,7 +123,9 @@ def test_loss_terms_are_logged_for_each_task(make_trainer):
         assert terms == {
             *(f"asr/{term}" for term in ("loss", "lm_loss", "content_kl", "ctc_loss", "ctc_left_out")),
             *(f"describe/{term}" for term in ("loss", "lm_loss", "content_kl", "descriptor_kl")),
+            *("stage/asr", "stage/describe"),
         }
+        assert log["stage/asr"] == log["stage/describe"] == log["step"] / 2
         assert log["loss"] == pytest.approx((log["asr/loss"] + log["describe/loss"]) / 2)
         config = trainer.model.config
         asr = log["asr/lm_loss"] + config.content_bottleneck["beta"] * log["asr/content_kl"]
@@ -134,7 +136,7 @@ def test_loss_terms_are_logged_for_each_task(make_trainer):
 
 def test_ctc_loss_is_logged_over_the_utterances_that_it_can_align(make_trainer, corpus):
     """Texts of 8 to 22 bytes in 14 frames and more: some fit, some do not, and no perfect loss stands for those."""
-    trainer = make_trainer(max_steps=6, logging_steps=6, task_weights={"asr": 1})
+    trainer = make_trainer(max_steps=6, logging_steps=6, stages={"asr": {}})
     seen, forward = [], trainer.model.forward
     trainer.model.forward = lambda **inputs: seen.append(forward(**inputs)) or seen[-1]
     trainer.train()
@@ -150,7 +152,7 @@ def test_ctc_loss_is_logged_over_the_utterances_that_it_can_align(make_trainer, 
     mean = sum(weight * float(output.ctc_loss) for weight, output in zip(weights, seen, strict=True)) / sum(weights)
     assert log["asr/ctc_loss"] == pytest.approx(mean, rel=1e-5)
     hopeless = corpus.map(lambda row: {"text": "never " * 40})
-    trainer = make_trainer(train={"asr": hopeless}, task_weights={"asr": 1})
+    trainer = make_trainer(train={"asr": hopeless}, stages={"asr": {}})
     trainer.train()
     for log in training_logs(trainer):
         assert "asr/ctc_loss" not in log and log["asr/ctc_left_out"] == 4 and log["asr/loss"] > 0
@@ -205,7 +207,7 @@ def test_resumed_training_has_the_losses_of_the_uninterrupted_one(make_trainer, 
 
 
 def test_resuming_reads_no_audio_of_what_is_skipped(make_trainer, tmp_path, monkeypatch):
-    options = {"max_steps": 4, "save_strategy": "steps", "save_steps": 3, "task_weights": {"asr": 1}}
+    options = {"max_steps": 4, "save_strategy": "steps", "save_steps": 3, "stages": {"asr": {}}}
     make_trainer(**options).train()
     loaded = []
     collate = XSERCollator.collate
@@ -318,7 +320,7 @@ def test_evaluation_tells_no_words_of_the_data(make_trainer):
 
 def test_a_run_ends_with_the_averages_of_the_weights_it_went_through(make_trainer):
     snapshots = Snapshots()
-    trainer = make_trainer(callbacks=[snapshots], average_weights=True, max_steps=3, task_weights={"asr": 1})
+    trainer = make_trainer(callbacks=[snapshots], average_weights=True, max_steps=3, stages={"asr": {}})
     trainer.train()
     first, second, third = (weights["ctc_head.weight"] for weights in snapshots.weights[1:])
     expected = first.lerp(second, 10 / 11).lerp(third, 10 / 12)

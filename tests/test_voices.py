@@ -507,7 +507,7 @@ def overrides(tiny_backbone_folders, tmp_path_factory):
         "data": str(make_audiofolder(root / "tones")),
         "corpus_options": {"cache_dir": str(root / "cache")},
         "test_speakers": ["s0"],
-        "task_weights": {"asr": 1, "describe": 1},
+        "stages": None,
         "reference_probability": 0.5,
         "speeds": [0.9, 1.0],
         "max_steps": 3,

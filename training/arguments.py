@@ -8,10 +8,11 @@ from enum import Enum
 from transformers import Seq2SeqTrainingArguments
 
 from xser.corpora.labels import emotion_label
-from xser.training.collator import TASKS
+from xser.training.balance import BALANCES
 from xser.training.options import TRAINER_NUMBERS, check_numbers, help_text, nearest, parse_dicts, parse_options
+from xser.training.rates import has_own_rates, rate_of
+from xser.training.stages import TASKS, TWO_STAGE, Stage, read_stages
 
-SCHEDULES = ("alternating", "joint")
 DTYPES = ("float32", "bfloat16", "float16")
 RETUNABLE = ("freeze_audio_tower",)  # may differ from the checkpoint's config
 RELABELLED = (
@@ -204,19 +205,33 @@ class DataArguments:
         check_numbers(self, {"at least 1": ("train_limit", "eval_limit")})
 
 
+NUM_TRAIN_EPOCHS = 3.0  # of TrainingArguments, where it is not given
 PROBABILITIES = ("slot_dropout", "slots_kept", "transcript_dropout", "reference_probability", "swap_probability")
 
 
 @dataclass
 class XSERTrainingArguments(Seq2SeqTrainingArguments):
-    """`Seq2SeqTrainingArguments`, and how the tasks share the steps."""
+    """`Seq2SeqTrainingArguments`, and the stages that share the steps."""
 
-    task_weights: dict | str | None = field(
-        default=None, metadata=help_text("task → how often it is drawn; {asr: 1, describe: 1} by default")
-    )
     schedule: str = field(
         default="alternating",
-        metadata=help_text("'alternating': one task a step, by weight; 'joint': all at every step, losses summed"),
+        metadata=help_text(
+            "'alternating': stages take turns; 'two_stage': one after the other; 'one_stage': descriptions alone; "
+            "'joint': all at every step, losses summed"
+        ),
+    )
+    stages: dict | str | None = field(
+        default=None,
+        metadata=help_text(
+            "name → {task, trains, learning_rate, lr_scheduler_type, lr_scheduler_kwargs, warmup_ratio or "
+            "warmup_steps, epochs or steps, turn_epochs or turn_steps, optional}; {asr: {}, describe: {}} by default"
+        ),
+    )
+    class_balance: str = field(
+        default="none",
+        metadata=help_text(
+            "'weights': a rare emotion's losses weigh more; 'sampling': it is drawn as often as others"
+        ),
     )
     slot_dropout: float = field(
         default=0.0, metadata=help_text("probability that a description is asked for some of its slots only")
@@ -291,28 +306,46 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
     predict_with_generate: bool = field(default=True, metadata=help_text("must be true: metrics are of answers"))
 
     def __post_init__(self):
-        parse_dicts(self, "task_weights", "lr_scheduler_kwargs")
+        parse_dicts(self, "stages", "lr_scheduler_kwargs")
         if self.output_dir is None:
             raise ValueError("output_dir is missing: give the run folder")
         check_numbers(self, TRAINER_NUMBERS)
         if self.ddp_find_unused_parameters is None:  # a step of one task leaves the other's block without gradient
             self.ddp_find_unused_parameters = True
         super().__post_init__()
-        self.task_weights = dict.fromkeys(TASKS, 1) if self.task_weights is None else self.task_weights
+        self._check_stages()
         self._check()
 
+    def _check_stages(self):
+        stages = self.stage_list  # checks each
+        with_length = [stage.name for stage in stages if stage.has_length]
+        lengths = {"max_steps": self.max_steps > 0, "num_train_epochs": self.num_train_epochs != NUM_TRAIN_EPOCHS}
+        for name, is_given in lengths.items():
+            if with_length and is_given:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, but stages[{with_length[0]!r}] has a length, and the run is as "
+                    "long as its stages: leave one of them out"
+                )
+        if self.schedule == TWO_STAGE and not with_length and self.max_steps > 0 and len(stages) > 1:
+            raise ValueError(
+                f"max_steps is {self.max_steps}, but schedule is two_stage, and stages[{stages[0].name!r}] has no "
+                "length: give each stage epochs or steps, or num_train_epochs for all in place of max_steps"
+            )
+        for stage in stages if has_own_rates(stages) else ():
+            rate_of(stage, self, num_steps=1000)
+        split = "fsdp" if self.fsdp else "deepspeed" if self.deepspeed else None
+        for stage in stages:
+            if split and stage.trains is not None:
+                raise ValueError(
+                    f"stages[{stage.name!r}] gives trains, but {split} splits the weights up, and cannot hold some of "
+                    "them still: leave one of them"
+                )
+        if self.class_balance not in BALANCES:
+            raise ValueError(f"class_balance is {self.class_balance!r}; it must be one of {list(BALANCES)}")
+        if self.class_balance != "none" and "describe" not in self.tasks:
+            raise ValueError(f"class_balance is {self.class_balance!r}, but no stage has task describe")
+
     def _check(self):
-        for task, weight in self.task_weights.items():
-            if task not in TASKS:
-                raise ValueError(f"task_weights names {task!r}; tasks are {list(TASKS)}")
-            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < float("inf"):
-                raise ValueError(f"task_weights[{task!r}] is {weight!r}; it must be a number of 0 or more")
-        if not self.tasks:
-            raise ValueError(f"task_weights is {self.task_weights}: no task has a weight above 0")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule is {self.schedule!r}; it must be one of {list(SCHEDULES)}")
-        if self.schedule == "joint" and set(self.tasks) != set(TASKS):
-            raise ValueError(f"schedule 'joint' wants all of {list(TASKS)}, but task_weights is {self.task_weights}")
         if not self.speeds or not all(0.5 <= speed <= 2 for speed in self.speeds):
             raise ValueError(f"speeds is {self.speeds}; it must hold numbers from 0.5 to 2")
         if self.average_weights and self.load_best_model_at_end:
@@ -329,9 +362,14 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {value} here")
 
     @property
+    def stage_list(self) -> tuple[Stage, ...]:
+        """The stages, in their order."""
+        return read_stages(self.schedule, self.stages)
+
+    @property
     def tasks(self) -> list[str]:
         """Tasks that are trained, in the order of `TASKS`."""
-        return [task for task in TASKS if self.task_weights.get(task, 0) > 0]
+        return [task for task in TASKS if task in {stage.task for stage in self.stage_list}]
 
 
 ARGUMENT_CLASSES = (ModelArguments, DataArguments, XSERTrainingArguments)
@@ -344,11 +382,12 @@ def check_arguments(model: ModelArguments, data: DataArguments, training: XSERTr
         ValueError: names the fields and their values.
     """
     if "asr" not in training.tasks:
-        weights = f"task_weights is {training.task_weights}"
+        names = ", ".join(stage.name for stage in training.stage_list)
+        stages = f"schedule is {training.schedule} and its stages are {names}"
         if data.asr_data is not None:
-            raise ValueError(f"asr_data is {data.asr_data!r}, but asr is not trained: {weights}")
+            raise ValueError(f"asr_data is {data.asr_data!r}, but asr is not trained: {stages}")
         if model.ctc_weight:
-            raise ValueError(f"ctc_weight is {model.ctc_weight}, but asr, which trains CTC, is not: {weights}")
+            raise ValueError(f"ctc_weight is {model.ctc_weight}, but asr, which trains CTC, is not: {stages}")
     if training.export_backbones and False not in (model.freeze_language_model, model.freeze_audio_tower):
         raise ValueError(
             "export_backbones is true, but neither freeze_audio_tower nor freeze_language_model is false: the "

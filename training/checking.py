@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from xser.audio_xser import SAMPLE_RATE
-from xser.grammar_xser import EmotionDescription
 from xser.voice_frames_xser import FRAME_SECONDS, PROSODY
 from xser.voice_measures_xser import MEASURES
 
@@ -54,17 +53,20 @@ class RowChecker:
                 if reason := self._no_alignment(units, seconds):
                     self.without_alignment[reason] += 1
 
-    def check_describe(self, rows: Iterable[tuple[int, EmotionDescription, str | None, float]]) -> None:
-        """Rows of (index, description, text, seconds), whose labels are the schema's."""
-        for index, description, text, seconds in rows:
+    def check_describe(self, rows: Iterable[tuple[int, object, str | None, float]]) -> None:
+        """Rows of (index, target of the processor, text, seconds), whose labels are the schema's."""
+        for index, target, text, seconds in rows:
             try:
-                answer = len(self.processor.answer_ids(description)) + 1
+                answer = len(self.processor.answer_ids(target)) + 1
             except ValueError as error:
                 self.faults[index] = str(error)
                 continue
-            if fault := self._too_long("describe", seconds, answer, tuple(self.processor.schema.filled(description))):
+            if fault := self._too_long(
+                "describe", seconds, answer, tuple(self.processor.schema.check_slots(target.slots))
+            ):
                 self.faults[index] = fault
-            if text and any(word.casefold() not in text.casefold() for word in description.emphasis or ()):
+            emphasis = getattr(target, "emphasis", None) or ()  # a corpus's own caption has none by itself
+            if text and any(word.casefold() not in text.casefold() for word in emphasis):
                 self.not_said.append(index)
 
     def _tokenise(self, texts: Iterable[str]) -> tuple[dict[str, list[int]], dict[str, str]]:

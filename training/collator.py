@@ -6,13 +6,12 @@ import numpy as np
 import torch
 
 from xser.audio_xser import SAMPLE_RATE, at_speed
-from xser.grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT, EmotionDescription
+from xser.grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT, EmotionDescription, OwnCaption, one_line
 from xser.profile_xser import SpeakerProfile
 from xser.training.voices import Voices
 from xser.voice_frames_xser import PROSODY
 from xser.voice_measures_xser import MEASURES
 
-TASKS = ("asr", "describe")
 RELATIVE_SLOTS = ("pitch", "volume", "speed")  # whose levels are relative to the speaker
 
 
@@ -30,6 +29,7 @@ class XSERCollator:
         reference_probability: of a speaker's profile, drawn from their other recordings.
         swap_probability: of sounding, to a model that knows no reference, like another speaker (`Voices.swap`).
         speeds: at which recordings are played, drawn by the row's noise seed; each makes another voice of it.
+        emotion_weights: emotion → weight of an utterance's loss (`loss_weights`); one without an emotion weighs 1.
         dimensions: columns that `dimension_labels` are made of, NaN where a row does not know one.
         soft_labels: whether raters' labels make `soft_emotion_labels`, a distribution over the model's emotions; those
             of other emotions are left out, and a row without any has zeros.
@@ -46,6 +46,7 @@ class XSERCollator:
     reference_probability: float = 0.0
     swap_probability: float = 0.0
     speeds: tuple[float, ...] = (1.0,)
+    emotion_weights: dict[str, float] | None = None
     dimensions: tuple[str, ...] = ()
     soft_labels: bool = False
     return_prompts: bool = False
@@ -116,6 +117,10 @@ class XSERCollator:
             dropout = self.slot_dropout, self.slots_kept, self.transcript_dropout
             drawn = [drop_slots(each, *dropout, seed) for each, seed in zip(known, seeds, strict=True)]
             targets, spared = map(list, zip(*drawn, strict=True))
+            targets = [
+                own_caption(row, each, self.processor) or target
+                for row, each, target in zip(rows, known, targets, strict=True)
+            ]
         batch = self.processor(
             recordings,
             task=rows[0]["task"],
@@ -129,7 +134,11 @@ class XSERCollator:
             wording=seeds,
             spared=spared,
         )
-        return {**batch, **(self.rated(rows) if rows[0]["task"] == "describe" else {})}
+        weights = {}
+        if self.emotion_weights is not None and rows[0]["task"] == "describe":
+            weights["loss_weights"] = torch.tensor([self.emotion_weights.get(row["emotion"], 1.0) for row in rows])
+        rated = self.rated(rows) if rows[0]["task"] == "describe" else {}
+        return {**batch, **weights, **rated}
 
     def rated(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         """Labels of the heads that are numbers: (B, K) dimensions, and (B, emotions) distributions of raters."""
@@ -142,6 +151,17 @@ class XSERCollator:
             counts = torch.tensor(counts, dtype=torch.float32)
             labels["soft_emotion_labels"] = counts / counts.sum(-1, keepdim=True).clamp(min=1)
         return labels
+
+
+def own_caption(row: dict, known: EmotionDescription, model) -> OwnCaption | None:
+    """A corpus's own caption, which trains as it is, asked for by the slots that the row has labels for.
+
+    Args:
+        model: its config or its processor, which say whether it answers by captions.
+    """
+    if model.answer != "caption" or not row.get("caption"):
+        return None
+    return OwnCaption(one_line(row["caption"]), tuple(known.slots or model.schema.slots))
 
 
 def drop_slots(

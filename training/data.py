@@ -11,6 +11,7 @@ from datasets import Dataset, DatasetDict
 
 from xser.configuration_xser import XSERConfig
 from xser.corpora import load_corpus
+from xser.corpora.caption_reading import CaptionReader
 from xser.corpora.catalogue import SHARED_BY_DESIGN
 from xser.corpora.folds import hold_out, with_validation
 from xser.corpora.loading import NAMES, is_prepared
@@ -18,6 +19,7 @@ from xser.corpora.schema import LEVELS
 from xser.grammar_xser import EMPHASIS, TRANSCRIPT, LabelSchema
 from xser.training.arguments import DataArguments
 from xser.training.checking import RowChecker
+from xser.training.collator import own_caption
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,8 @@ def select_rows(
             be trained on, and `leave_out_bad_rows` is off.
     """
     reasons, kept, unknown = Counter(), {}, Counter()
-    rows = dataset.select_columns(["text", "emotion", "descriptors", "gender", "age", "duration"]).to_list()
+    columns = ["text", "emotion", "descriptors", "gender", "age", "duration", "caption"]
+    rows = dataset.select_columns([name for name in columns if name in dataset.column_names]).to_list()
     for index, row in enumerate(rows):
         reason = _reason_to_leave_out(row, task, config, config.schema)
         if reason is None:
@@ -77,7 +80,7 @@ def select_rows(
             "add them to emotions or descriptors, or set leave_out_unknown_labels"
         )
     if checker is not None:
-        _check(kept, task, checker, config.schema)
+        _check(kept, task, checker, config)
         if checker.faults and not leave_out_bad_rows:
             named = [f"{_name(dataset, index)}: {fault}" for index, fault in list(checker.faults.items())[:NAMED]]
             more = f"; and {len(checker.faults) - NAMED} more" if len(checker.faults) > NAMED else ""
@@ -90,13 +93,26 @@ def select_rows(
     return dataset.select(list(kept)), reasons
 
 
-def _check(rows: dict[int, dict], task: str, checker: RowChecker, schema: LabelSchema) -> None:
+def _check(rows: dict[int, dict], task: str, checker: RowChecker, config: XSERConfig) -> None:
     if task == "asr":
         checker.check_asr((index, row["text"], row["duration"]) for index, row in rows.items())
     else:
+        known = {index: config.schema.describe(row) for index, row in rows.items()}
         checker.check_describe(
-            (index, schema.describe(row), row["text"], row["duration"]) for index, row in rows.items()
+            (index, own_caption(row, known[index], config) or known[index], row["text"], row["duration"])
+            for index, row in rows.items()
         )
+
+
+def _note_captions(rows: Dataset, use: str, config: XSERConfig, data: TaskData) -> None:
+    """Count what cannot be read back from a corpus's own captions, which train as they are."""
+    captions = [text for text in rows["caption"] if text] if "caption" in rows.column_names else []
+    if config.answer != "caption" or not captions:
+        return
+    reader = CaptionReader(config.schema)
+    unread = Counter(slot for text in captions for slot in reader.read(text).unread)
+    data.left_out[f"{use}_captions"] = {f"{slot} is not read back": count for slot, count in unread.most_common()}
+    logger.info("%s: %s captions of the corpus's own; not read back: %s", use, f"{len(captions):,}", dict(unread))
 
 
 def _name(dataset: Dataset, index: int) -> str:
@@ -119,6 +135,8 @@ def _reason_to_leave_out(row: dict, task: str, config: XSERConfig, schema: Label
         description = schema.describe(row)
     except ValueError as error:
         return f"unknown label: {error}"
+    if config.answer == "caption" and row.get("caption"):
+        return None
     return None if set(description.slots) - {TRANSCRIPT, EMPHASIS} else "no emotion and no descriptor"
 
 
@@ -169,6 +187,8 @@ def load_task_data(
                 _report(checker, use, source, data)
             if len(selected):
                 getattr(data, use)[task] = selected
+            if task == "describe":
+                _note_captions(selected, use, config, data)
     _drop_tasks(tasks, arguments, data)
     return data
 
@@ -191,7 +211,7 @@ def _drop_tasks(tasks: list[str], arguments: DataArguments, data: TaskData) -> N
         left_out = data.left_out[f"train_{task}"] or "nothing, there is no row"
         nothing = f"no utterance is left to train {task}; left out: {left_out}"
         if not data.train or (task == "asr" and arguments.asr_data is not None):
-            raise ValueError(f"{nothing}: give what is missing, or leave the task out of task_weights")
+            raise ValueError(f"{nothing}: give what is missing, or leave its stage out of stages")
         data.note(f"{nothing}: {task} is not trained")
 
 

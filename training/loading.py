@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 
-from xser.training.sampler import TaskDataset, TaskInterleavingBatchSampler
+from xser.training.sampler import Order, TaskDataset, TaskInterleavingBatchSampler
 from xser.training.stopping import heed_no_signals
 
 
@@ -33,26 +33,26 @@ def interleaving_loader(
     dataset: TaskDataset,
     durations: Mapping[str, Sequence[float]],
     batch_size: int,
-    weights: Mapping[str, float],
+    order: Order,
     collate_fn: Callable,
-    joint: bool = False,
+    emotions: Mapping[str, Sequence[str | None]] | None = None,
 ) -> TaskDataLoader:
-    """A loader of batches of each task in turn, as often as `weights` say.
+    """A loader of batches of each task in turn, as `order` says.
 
     Args:
         arguments: of the training, with `bucket_batches`.
         durations: seconds of each item of each task.
-        joint: a step is a batch of every task.
+        emotions: of each item of tasks that draw every emotion equally often.
     """
     sampler = TaskInterleavingBatchSampler(
         durations,
+        order,
         batch_size=batch_size,
-        weights=weights,
-        joint=joint,
         seed=arguments.seed,
         rank=arguments.process_index,
         num_replicas=arguments.world_size,
         accumulation=arguments.gradient_accumulation_steps,
         bucket_batches=arguments.bucket_batches,
+        emotions=emotions,
     )
     return TaskDataLoader(dataset, batch_sampler=sampler, collate_fn=collate_fn, **loader_options(arguments))

@@ -8,7 +8,7 @@ from pathlib import Path
 import evaluate
 
 import xser
-from xser.grammar_xser import EMOTION, TRANSCRIPT, EmotionDescription, LabelSchema
+from xser.grammar_xser import EMOTION, TRANSCRIPT, EmotionDescription
 
 METRICS = Path(xser.__file__).parent / "evaluation" / "metrics"
 WORDINGS = ("rouge_l", "meteor", "bleu")
@@ -27,21 +27,24 @@ def asr_metrics(answers: Sequence[str], references: Sequence[str]) -> dict[str, 
     return {"wer": result["word_error_rate"], "n": len(references)}
 
 
-def describe_metrics(answers: Sequence[str], references: Sequence[str], schema: LabelSchema) -> dict[str, float]:
+def describe_metrics(answers: Sequence[str], references: Sequence[str], processor) -> dict[str, float]:
     """UA and WA of the emotion, WER of the transcript, accuracy of every other slot, how many do not parse, and `n`.
 
     A slot counts where the reference holds it; an answer that does not parse, or lacks the slot, is wrong there.
+
+    Args:
+        processor: the `XSERProcessor`, which knows the form and the labels.
     """
-    wanted = [EmotionDescription.from_text(text, schema) for text in references]
+    wanted = [processor.parse_answer(text) for text in references]
     given, unparsable = [], 0
     for text in answers:
         try:
-            given.append(EmotionDescription.from_text(text, schema))
+            given.append(processor.parse_answer(text))
         except ValueError:
             given.append(UNPARSABLE)
             unparsable += 1
     metrics = {"n": len(references), "unparsable": unparsable}
-    for slot in schema.slots:
+    for slot in processor.schema.slots:
         pairs = [(got.value(slot), want.value(slot)) for got, want in zip(given, wanted, strict=True)]
         pairs = [(got, want) for got, want in pairs if want is not None]
         if not pairs:

@@ -32,6 +32,9 @@ TRAINER_NUMBERS = {  # of `TrainingArguments`; it finds few of them itself, and 
     "-1 for none, or at least 1": ("max_steps",),
     "from 0 to 4,294,967,295": ("seed",),
 }
+GONE = {
+    "task_weights": "a stage's turn says how often its task comes, as in stages: {asr: {}, describe: {turn_steps: 4}}"
+}
 
 
 class Loader(yaml.SafeLoader):
@@ -84,6 +87,8 @@ def parse_options(argv: Sequence[str], classes: Sequence[type], prog: str) -> tu
     for source, given in ((path, _file_options(path)), ("command line", _command_line_options(tokens))):
         for key, values in given.items():
             action = parser._option_string_actions.get(f"--{key}")
+            if key in GONE:
+                raise ValueError(f"{source}: {key} is no option any more: {GONE[key]}")
             if action is None:
                 close = nearest(key, [action.dest for action in parser._actions])
                 raise ValueError(f"{source}: unknown key {key!r}; the nearest is {close!r}")

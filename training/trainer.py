@@ -1,4 +1,4 @@
-"""XSERTrainer: alternating tasks, every loss term logged for its task, evaluation by generation."""
+"""XSERTrainer: stages of tasks, every loss term logged for its task, evaluation by generation."""
 
 import copy
 from collections import defaultdict
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
-from transformers import Seq2SeqTrainer, Trainer
+from transformers import ProgressCallback, Seq2SeqTrainer, Trainer
 from transformers.trainer_utils import EvalPrediction
 
 from xser.agreement_xser import matching_processor
@@ -20,12 +20,18 @@ from xser.modeling_xser import AUX_INPUT
 from xser.training.arguments import XSERTrainingArguments
 from xser.training.averaging import FILE as AVERAGES
 from xser.training.averaging import WeightAverage
+from xser.training.balance import SAMPLING, WEIGHTS, emotion_weights
 from xser.training.checkpoints import Needs, Resumable
 from xser.training.collator import XSERCollator
+from xser.training.groups import check_groups, frozen, parameters_by_group, trained_groups
 from xser.training.loading import interleaving_loader, loader_options
 from xser.training.metrics import asr_metrics, describe_metrics
+from xser.training.plan import draws_of
+from xser.training.rates import AtItsStep, StageScheduler, has_own_rates
 from xser.training.sampler import TaskDataset, TaskRows
+from xser.training.stages import JOINT, Stage
 from xser.training.stopping import TimeLimit
+from xser.training.timetable import plan_timetable
 from xser.training.voices import Voices
 
 LOSS_TERMS = (
@@ -119,14 +125,18 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
             args.reference_probability,
             args.swap_probability,
             tuple(args.speeds),
-            tuple(model.config.dimensions),
-            args.soft_labels,
+            dimensions=tuple(model.config.dimensions),
+            soft_labels=args.soft_labels,
         )
+        train_dataset = train_dataset or {}
+        self.stages, self.timetable = args.stage_list, None
+        present = parameters_by_group(model)
+        check_groups(self.stages, args.schedule, model.config, present, args.heads_first)
         super().__init__(
             model=model,
             args=args,
             data_collator=collator,
-            train_dataset=TaskDataset(train_dataset or {}, args.seed),
+            train_dataset=TaskDataset(train_dataset, args.seed),
             eval_dataset=eval_dataset,
             processing_class=processor,
             **kwargs,
@@ -135,6 +145,10 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
             del model.config.use_cache
         assert not self.model_accepts_loss_kwargs, "losses are means: the Trainer has to divide them by accumulation"
         self.meter, self.say_where_from = LossMeter(), say_where_from
+        self.still = {stage.name: self._held_still(stage, present) for stage in self.stages}
+        if args.class_balance == WEIGHTS and "describe" in train_dataset:
+            self.data_collator.emotion_weights = emotion_weights(train_dataset["describe"]["emotion"][:])
+        self.add_callback(AtItsStep())
         if args.max_minutes is not None:
             self.add_callback(TimeLimit(args.max_minutes))
         self.average = None
@@ -146,14 +160,20 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Our own loader: sharding and shuffling are the sampler's, so accelerate does not prepare it."""
+        datasets = self.train_dataset.datasets
+        emotions = {}
+        if self.args.class_balance == SAMPLING:
+            emotions = {"describe": datasets["describe"]["emotion"][:]}
+        batch = self._train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
+        self.timetable = plan_timetable(self.args, draws_of(self.args, datasets), batch)
         return interleaving_loader(
             self.args,
             self.train_dataset,
-            {task: dataset["duration"][:] for task, dataset in self.train_dataset.datasets.items()},
+            {task: rows["duration"][:] for task, rows in datasets.items()},
             self._train_batch_size,
-            self.args.task_weights,
+            self.timetable,
             self.data_collator,
-            joint=self.args.schedule == "joint",
+            emotions,
         )
 
     def get_eval_dataloader(self, eval_dataset: TaskRows) -> DataLoader:
@@ -164,6 +184,7 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
             transcript_dropout=0.0,
             voices=None,
             speeds=(1.0,),
+            emotion_weights=None,
             return_prompts=True,
         )
         loader = DataLoader(
@@ -183,13 +204,50 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
     def training_step(self, model, inputs: dict[str, dict], num_items_in_batch=None) -> torch.Tensor:
         """Backward for every task of the micro-batch (one, or all in the joint schedule); the sum of their losses.
 
-        Each task has a forward and a backward of its own, as DDP wants; gradients are exchanged after the last.
+        Each task has a forward and a backward of its own, as DDP wants; gradients are exchanged after the last. What
+        the stage does not train gets none.
         """
         total = 0.0
-        for number, (task, features) in enumerate(inputs.items(), start=1):
-            with nullcontext() if number == len(inputs) else self.accelerator.no_sync(model):
-                total = total + super().training_step(model, {task: features}, num_items_in_batch)
+        with frozen(self._still_now(inputs)):
+            for number, (task, features) in enumerate(inputs.items(), start=1):
+                with nullcontext() if number == len(inputs) else self.accelerator.no_sync(model):
+                    total = total + super().training_step(model, {task: features}, num_items_in_batch)
         return total
+
+    def _held_still(self, stage: Stage, present: dict[str, list]) -> list:
+        """Weights that a stage does not train; those that its task does not reach get no gradient anyway."""
+        stages = self.stages if self.args.schedule == JOINT else (stage,)
+        if all(each.trains is None for each in stages):
+            return []
+        trained = {group for each in stages for group in trained_groups(each, self.model.config, present)}
+        return [weight for group, weights in present.items() if group not in trained for weight in weights]
+
+    def _still_now(self, inputs: dict[str, dict]) -> list:
+        """Weights that the step's stage does not train."""
+        if self.args.schedule == JOINT:
+            return self.still[self.stages[0].name]
+        stage = self.timetable.at(self.state.global_step).stage
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, ProgressCallback) and callback.training_bar is not None:
+                callback.training_bar.set_description(stage.name, refresh=False)
+        assert list(inputs) == [stage.task], f"step {self.state.global_step} is of {stage}, its batch of {[*inputs]}"
+        return self.still[stage.name]
+
+    def set_initial_training_values(self, args, dataloader):
+        """The run is as long as its stages, where these have lengths."""
+        if self.timetable.total is not None:
+            args = copy.copy(args)
+            args.max_steps = self.timetable.total
+        return super().set_initial_training_values(args, dataloader)
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None):
+        """Each stage's own schedule of the learning rate, where one has a rate or a length; else the run's."""
+        if self.lr_scheduler is None and has_own_rates(self.stages):
+            self.lr_scheduler = StageScheduler(
+                self.optimizer if optimizer is None else optimizer, self.timetable, self.args, num_training_steps
+            )
+            self._created_lr_scheduler = True
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def compute_loss(self, model, inputs: dict[str, dict], return_outputs: bool = False, num_items_in_batch=None):
         """The loss of one task's micro-batch, its terms noted for the log."""
@@ -216,9 +274,12 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
         return 0
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add every loss term's mean since the last log to the training log."""
+        """Add every loss term's mean since the last log to the training log, and how far each stage is."""
         if "loss" in logs:
             logs |= self.meter.read(self.accelerator)
+            if len(self.stages) > 1 and self.args.schedule != JOINT:
+                counts = self.timetable.counts(self.state.global_step)
+                logs |= {f"stage/{name}": steps for name, steps in counts.items()}
         super().log(logs, start_time)
 
     # ------------------------------------------------------------------ evaluation
@@ -226,7 +287,7 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
         """Evaluate each task by generation from prompts that hold no answer; with `average_weights`, the averages.
 
-        `eval_loss` is the mean of the tasks' losses, by `task_weights`.
+        `eval_loss` is the mean of the tasks' losses.
 
         Args:
             eval_dataset: task → data set; those given to the trainer by default.
@@ -245,9 +306,8 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
                 # Seq2SeqTrainer.evaluate would gather the copies that fill up the last batch: past it, to its parent
                 metrics |= Trainer.evaluate(self, TaskRows(task, dataset), ignore_keys, prefix)
         self.meter = training_meter
-        weights = {task: self.args.task_weights.get(task, 1) for task in datasets}
-        loss = sum(weight * metrics[f"{metric_key_prefix}_{task}_loss"] for task, weight in weights.items())
-        mean = {f"{metric_key_prefix}_loss": loss / sum(weights.values())}
+        losses = [metrics[f"{metric_key_prefix}_{task}_loss"] for task in datasets]
+        mean = {f"{metric_key_prefix}_loss": sum(losses) / len(losses)}
         self.log(mean)
         return metrics | mean
 
@@ -273,7 +333,7 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
         if task == "asr":
             scores = asr_metrics(answers, references)
         else:
-            scores = describe_metrics(answers, references, self.processing_class.schema)
+            scores = describe_metrics(answers, references, self.processing_class)
         return {**terms, **scores}
 
     def _texts(self, rows: np.ndarray) -> list[str]:

@@ -1,0 +1,105 @@
+"""Groups of weights, by name: what a stage trains, and what its task can train at all.
+
+Every weight of a model is of one group:
+
+    content         content stream with adapter, and the CTC head
+    descriptors     descriptor stream, auxiliary streams, and the heads on them
+    lora            LoRA on the language model
+    language_model  the language model itself, where the config does not freeze it
+    audio_tower     the audio tower, where the config does not freeze it
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import nn
+
+from xser.configuration_xser import XSERConfig
+from xser.lora_xser import LORA_NAMES
+from xser.training.stages import GROUPS, JOINT, Stage
+
+CONTENT = ("model.content.", "ctc_head.")
+TOWER, LANGUAGE_MODEL = "model.audio_tower.", "language_model."
+
+
+def group_of(name: str) -> str:
+    """The group of a parameter of `XSERForEmotionDescription`."""
+    if name.startswith(TOWER):
+        return "audio_tower"
+    if name.startswith(LANGUAGE_MODEL):
+        return "lora" if name.endswith(LORA_NAMES) else "language_model"
+    return "content" if name.startswith(CONTENT) else "descriptors"
+
+
+def parameters_by_group(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """Group → its parameters that can be trained; groups without any are left out."""
+    groups = {group: [] for group in GROUPS}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups[group_of(name)].append(parameter)
+    return {group: parameters for group, parameters in groups.items() if parameters}
+
+
+def group_sizes(model: nn.Module) -> dict[str, int]:
+    """Group → how many numbers of it can be trained; a model on the meta device will do."""
+    return {group: sum(map(nn.Parameter.numel, found)) for group, found in parameters_by_group(model).items()}
+
+
+def reached(task: str, config: XSERConfig) -> tuple[str, ...]:
+    """Groups that a task can train: on `describe` steps the content stream of a disentangled model has no gradient."""
+    if task == "asr":
+        out_of_reach = ("descriptors",)
+    else:
+        out_of_reach = ("content",) if config.disentangled else ()
+    return tuple(group for group in GROUPS if group not in out_of_reach)
+
+
+def trained_groups(stage: Stage, config: XSERConfig, present: Iterable[str]) -> tuple[str, ...]:
+    """Groups that a stage trains, of those that the model has."""
+    wanted = reached(stage.task, config) if stage.trains is None else stage.trains
+    return tuple(group for group in GROUPS if group in wanted and group in present)
+
+
+def check_groups(
+    stages: Sequence[Stage], schedule: str, config: XSERConfig, present: Iterable[str], heads_first: int = 0
+) -> None:
+    """Refuse stages that train nothing of this model.
+
+    Args:
+        present: groups of the model that can be trained.
+        heads_first: steps in which descriptions train the heads on the streams alone.
+
+    Raises:
+        ValueError: names the stage and the group.
+    """
+    present = tuple(present)
+    for stage in stages:
+        place = f"stages[{stage.name!r}]"
+        within = [group for group in reached(stage.task, config) if group in present]
+        for group in stage.trains or ():
+            if group not in present:
+                raise ValueError(
+                    f"{place} trains {group!r}, which this model does not have, or has frozen; there is {within}"
+                )
+            if group not in within and schedule != JOINT:
+                raise ValueError(f"{place} trains {group!r}, which task {stage.task} does not reach; it does {within}")
+        if not trained_groups(stage, config, present):
+            raise ValueError(f"{place} trains nothing: of this model, task {stage.task} reaches no weight to train")
+        if heads_first and stage.task == "describe" and "descriptors" not in (stage.trains or ("descriptors",)):
+            raise ValueError(
+                f"heads_first is {heads_first}, but {place} trains {list(stage.trains)}: add 'descriptors', whose "
+                "heads train first, or set heads_first to 0"
+            )
+
+
+@contextmanager
+def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Inside, these get no gradient, so that the optimizer passes them over: no step, no momentum, no weight decay."""
+    held = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in held:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in held:
+            parameter.requires_grad_(True)
