@@ -62,12 +62,14 @@ def test_soft_labels_stand_for_the_hard_one_where_there_are_any():
     log_probs = logits.log_softmax(-1)
     hard = emotion_loss([logits[1:]], labels[1:])
     expected = (-(soft[0] * log_probs[0]).sum() + hard) / 2
-    torch.testing.assert_close(emotion_loss([logits], labels, soft), expected)
+    torch.testing.assert_close(emotion_loss([logits], labels, soft_emotion_labels=soft), expected)
     smooth = EMOTION_SMOOTHING / 3
     by_hand = -((1 - EMOTION_SMOOTHING + smooth) * log_probs[1, 2] + smooth * log_probs[1, :2].sum())
     torch.testing.assert_close(hard, by_hand)
     unknown = torch.tensor([-100, -100])  # raters may disagree on a row of which no emotion is agreed
-    torch.testing.assert_close(emotion_loss([logits], unknown, soft), -(soft[0] * log_probs[0]).sum() / 2)
+    torch.testing.assert_close(
+        emotion_loss([logits], unknown, soft_emotion_labels=soft), -(soft[0] * log_probs[0]).sum() / 2
+    )
 
 
 def test_the_loss_holds_both_terms_by_their_weights(tiny_backbone_folders, waves):
