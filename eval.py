@@ -27,6 +27,7 @@ from xser.evaluation.evaluator import evaluate_model
 from xser.evaluation.predictions import write_predictions
 from xser.evaluation.report import command_line, figure_rows, text_table, told
 from xser.evaluation.weights import weights_digest
+from xser.training.classifier import is_classifier, load_classifier
 from xser.training.options import parse_dicts
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -101,7 +102,8 @@ def evaluate(arguments: EvalArguments) -> dict:
             raise ValueError(f"--{name} {getattr(arguments, name)} is a folder: give a file")
     folder = find_model(arguments.model)
     processor = XSERProcessor.from_pretrained(folder)
-    model = XSERForEmotionDescription.from_pretrained(folder, dtype=DTYPES[arguments.dtype])
+    load = load_classifier if is_classifier(folder) else XSERForEmotionDescription.from_pretrained
+    model = load(folder, dtype=DTYPES[arguments.dtype])
     model = model.to(checked_device(arguments.device)).eval()
     dataset = load_rows(
         arguments.corpus, arguments.split, arguments.test_fold, arguments.new_texts, arguments.corpus_options

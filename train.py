@@ -4,6 +4,7 @@ r"""Train XSER.
     python train.py configs/nemo.yaml --data path/to/nemo --max_steps 1000
     accelerate launch --cpu --num_processes 2 train.py configs/xser-tiny.yaml
     python train.py configs/xser-tiny.yaml --resume_from_checkpoint true
+    python train.py configs/paper/iemocap.yaml --dry_run --memory 24GB
 
 The YAML file gives the options, `--key value` on the command line wins; a mapping is given as YAML or JSON text
 (`--content_bottleneck '{beta: 0.01}'`). All options: `python train.py --help`, and docs/training.md.
@@ -33,13 +34,17 @@ from xser.modeling_xser import XSERForEmotionDescription
 from xser.processing_xser import XSERProcessor
 from xser.training.arguments import (
     ARGUMENT_CLASSES,
+    CLASSIFIER,
     ModelArguments,
     XSERTrainingArguments,
     parse_config,
     resolved_config,
 )
 from xser.training.checkpoints import checkpoint_to_resume
+from xser.training.classifier import build_classifier
+from xser.training.classifier_trainer import ClassifierTrainer
 from xser.training.data import load_task_data
+from xser.training.dry_run import DryRunArguments, dry_run, split_dry_run
 from xser.training.export import export_backbones
 from xser.training.groups import check_groups, group_sizes
 from xser.training.plan import batch_of, draws_of, plan_of, settle
@@ -66,12 +71,16 @@ def checkpoint_config(arguments: ModelArguments) -> XSERConfig:
 def build_model(
     arguments: ModelArguments,
 ) -> tuple[XSERForEmotionDescription, XSERProcessor, Relabelled | None]:
-    """A checkpoint to go on from, or a new model on two backbones; what is trained is float32.
+    """A checkpoint to go on from, or a new model on its backbones; what is trained is float32.
 
     The third says what of the checkpoint is new, where its labels are others.
     """
     options, relabelled = dict(arguments.load_options or {}), None
-    if arguments.model is not None:
+    if arguments.system == CLASSIFIER:
+        model, processor = build_classifier(
+            arguments.audio_model, arguments.audio_layers, options, **arguments.config_options
+        )
+    elif arguments.model is not None:
         config = checkpoint_config(arguments)
         wanted = relabelled_config(config, arguments.labels)
         model = XSERForEmotionDescription.from_pretrained(
@@ -149,8 +158,11 @@ def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrai
 
 
 def main(argv: list[str] | None = None) -> dict[str, float]:
-    """Train as `argv` says; gives the final evaluation."""
-    argv = given_arguments(argv, __doc__, ARGUMENT_CLASSES)
+    """Train as `argv` says; gives the final evaluation, or, with `--dry_run`, what training would need and do."""
+    argv = given_arguments(argv, __doc__, (*ARGUMENT_CLASSES, DryRunArguments))
+    argv, rehearsal = split_dry_run(argv)
+    if rehearsal.dry_run:
+        return dry_run(argv, rehearsal.memory, checkpoint_config).to_dict()
     groups = parse_config(argv)
     model_arguments, data_arguments, arguments = groups
     start_process(arguments)
@@ -188,7 +200,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         write_record(run, ["train.py", *argv], groups, (), **facts)
 
     voices = hear_voices(model, processor, data.train, arguments)
-    trainer = XSERTrainer(model, arguments, processor, data.train, data.eval, voices, say_where_from)
+    trainer_class = ClassifierTrainer if model_arguments.system == CLASSIFIER else XSERTrainer
+    trainer = trainer_class(model, arguments, processor, data.train, data.eval, voices, say_where_from)
     trainer.train(resume_from_checkpoint=checkpoint)
     if arguments.final_dtype is not None:
         model.to(getattr(torch, arguments.final_dtype))

@@ -20,7 +20,6 @@ from xser.processing_xser import XSERProcessor
 from xser.train import cuts_of, main
 
 ROOT = Path(__file__).parents[1]
-SYSTEMS = ("baseline", "alternating", "disentangled", "sys3", "sys4")
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +109,6 @@ def test_going_on_from_a_checkpoint(write, tmp_path):
     assert {name for name, weight in trained.state_dict().items() if not weight.equal(before[name])}
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_every_system_runs(write, system):
-    metrics = main([write(f"systems/{system}.yaml")])
-    assert ("eval_asr_wer" in metrics) == (system != "baseline")
-    assert "eval_describe_ua" in metrics
-    assert ("eval_describe_pitch_accuracy" in metrics) == (system not in ("baseline", "sys4"))
-
-
 @pytest.mark.parametrize("freeze_audio_tower", [True, False])
 def test_pretraining_exports_ordinary_backbones(write, tmp_path, overrides, freeze_audio_tower):
     keeps = {"freeze_audio_tower": freeze_audio_tower, "keep_states": freeze_audio_tower}
@@ -149,7 +140,7 @@ def launch(*arguments: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["alternating", "joint"])
 def test_two_processes_have_the_losses_of_one(write, tmp_path, schedule):
-    config = write("xser-tiny.yaml", schedule=schedule, max_steps=6)
+    config = write("xser-tiny.yaml", schedule=schedule, stages=None, max_steps=6)
     runs = [tmp_path / "one", tmp_path / "two"]
     main([config, "--output_dir", str(runs[0]), "--per_device_train_batch_size", "8"])
     launch(config, "--output_dir", str(runs[1]), "--per_device_train_batch_size", "4")

@@ -28,7 +28,10 @@ LOAD_OPTIONS = (  # of from_pretrained
     *("dtype", "torch_dtype", "device_map", "max_memory", "quantization_config", "attn_implementation", "token"),
     *("revision", "cache_dir", "local_files_only", "force_download", "trust_remote_code", "offload_folder"),
 )
-MODEL_SOURCES = ("model", "audio_model", "text_model", "load_options", "audio_layers")
+MODEL_SOURCES = ("system", "model", "audio_model", "text_model", "load_options", "audio_layers")
+XSER, CLASSIFIER = "xser", "classifier"
+SYSTEMS = (XSER, CLASSIFIER)
+OF_CLASSIFIERS = ("emotions", "ctc_weight", "freeze_audio_tower", "max_audio_seconds")  # all of the config it may have
 
 
 @dataclass
@@ -39,6 +42,10 @@ class ModelArguments:
     bottleneck's `beta` may be given then.
     """
 
+    system: str = field(
+        default=XSER,
+        metadata=help_text("'xser', or 'classifier': a tower with a linear classifier and CTC, without text_model"),
+    )
     model: str | None = field(default=None, metadata=help_text("an XSER checkpoint to go on from"))
     audio_model: str | None = field(
         default=None, metadata=help_text("HuBERT to build a new model on: folder or Hub id")
@@ -121,6 +128,11 @@ class ModelArguments:
                     f"descriptors[{slot!r}] is {levels!r}; give the list of its levels, such as [low, high]"
                 )
         self._check_load_options()
+        if self.system not in SYSTEMS:
+            raise ValueError(f"system is {self.system!r}; it must be one of {list(SYSTEMS)}")
+        if self.system == CLASSIFIER:
+            self._check_classifier()
+            return
         backbones = {"audio_model": self.audio_model, "text_model": self.text_model}
         if self.model is not None:
             options = {**backbones, "audio_layers": self.audio_layers, **self.config_options}
@@ -135,6 +147,15 @@ class ModelArguments:
             raise ValueError(f"{' and '.join(missing)} missing: give audio_model and text_model, or model alone")
         if self.disentangled is False and self.descriptor_bottleneck is not None:
             raise ValueError("descriptor_bottleneck is given, but disentangled is false: there is no such stream")
+
+    def _check_classifier(self) -> None:
+        """A classifier is a tower and two heads: what else a model has is refused."""
+        if self.audio_model is None:
+            raise ValueError("audio_model is missing: a classifier is built on a tower")
+        others = {"model": self.model, "text_model": self.text_model, **self.config_options}
+        given = [name for name, value in others.items() if value is not None and name not in OF_CLASSIFIERS]
+        if given:
+            raise ValueError(f"system is {CLASSIFIER!r}, which has no {', '.join(given)}: leave them out, or set null")
 
     def _check_load_options(self) -> None:
         for key, value in (self.load_options or {}).items():
@@ -388,6 +409,10 @@ def check_arguments(model: ModelArguments, data: DataArguments, training: XSERTr
             raise ValueError(f"asr_data is {data.asr_data!r}, but asr is not trained: {stages}")
         if model.ctc_weight:
             raise ValueError(f"ctc_weight is {model.ctc_weight}, but asr, which trains CTC, is not: {stages}")
+    if model.system == CLASSIFIER:
+        for name in ("export_backbones", "thin_checkpoints", "heads_first"):
+            if value := getattr(training, name):
+                raise ValueError(f"{name} is {value}, but system is {CLASSIFIER!r}, which has no such thing")
     if training.export_backbones and False not in (model.freeze_language_model, model.freeze_audio_tower):
         raise ValueError(
             "export_backbones is true, but neither freeze_audio_tower nor freeze_language_model is false: the "

@@ -16,7 +16,7 @@ from xser.corpora.catalogue import SHARED_BY_DESIGN
 from xser.corpora.folds import hold_out, with_validation
 from xser.corpora.loading import NAMES, is_prepared
 from xser.corpora.schema import LEVELS
-from xser.grammar_xser import EMPHASIS, TRANSCRIPT, LabelSchema
+from xser.grammar_xser import AGE, EMPHASIS, GENDER, TRANSCRIPT, LabelSchema
 from xser.training.arguments import DataArguments
 from xser.training.checking import RowChecker
 from xser.training.collator import own_caption
@@ -237,11 +237,12 @@ def _load(name: str, split: str | None, options: dict | None) -> Dataset | Datas
 def with_own_descriptors(data: str, options: dict | None, descriptors: Mapping[str, Sequence[str]]) -> dict:
     """Options of `load_corpus` that ask a folder's table for the slots of the model that no other corpus has.
 
-    A prepared corpus has its slots already. What is asked for in `options` stays.
+    A prepared corpus has its slots already, and age and gender are columns of every corpus. What is asked for in
+    `options` stays.
     """
     folder, own = (
         Path(data).expanduser(),
-        {slot: list(descriptors[slot]) for slot in descriptors if slot not in LEVELS},
+        {slot: list(descriptors[slot]) for slot in descriptors if slot not in (*LEVELS, AGE, GENDER)},
     )
     is_table = data not in NAMES and not is_prepared(folder)
     return {**({"descriptors": own} if own and is_table else {}), **(options or {})}

@@ -1,8 +1,6 @@
 """Options as a YAML file and a command line that overrides it, both through one parser."""
 
-import difflib
 import json
-import re
 from argparse import ArgumentError
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,8 +8,9 @@ from pathlib import Path
 import yaml
 from transformers import HfArgumentParser
 
+from xser.training.config_files import BASE, Loader, nearest, read_yaml
+
 NULL = "null"
-PACKAGE, CONFIGS = Path(__file__).parent.parent, "configs"
 RANGES = {
     "above 0": lambda value: 0 < value < float("inf"),
     "0 or more": lambda value: 0 <= value < float("inf"),
@@ -35,15 +34,6 @@ TRAINER_NUMBERS = {  # of `TrainingArguments`; it finds few of them itself, and 
 GONE = {
     "task_weights": "a stage's turn says how often its task comes, as in stages: {asr: {}, describe: {turn_steps: 4}}"
 }
-
-
-class Loader(yaml.SafeLoader):
-    """YAML in which 1e-4 is a number, as it is in JSON and in Python."""
-
-
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
-)
 
 
 def parse_dicts(arguments: object, *names: str) -> None:
@@ -76,15 +66,15 @@ def parse_options(argv: Sequence[str], classes: Sequence[type], prog: str) -> tu
         One instance of each class.
 
     Values of the file go through the same parser as those of the command line, so both are of the same types. A null,
-    in either, means the default.
+    in either, means the default. The file may lie on top of another (`base`, see `config_files`); `--base OTHER.yaml`
+    takes the place of the one that it names.
 
     Raises:
         ValueError: an unknown key (named with the nearest allowed one), or a value that is not allowed.
     """
     parser = HfArgumentParser(classes, allow_abbrev=False, exit_on_error=False, prog=prog)
-    path, *tokens = argv
-    options = {}
-    for source, given in ((path, _file_options(path)), ("command line", _command_line_options(tokens))):
+    path, options = argv[0], {}
+    for source, given in _sources(argv):
         for key, values in given.items():
             action = parser._option_string_actions.get(f"--{key}")
             if key in GONE:
@@ -105,6 +95,38 @@ def parse_options(argv: Sequence[str], classes: Sequence[type], prog: str) -> tu
         raise ValueError(f"{path} and command line: {error}") from error
 
 
+def is_given(argv: Sequence[str], key: str, value: str) -> bool:
+    """Whether `CONFIG.yaml [--key value …]` gives an option this value, as text in any case; a bare `--key` does."""
+    options = {}
+    for _, given in _sources(argv):
+        options |= given
+    return [text.casefold() for text in options.get(key, ["absent"])] in ([value], [])
+
+
+def split_options(argv: Sequence[str], options: type) -> tuple[list[str], object]:
+    """A command line without the options of one dataclass, and these options.
+
+    Raises:
+        ValueError: a value is not allowed.
+    """
+    parser = HfArgumentParser(options, allow_abbrev=False, exit_on_error=False)
+    try:
+        found, rest = parser.parse_args_into_dataclasses(list(argv), True, look_for_args_file=False)
+    except ArgumentError as error:
+        raise ValueError(f"command line: {error}") from error
+    return rest, found
+
+
+def _sources(argv: Sequence[str]) -> list[tuple[str, dict[str, list[str]]]]:
+    """What the file gives, over its base, and what the command line gives: name → key → values."""
+    path, *tokens = argv
+    overrides = _command_line_options(tokens)
+    base = overrides.pop(BASE, [None])
+    if len(base) != 1:
+        raise ValueError(f"command line: {BASE} takes one YAML file, not {base}")
+    return [(path, _file_options(path, base[0])), ("command line", overrides)]
+
+
 def check_numbers(arguments: object, rules: Mapping[str, Iterable[str]]) -> None:
     """Refuse numbers that are out of range; an option that is `None` is not given.
 
@@ -121,48 +143,10 @@ def check_numbers(arguments: object, rules: Mapping[str, Iterable[str]]) -> None
                 raise ValueError(f"{name} is {value}; it must be {rule}")
 
 
-def nearest(name: object, known: Iterable[str]) -> str:
-    """The known name that is most like this one."""
-    return difflib.get_close_matches(str(name), list(known), n=1, cutoff=0)[0]
-
-
-def read_yaml(path: str | Path) -> dict:
-    """A YAML file that holds one mapping without repeated keys; `configs/…` that is not there is this package's own.
-
-    Raises:
-        ValueError: names the file and what is wrong with it.
-        FileNotFoundError: there is none; names the nearest one beside it.
-    """
-    path = Path(path)
-    if path.parts[:1] == (CONFIGS,) and not path.exists() and (PACKAGE / path).is_file():
-        path = PACKAGE / path
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: give a YAML file of options, such as {path / 'config.yaml'}")
-    if not path.is_file():
-        beside = sorted(str(each) for each in path.parent.glob("*.yaml"))
-        close = f"; the nearest is {nearest(path, beside)}" if beside else ": give a YAML file of options"
-        raise FileNotFoundError(f"{path} does not exist{close}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8, as YAML is: {error}") from error
-    try:
-        node = yaml.compose(text, Loader=Loader)
-        config = yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} must hold 'key: value' lines, not {type(config).__name__}")
-    keys = [key.value for key, _ in node.value]
-    if repeated := sorted({key for key in keys if keys.count(key) > 1}):
-        raise ValueError(f"{path} gives {repeated} more than once")
-    return config
-
-
-def _file_options(path: str | Path) -> dict[str, list[str]]:
+def _file_options(path: str | Path, base: str | None = None) -> dict[str, list[str]]:
     """Key → values of a YAML file, as a command line would give them; an item that is a mapping as JSON."""
     options = {}
-    for key, value in read_yaml(path).items():
+    for key, value in read_yaml(path, base).items():
         items = value if isinstance(value, list) else [value]
         # null, true and numbers are the same in JSON and on the command line
         options[str(key)] = [item if isinstance(item, str) else json.dumps(item, default=str) for item in items]

@@ -112,7 +112,7 @@ def settle(arguments: XSERTrainingArguments, data: TaskData, config: XSERConfig)
     _settle_stages(arguments, data)
     if arguments.class_balance != "none":
         count_emotions(data.train["describe"]["emotion"][:])
-    if arguments.heads_first:
+    if arguments.heads_first and arguments.schedule == TWO_STAGE:
         _check_heads_first(arguments, data)
     wants = _wants_evaluation(arguments)
     if not data.eval:
@@ -152,7 +152,7 @@ def _check_heads_first(arguments: XSERTrainingArguments, data: TaskData) -> None
     if not any(counts[stage.name] for stage in timetable.stages if stage.task == "describe"):
         raise ValueError(
             f"heads_first is {arguments.heads_first}, but none of the first {arguments.heads_first} steps is of task "
-            f"describe, by schedule {arguments.schedule}: set it to 0, or begin with a description"
+            "describe in schedule two_stage: set it to 0, or let a stage of descriptions come first"
         )
 
 
