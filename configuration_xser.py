@@ -94,7 +94,9 @@ class XSERConfig(PreTrainedConfig):
             geometric mean of the language model's and of theirs.
         vote_weights (`dict`, *optional*): exponents of the opinions where a reference is given: of `language_model`,
             `descriptors` and every auxiliary stream. Without one, and elsewhere, all count alike.
-        summary_dropout (`float`): of that head.
+        summary_dropout (`float`): of the heads on summaries.
+        dimensions (`list[str]`), dimension_weight (`float`): names of numbers from 0 to 1, such as valence and
+            arousal, that a regression on each of these summaries predicts, and the weight of its squared error.
         speaker_reference (`bool`): the descriptor stream hears each layer relative to what is usual for the speaker,
             where a reference is given, and to what is usual in the training data elsewhere.
         recording_states (`bool`): in every frame the descriptor stream also hears mean and deviation of each layer
@@ -116,7 +118,7 @@ class XSERConfig(PreTrainedConfig):
     model_type = "xser"
     keys_to_ignore_at_inference = [
         *("past_key_values", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss", "level_loss"),
-        *("aux_kl", "emotion_loss"),
+        *("aux_kl", "emotion_loss", "dimension_loss"),
     ]
     sub_configs_defaults = {
         "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="hubert"),
@@ -153,6 +155,8 @@ class XSERConfig(PreTrainedConfig):
     emotion_votes: bool = False
     vote_weights: dict | None = None
     summary_dropout: float | int = 0.0
+    dimensions: list | None = None
+    dimension_weight: float | int = 0.0
     speaker_reference: bool = False
     recording_states: bool = False
     content_token_id: int | None = None
@@ -180,6 +184,7 @@ class XSERConfig(PreTrainedConfig):
             for name, options in (self.aux_streams or {}).items()
         }
         self.aux_token_ids = self.aux_token_ids or {}
+        self.dimensions = [] if self.dimensions is None else self.dimensions
         if self.lora is not None:
             self.lora = _with_defaults("lora", self.lora, DEFAULT_LORA)
         super().__post_init__(**kwargs)
@@ -283,6 +288,7 @@ class XSERConfig(PreTrainedConfig):
         _require(0 <= self.summary_dropout < 1, "summary_dropout", self.summary_dropout, "in [0, 1)")
         if self.emotion_weight > 0:
             _require(self.summary_tokens, "emotion_weight", self.emotion_weight, "0 where summary_tokens is false")
+        self._check_dimensions()
         if self.emotion_votes:
             _require(self.emotion_weight > 0, "emotion_votes", True, "false where emotion_weight is 0: nothing votes")
         if self.vote_weights is not None:
@@ -301,6 +307,16 @@ class XSERConfig(PreTrainedConfig):
             for name in ("aux_streams", "summary_tokens", "speaker_reference"):
                 value = getattr(self, name)
                 _require(not value, name, value, "left out where disentangled is false: it needs a descriptor stream")
+
+    def _check_dimensions(self):
+        """Dimensions and their weight come together, on summaries."""
+        names, weight = self.dimensions, self.dimension_weight
+        are_names = all(isinstance(name, str) and name for name in names) and len(set(names)) == len(names)
+        _require(are_names, "dimensions", names, "different names, such as valence and arousal")
+        _require(weight >= 0, "dimension_weight", weight, "0 or more")
+        _require(bool(names) or weight == 0, "dimension_weight", weight, "0 where dimensions are not given")
+        _require(not names or weight > 0, "dimension_weight", weight, "above 0 where dimensions are given")
+        _require(self.summary_tokens or not names, "dimension_weight", weight, "0 where summary_tokens is false")
 
     def to_json_string(self, use_diff: bool = True) -> str:
         """As its parent's, but unsorted: the order of the descriptors is that of the answer."""

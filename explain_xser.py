@@ -66,7 +66,8 @@ def explain(
         For each recording `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores` (a distribution over the
         model's emotions), `descriptors` (slot → level), `emphasis` (words), `transcript`, `explanation` (a sentence).
         Where the status is not `ok`, or a slot was not asked for, the value is `None`. With `verify` also
-        `verification`, as `Verifier.verify` gives it. With `emotion_votes` also `votes`, a distribution over the
+        `verification`, as `Verifier.verify` gives it. With `dimensions` also those, name → number from 0 to 1. With
+        `emotion_votes` also `votes`, a distribution over the
         emotions by each stream alone. Where the model takes a reference of the recording's speaker also
         `speaker_reference`: of how many `recordings` and `seconds` it is, and a `warning` if it is plainly of another
         person.
@@ -117,6 +118,7 @@ def _slots_asked(schema, slots: Sequence[str] | None, transcript) -> list[str]:
 def empty_answer(status: str, request: Request, config) -> dict:
     """All keys of an answer to `request`, with nothing but the status."""
     keys = (*ANSWER_KEYS, *(["verification"] if request.verifier is not None else []))
+    keys += ("dimensions",) if config.dimensions else ()
     keys += ("speaker_reference",) if request.profile(config) is not None else ()
     return {**dict.fromkeys(keys), "status": status}
 
@@ -145,6 +147,7 @@ def _explain_batch(model, processor, batch, slots, requests: Sequence[Request], 
         wanted = [request.transcript is True for request in requests]
         own = _transcribe(model, processor, batch, limits, streams, wanted)
     voted = _tell_votes(votes, processor.schema.emotions, len(batch))
+    dimensions = _dimensions_of_each(model, streams, len(batch))
     answers = []
     for row, (description, distributions) in enumerate(results):
         scores = distributions.get(EMOTION)
@@ -157,6 +160,7 @@ def _explain_batch(model, processor, batch, slots, requests: Sequence[Request], 
                 "transcript": (texts[row] or own[row]) if requests[row].transcript else None,
                 "explanation": description.to_sentence(scores),
                 **voted[row],
+                **dimensions[row],
                 **_check_reference(batch[row][0], profiles[row], streams, row),
             }
         )
@@ -185,6 +189,14 @@ def _tell_votes(votes: Mapping[str, torch.Tensor], emotions: Sequence[str], num_
         {"votes": {name: dict(zip(emotions, each[row], strict=True)) for name, each in said.items()}}
         for row in range(num_rows)
     ]
+
+
+def _dimensions_of_each(model, streams, num_rows: int) -> list[dict]:
+    """Valence, arousal and so on of each recording; nothing of a model that does not predict them."""
+    if model.dimension_head is None:
+        return [{}] * num_rows
+    mean = torch.stack([*model.dimension_head(streams).values()]).mean(0)
+    return [{"dimensions": dict(zip(model.config.dimensions, row, strict=True))} for row in mean.tolist()]
 
 
 def _check_reference(wave, profile, streams, row: int) -> dict:

@@ -83,7 +83,10 @@ def level_loss(logits: list[torch.Tensor], level_labels: torch.Tensor) -> torch.
 
 
 def emotion_loss(
-    logits: Sequence[torch.Tensor], emotion_labels: torch.Tensor, loss_weights: torch.Tensor | None = None
+    logits: Sequence[torch.Tensor],
+    emotion_labels: torch.Tensor,
+    loss_weights: torch.Tensor | None = None,
+    soft_emotion_labels: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Cross-entropy of the emotion in nats under smoothed labels, summed over the streams that say it.
 
@@ -93,6 +96,8 @@ def emotion_loss(
         logits: of each stream, (B, emotions).
         emotion_labels: (B,) indices, -100 where it is not known.
         loss_weights: (B,) of the utterances, as in `answer_loss`.
+        soft_emotion_labels: (B, emotions) distribution of an utterance's raters, all zeros where there is none. It
+            stands for the label, and is not smoothed.
     """
     nats = [
         nn.functional.cross_entropy(
@@ -104,5 +109,24 @@ def emotion_loss(
         )
         for each in logits
     ]
+    if soft_emotion_labels is not None:
+        is_rated = soft_emotion_labels.sum(-1) > 0
+        soft = [-(soft_emotion_labels * each.float().log_softmax(-1)).sum(-1) for each in logits]
+        nats = [torch.where(is_rated, *pair) for pair in zip(soft, nats, strict=True)]
     nats = torch.stack(nats).sum(0)
     return (nats if loss_weights is None else nats * loss_weights).mean()
+
+
+def dimension_loss(predictions: Sequence[torch.Tensor], dimension_labels: torch.Tensor) -> torch.Tensor:
+    """Squared error of valence, arousal and so on, mean over what is known of an utterance first, summed over streams.
+
+    The concordance correlation, by which they are scored, is a statistic of a whole batch: a loss of it would depend
+    on how utterances are grouped. An utterance of which no dimension is known counts as zero.
+
+    Args:
+        predictions: of each stream, (B, K) from 0 to 1.
+        dimension_labels: (B, K) from 0 to 1, NaN where not known.
+    """
+    is_known = ~dimension_labels.isnan()
+    labels = dimension_labels.float().nan_to_num()
+    return torch.stack([masked_mean((each.float() - labels) ** 2, is_known) for each in predictions]).sum()

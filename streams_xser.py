@@ -293,10 +293,37 @@ class XSEREmotionHead(nn.Module):
         return {name: classifier(streams[name].summary) for name, classifier in self.classifiers.items()}
 
 
+class XSERDimensionHead(nn.Module):
+    """Valence, arousal and so on from the summary of each stream of the voice, by itself (our addition)."""
+
+    def __init__(self, config: XSERConfig):
+        super().__init__()
+        streams = {"descriptors": config.descriptor_bottleneck, **config.aux_streams}
+        self.regressors = nn.ModuleDict(
+            {
+                name: nn.Sequential(
+                    nn.Dropout(config.summary_dropout),
+                    nn.Linear((SUMMARY_HEADS + 2) * options["latent_size"], 64),
+                    nn.GELU(),
+                    nn.Dropout(config.summary_dropout),
+                    nn.Linear(64, len(config.dimensions)),
+                )
+                for name, options in streams.items()
+            }
+        )
+
+    def forward(self, streams: Mapping[str, StreamOutput]) -> dict[str, torch.Tensor]:
+        """Stream → (B, dimensions) float32, from 0 to 1."""
+        return {
+            name: regressor(streams[name].summary).float().sigmoid() for name, regressor in self.regressors.items()
+        }
+
+
 __all__ = [
     "LOUDNESS_CENTRE",
     "StreamOutput",
     "XSERAuxStream",
+    "XSERDimensionHead",
     "XSEREmotionHead",
     "XSERLevelHead",
     "XSERRecordingStates",

@@ -15,6 +15,7 @@ import logging
 import math
 import os
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tqdm.auto import tqdm
 from xser.corpora.cache import cache_root, digest, open_dataset, stamp, write_dataset, write_json
 from xser.corpora.cells import Asked, Cells, check_characters, ids_of, named, short, shown
 from xser.corpora.checking import examine
+from xser.corpora.columns import Renaming, check_columns, check_sources
 from xser.corpora.folds import by_column, hold_out
 from xser.corpora.labels import own_descriptors, own_emotions, own_stated, stated
 from xser.corpora.listing import check_folder, name_some, relative
@@ -34,13 +36,19 @@ from xser.corpora.source import Corpus, Found
 
 logger = logging.getLogger(__name__)
 
-VERSION = 3  # of what is made of a row: raise it with every change
+VERSION = 4  # of what is made of a row: raise it with every change
 FILE_NAME = ("file_name", "file", "filename", "path", "audio", "audio_file_name", "audio_filepath")
 IGNORED = ("raw_text", "index")
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:/")
 
 
-def find(source: Path, emotion_map: dict[str, str | None] | None = None, descriptors: Asked = None) -> Found:
+def find(
+    source: Path,
+    emotion_map: dict[str, str | None] | None = None,
+    descriptors: Asked = None,
+    columns: dict[str, str] | None = None,
+    dimension_range: list[float] | None = None,
+) -> Found:
     """All rows of the table; no recording is opened.
 
     Args:
@@ -48,6 +56,8 @@ def find(source: Path, emotion_map: dict[str, str | None] | None = None, descrip
         emotion_map: labels of this folder → emotions, or None for "not known".
         descriptors: columns of the table that are descriptors, as in `["arousal"]`, or with the levels they may have,
             as in `{"arousal": ["low", "mid", "high"]}`; `gender` and `age` may be among them.
+        columns: column of the schema → column of the table, where it is named otherwise; see `columns`.
+        dimension_range: lowest and highest value of the scale of valence, arousal and dominance; 0 and 1 by default.
 
     Raises:
         FileNotFoundError: no table there.
@@ -57,7 +67,8 @@ def find(source: Path, emotion_map: dict[str, str | None] | None = None, descrip
     path = find_metadata(source)
     if path is None:
         raise no_metadata(source, FILE_NAME)
-    table, cells = read_metadata(path, FILE_NAME), Cells(emotion_map, descriptors)
+    cells, mapped = Cells(emotion_map, descriptors, dimension_range), check_columns(columns, FILE_NAME)
+    table = _renamed(read_metadata(path, (*FILE_NAME, *mapped.values())), mapped, cells)
     if not set(FILE_NAME) & set(table.header):
         header = f"{shown(table.header)}{table.form}"
         raise ValueError(
@@ -79,6 +90,14 @@ def find(source: Path, emotion_map: dict[str, str | None] | None = None, descrip
     return found
 
 
+def _renamed(table: Table, columns: dict[str, str], cells: Cells) -> Table:
+    """A table whose columns have the names of the schema."""
+    check_sources(table.path, columns, table.header)
+    renaming = Renaming(columns, FILE_NAME, cells.asked)
+    records = [(number, renaming(values)) for number, values in table.records]
+    return replace(table, header=renaming.header(table.path, table.header), records=records)
+
+
 def load_audiofolder(
     folder: str | os.PathLike,
     cache_dir: str | os.PathLike | None = None,
@@ -87,34 +106,43 @@ def load_audiofolder(
     test_speakers: list[str] | None = None,
     validation_speakers: list[str] | None = None,
     validation_fraction: float | None = None,
+    columns: dict[str, str] | None = None,
+    dimension_range: list[float] | None = None,
 ) -> datasets.Dataset | datasets.DatasetDict:
     """A folder's recordings: a `DatasetDict` where speakers are held out or the table has splits, else a `Dataset`.
 
     Recordings stay where they are; that they are whole is checked once, as `prepare` checks it.
 
     Args:
-        folder, emotion_map, descriptors: see `find`.
+        folder, emotion_map, descriptors, columns, dimension_range: see `find`.
         cache_dir: where the checked table is kept; else $XSER_CACHE, else ~/.cache/xser.
         test_speakers, validation_speakers, validation_fraction: whole speakers to hold out; see `folds.hold_out`.
 
     Raises:
         ValueError: no good recording at all, a speaker that does not exist, or an error of `find`.
     """
-    dataset = _checked_rows(Path(folder).expanduser().absolute(), cache_dir, emotion_map, descriptors)
+    how = {
+        "emotion_map": emotion_map,
+        "descriptors": descriptors,
+        "columns": columns,
+        "dimension_range": dimension_range,
+    }
+    dataset = _checked_rows(Path(folder).expanduser().absolute(), cache_dir, how)
     if test_speakers or validation_speakers or validation_fraction:
         return hold_out(dataset, test_speakers, validation_speakers, validation_fraction)
     return by_column(dataset) if any(dataset["split"]) else dataset
 
 
-def _checked_rows(
-    folder: Path, cache_dir: str | os.PathLike | None, emotion_map: dict[str, str | None] | None, descriptors: Asked
-) -> datasets.Dataset:
-    """All rows with a good recording, from the cache where they are there; what was left out or changed is said."""
-    found, table = find(folder, emotion_map, descriptors), find_metadata(folder)
+def _checked_rows(folder: Path, cache_dir: str | os.PathLike | None, how: dict) -> datasets.Dataset:
+    """All rows with a good recording, from the cache where they are there; what was left out or changed is said.
+
+    Args:
+        how: options of `find`.
+    """
+    found, table = find(folder, **how), find_metadata(folder)
     # What the answer depends on: the table, how it is read, and every recording that it names, as it is now
     places = [row["audio"]["path"] for row in found.rows]
-    how = (str(emotion_map), str(descriptors))
-    key = digest(VERSION, str(table), stamp(table), how, [(place, stamp(place)) for place in places])
+    key = digest(VERSION, str(table), stamp(table), str(how), [(place, stamp(place)) for place in places])
     target = cache_root(cache_dir) / "audiofolder" / f"{folder.name}-{key}.arrow"
     notes = target.with_suffix(".json")
     if target.is_file() and notes.is_file():
@@ -198,5 +226,7 @@ CORPUS = Corpus(
     options={
         "emotion_map": 'labels of this folder → emotions, as in \'{"W": "angry", "L": null}\'',
         "descriptors": 'columns that are descriptors: arousal,gender or \'{"arousal": ["low", "mid", "high"]}\'',
+        "columns": 'columns of the schema → columns of the table, as in \'{"caption": "text_description"}\'',
+        "dimension_range": "scale of valence, arousal and dominance, as in '[1, 7]'; '[0, 1]' by default",
     },
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 import datasets
 from datasets.arrow_writer import ArrowWriter
 
-from xser.corpora.schema import FEATURES
+from xser.corpora.schema import FEATURES, complete
 
 
 def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
@@ -85,5 +85,5 @@ def is_saved(folder: Path) -> bool:
 
 
 def open_dataset(path: Path) -> datasets.Dataset:
-    """Open an Arrow file of `write_dataset`; its audio stays undecoded."""
-    return datasets.Dataset.from_file(str(path))
+    """Open an Arrow file of `write_dataset`, with all columns of the schema; its audio stays undecoded."""
+    return complete(datasets.Dataset.from_file(str(path)))

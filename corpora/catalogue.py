@@ -15,6 +15,7 @@ MODULES = {  # name on the command line → module of this package, whose CORPUS
     "tess": "tess",
     "esd": "esd",
     "msp-podcast": "msp_podcast",
+    "speechcraft": "speechcraft",
     "librispeech": "librispeech",
     "manifest": "manifest",
     "hub": "hub",

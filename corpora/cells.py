@@ -1,26 +1,32 @@
 """A row of the schema from the values of a user's table; what a column does not take is an error that says so."""
 
 import difflib
+import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
 
-from xser.corpora.labels import Labels, level_label, slot_name
+from xser.corpora.labels import EMPTY, Labels, level_label, slot_name
 from xser.corpora.metadata import NESTED, is_missing
-from xser.corpora.schema import LEVELS, make_row
+from xser.corpora.schema import DIMENSIONS, LEVELS, make_row, unit_interval
 from xser.grammar_xser import quote
 
 ALIASES = {  # column of the schema → names that it may have in a table
     "id": ("id",),
     "text": ("text", "transcription", "sentence"),
+    "caption": ("caption", "description", "text_description"),
     "emotion": ("emotion", "label"),
     **{slot: (slot,) for slot in LEVELS},
     "emphasis": ("emphasis",),  # words separated by spaces, or a list; "none" for no word
+    "valence": ("valence",),  # numbers on the scale `dimension_range`
+    "arousal": ("arousal", "activation"),
+    "dominance": ("dominance",),
+    "ratings": ("ratings", "votes", "rater_labels"),  # emotions separated by "," or ";", or a list
     "speaker": ("speaker", "speaker_id"),
     "gender": ("gender",),
-    "age": ("age",),
+    "age": ("age",),  # years; words are levels of a descriptor
     "language": ("language",),
     "session": ("session",),
     "fold": ("fold",),
@@ -29,9 +35,12 @@ ALIASES = {  # column of the schema → names that it may have in a table
     "duration": ("duration",),  # read from the recording all the same
 }
 COLUMN_OF = {alias: column for column, aliases in ALIASES.items() for alias in aliases}
-EMPHASIS = "emphasis"
+EMPHASIS, RATINGS, AGE = "emphasis", "ratings", "age"
+UNIT_RANGE = (0.0, 1.0)
 MAX_YEARS = 150
 MAX_CHARACTERS = 300  # of what is not text: a label, a name
+_WITHOUT_LEVELS = ("emotion", EMPHASIS, "id", "text", "caption", RATINGS, "duration")
+_LONG = ("text", "caption")
 _BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85]+")
 
 Asked = Mapping[str, Iterable[str] | None] | Iterable[str] | None
@@ -49,7 +58,7 @@ def asked_levels(descriptors: Asked) -> dict[str, tuple[str, ...] | None]:
     asked = dict(descriptors) if isinstance(descriptors, Mapping) else dict.fromkeys(descriptors or ())
     found: dict[str, tuple[str, ...] | None] = {}
     for column, levels in asked.items():
-        if not isinstance(column, str) or column in ("emotion", EMPHASIS, "id", "text", "duration", NESTED):
+        if not isinstance(column, str) or column in (*_WITHOUT_LEVELS, NESTED):
             raise ValueError(f"descriptors names {column!r}, which has no levels; name columns such as 'arousal'")
         slot_name(column)
         if levels is not None:
@@ -67,14 +76,21 @@ class Cells:
         emotion_map: see `Labels`.
         descriptors: columns that are descriptors of the corpus's own: a list, or a map to the levels they may have.
             Columns named `descriptors.NAME` are such in any case.
+        dimension_range: the lowest and the highest value of the scale of valence, arousal and dominance.
 
     Attributes:
         labels: what became of which label.
     """
 
-    def __init__(self, emotion_map: Mapping | None = None, descriptors: Asked = None):
+    def __init__(
+        self,
+        emotion_map: Mapping | None = None,
+        descriptors: Asked = None,
+        dimension_range: Sequence[float] | None = None,
+    ):
         if not isinstance(emotion_map, Mapping | None):
             raise ValueError(f"emotion_map is {emotion_map!r}: give a map, as in {{'W': 'angry', 'L': None}}")
+        self.dimension_range = _checked_range(dimension_range)
         self.asked = asked_levels(descriptors)
         levels = {slot_name(column): allowed or LEVELS.get(column) for column, allowed in self.asked.items()}
         self.labels = Labels(emotion_map or {}, {**LEVELS, **levels})
@@ -139,12 +155,19 @@ class Cells:
             if is_missing(value):
                 continue
             column, slot = self._meaning(where, name)
+            if column == AGE and slot is None and _is_age_in_words(value):
+                slot = AGE
+                self.labels.levels.setdefault(AGE, None)
             if slot == EMPHASIS:
                 levels[slot] = named(where, _emphasis, value)
             elif slot is not None:
                 levels[slot] = named(where, self._level, slot, value)
-            if column == "age":
-                known[column] = _years(value) if slot == "age" else whole_years(where, value)
+            if column == AGE:
+                known[column] = _years(value) if slot == AGE else whole_years(where, value)
+            elif column in DIMENSIONS:
+                known[column] = named(where, self._dimension, column, value)
+            elif column == RATINGS:
+                known[column] = named(where, self._ratings, value)
             elif column is not None and column != "duration":
                 known[column] = named(where, self._text_or_label, column, value)
         return make_row(self._own_slots, **known, descriptors=levels)
@@ -175,7 +198,31 @@ class Cells:
         column = COLUMN_OF.get(name)
         if column in (*LEVELS, EMPHASIS):
             return None, column
-        return column, slot_name(name) if name in self.asked else None
+        slot = slot_name(name) if name in self.asked else None
+        return (None if slot and column in DIMENSIONS else column), slot
+
+    def _dimension(self, name: str, value: object) -> float:
+        """A rating from 0 to 1."""
+        low, high = self.dimension_range
+        number = None if isinstance(value, bool) else _number(value)
+        if number is None:
+            asked = f"; if its values are levels, ask for a descriptor: descriptors=[{name!r}]"
+            raise ValueError(f"{name} {short(value)} is not a number from {low:g} to {high:g}{asked}")
+        rating = unit_interval(number, low, high)
+        if rating is None:
+            raise ValueError(
+                f"{name} {short(value)} is not within {low:g} to {high:g}; its scale is dimension_range, as in [1, 7]"
+            )
+        return rating
+
+    def _ratings(self, value: object) -> list[str] | None:
+        """The emotions that raters gave; those that are not known are left out, None where none is left."""
+        if isinstance(value, str) and not value.strip().startswith("["):
+            value = [label for label in re.split(r"[,;]", value) if label.strip()]
+        if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
+            raise ValueError(f"ratings {short(value)} are neither emotions separated by ',' or ';' nor a list of them")
+        emotions = [self.labels.emotion(_text(RATINGS, label, numbers=False)) for label in value if label.strip()]
+        return [emotion for emotion in emotions if emotion is not None] or None
 
     def _level(self, slot: str, value: object) -> str | None:
         if slot == "age" and (years := _years(value)) is not None:
@@ -189,7 +236,7 @@ class Cells:
             raise
 
     def _text_or_label(self, column: str, value: object) -> str | None:
-        written = _text(column, value, numbers=column != "text")
+        written = _text(column, value, numbers=column not in _LONG)
         label = {"emotion": self.labels.emotion, "gender": self.labels.gender, "split": self.labels.split}.get(column)
         return written if label is None else label(written)
 
@@ -235,11 +282,32 @@ def check_characters(name: str, text: str) -> None:
 
 
 def _years(value: object) -> int | None:
+    years = -1.0 if isinstance(value, bool) else _number(value)
+    return int(years) if years is not None and 0 <= years < MAX_YEARS and years.is_integer() else None
+
+
+def _is_age_in_words(value: object) -> bool:
+    """Whether an age is a level, such as "elderly", rather than years, or a mistake in them, such as "31 y"."""
+    if not isinstance(value, str) or value.strip().lower() in EMPTY:
+        return False
+    return any(map(str.isalpha, value)) and not any(map(str.isdigit, value))
+
+
+def _number(value: object) -> float | None:
     try:
-        years = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+        return float(value) if isinstance(value, str | int | float) else None
     except (ValueError, OverflowError):
         return None
-    return int(years) if 0 <= years < MAX_YEARS and years.is_integer() else None
+
+
+def _checked_range(given: object) -> tuple[float, float]:
+    """The scale of valence, arousal and dominance: its lowest and its highest value."""
+    if given is None:
+        return UNIT_RANGE
+    numbers = [_number(end) for end in given] if isinstance(given, list | tuple) else []
+    if len(numbers) != 2 or None in numbers or not -math.inf < numbers[0] < numbers[1] < math.inf:
+        raise ValueError(f"dimension_range is {given!r}: give the lowest and the highest value, as in [1, 7]")
+    return numbers[0], numbers[1]
 
 
 def _text(name: str, value: object, numbers: bool) -> str:
@@ -251,7 +319,7 @@ def _text(name: str, value: object, numbers: bool) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{name} {short(value)} is not text: write it as text, or leave it empty")
     text = _BREAKS.sub(" ", value).strip()
-    if name != "text" and len(text) > MAX_CHARACTERS:
+    if name not in _LONG and len(text) > MAX_CHARACTERS:
         raise ValueError(f"{name} {short(text)} has {len(text)} characters: give at most {MAX_CHARACTERS}")
     check_characters(name, text)
     return text

@@ -4,6 +4,8 @@
     SentenceFilenames.csv               all clips, by `Filename`
     VideoDemographics.csv               age and sex of the actors, by `ActorID`
     processedResults/summaryTable.csv   what raters heard: `VoiceVote`
+    processedResults/tabulatedVotes.csv how many raters named which emotion, by `fileName`; the first column begins
+                                        with 1 where they had the voice alone
 
 A name says actor, sentence, emotion acted and its level. The recordings are kept by Git LFS: a download without it
 holds text files in their places, which are told apart here. One common copy calls 1040_ITH_SAD_XX 1040_ITH_SAD_X.
@@ -56,6 +58,8 @@ LABELS = ("acted", "voted")
 CLIPS = "SentenceFilenames.csv"
 DEMOGRAPHICS = "VideoDemographics.csv"
 SUMMARY = "summaryTable.csv"
+TABULATED = "tabulatedVotes.csv"
+VOICE_ALONE = 1  # hundred thousands of a row's number: 2 is the face, 3 both
 FOLDS = 5
 POINTER_START = b"version https://git-lfs"
 POINTER_BYTES = 1024  # a pointer is never longer, by its specification
@@ -66,7 +70,7 @@ def find(source: Path, labels: str = "acted") -> Found:
 
     There is no official split: an actor's fold is the remainder of its number by five, which nobody else's list of
     folds needs to share. Without VideoDemographics.csv gender and age are not known; without SentenceFilenames.csv
-    missing recordings are not noticed.
+    missing recordings are not noticed; without tabulatedVotes.csv there are no ratings, which are of the voice alone.
 
     Args:
         source: holds AudioWAV, at any depth.
@@ -93,7 +97,10 @@ def find(source: Path, labels: str = "acted") -> Found:
     people = _people(source)
     left_out |= {f"{clip}.wav": "the recording is missing" for clip in _clips(source) if clip not in found}
     votes = _votes(source) if labels == "voted" else None
-    rows = [_row(path, match, people, votes) for path, match in matches.items()]
+    ratings = _ratings(source)
+    rows = [
+        {**_row(path, match, people, votes), "ratings": ratings.get(_clip(match))} for path, match in matches.items()
+    ]
     return Found(sorted(rows, key=lambda row: row["id"]), left_out)
 
 
@@ -155,6 +162,22 @@ def _votes(source: Path) -> dict[str, str]:
     if path is None:
         raise FileNotFoundError(f"{source} holds no processedResults/{SUMMARY}, which labels='voted' needs")
     return {cells["FileName"]: cells["VoiceVote"] for _, cells in read_table(path, ("FileName", "VoiceVote"))}
+
+
+def _ratings(source: Path) -> dict[str, list[str]]:
+    """Name of a clip → the emotion that each rater named from the voice alone; none without the table."""
+    path = _table(source, TABULATED)
+    if path is None:
+        return {}
+    ratings = {}
+    for line, cells in read_table(path, ("", "fileName", *VOTES)):
+        numbers = [cells[name] for name in ("", *VOTES)]
+        if not all(number.isdecimal() for number in numbers):
+            raise ValueError(f"{path}, line {line}: {numbers} are no whole numbers, of the row and of votes")
+        if int(cells[""]) // 100_000 == VOICE_ALONE:
+            named = [emotion for letter, emotion in VOTES.items() for _ in range(int(cells[letter]))]
+            ratings[cells["fileName"]] = named or None
+    return ratings
 
 
 def _table(source: Path, name: str) -> Path | None:

@@ -5,19 +5,25 @@
     text: transcription                       # the name of a column
     emotion: {column: label, map: {anger: angry, joy: happy, other: null}}
     language: {value: de}                     # the same for all
-    descriptors: {arousal: activation}        # of its own, each as a column, a map or a value
+    descriptors: {mood: style}                # of its own, each as a column, a map or a value
+    dimension_range: [1, 7]                   # scale of valence, arousal and dominance; [0, 1] if not given
     splits: {train: train, dev: validation}   # theirs: ours; those not named are left out
 
 `xser prepare hub --source mapping.yaml`; or without `dataset` in it, `--source FOLDER --mapping
-mapping.yaml`. A folder is one of `save_to_disk`, or of parquet, arrow, csv or json files. Class labels come by their
+mapping.yaml`; or, without a mapping file, `load_corpus("owner/name", columns={"caption": "text_description"})`. A
+folder is one of `save_to_disk`, or of parquet, arrow, csv or json files. Class labels come by their
 names. No code of a data set is ever run.
 """
 
 import dataclasses
+import json
+import logging
+import math
 import os
 import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -25,16 +31,21 @@ import pyarrow
 import pyarrow.compute
 import yaml
 
-from xser.corpora.cache import digest, is_saved, stamp
-from xser.corpora.cells import Cells, nearest
+from xser.corpora.cache import cache_root, digest, is_saved, stamp
+from xser.corpora.cells import COLUMN_OF, Asked, Cells, nearest
+from xser.corpora.folds import Splitting
 from xser.corpora.labels import Labels, slot_name
+from xser.corpora.listing import name_some
 from xser.corpora.metadata import NESTED
-from xser.corpora.schema import FEATURES, LEVELS
+from xser.corpora.schema import FEATURES, LEVELS, complete
 from xser.corpora.source import Corpus, Found
 from xser.corpora.tables import read_text
 
+logger = logging.getLogger(__name__)
+
 COLUMNS = (*(name for name in FEATURES if name not in ("descriptors", "duration")), *LEVELS, "emphasis")
-SETTINGS = ("dataset", "subset", "revision", "splits")
+SETTINGS = ("dataset", "subset", "revision", "dimension_range", "splits")
+VERSION = 1  # of what `load_hub` keeps of a data set: raise it with every change
 BUILDERS = {".parquet": "parquet", ".arrow": "arrow", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 BATCH_ROWS = 256
@@ -83,7 +94,12 @@ class StoredAudio(Mapping):
         return 2
 
 
-def find(source: Path | str, mapping: str | Path | dict | None = None) -> Found:
+def find(
+    source: Path | str,
+    mapping: str | Path | dict | None = None,
+    emotion_map: Mapping | None = None,
+    descriptors: Asked = None,
+) -> Found:
     """Rows of a data set. Recordings that it stores are read only when `row["audio"]["bytes"]` is asked for.
 
     Where a data set has several splits and the mapping says nothing of them, they are kept; a single one is none.
@@ -91,6 +107,7 @@ def find(source: Path | str, mapping: str | Path | dict | None = None) -> Found:
     Args:
         source: a folder or file, an id on the Hub, or a mapping that names the data set.
         mapping: the mapping, as a file or already read, where `source` is not one.
+        emotion_map, descriptors: see `audiofolder.find`.
 
     Raises:
         FileNotFoundError: no such data set or mapping, or none of its recordings.
@@ -99,7 +116,8 @@ def find(source: Path | str, mapping: str | Path | dict | None = None) -> Found:
     """
     name, settings, fields = _named(Path(source), mapping)
     parts, left_out = _chosen(load(name, settings.get("subset"), settings.get("revision")), settings.get("splits"))
-    cells, corpus = Cells(), Path(name).absolute().name
+    cells, corpus = Cells(emotion_map, descriptors, settings.get("dimension_range")), Path(name).absolute().name
+    fields |= _asked(cells.asked, fields)
     rows = []
     for theirs, (ours, part) in parts.items():
         _check_columns(part, fields)
@@ -114,6 +132,80 @@ def find(source: Path | str, mapping: str | Path | dict | None = None) -> Found:
     if not rows:
         raise FileNotFoundError(f"{name}: no recording is left: {dict(list(left_out.items())[:5]) or 'it is empty'}")
     return Found(rows, left_out, cells.settle(rows))
+
+
+def load_hub(
+    name: str,
+    cache_dir: str | os.PathLike | None = None,
+    columns: dict | None = None,
+    subset: str | None = None,
+    revision: str | None = None,
+    splits: dict[str, str] | None = None,
+    emotion_map: dict[str, str | None] | None = None,
+    descriptors: Asked = None,
+    dimension_range: list[float] | None = None,
+) -> datasets.DatasetDict:
+    """A data set by a mapping of its columns, checked as `prepare` does it, and kept in the cache.
+
+    Args:
+        name: an id on the Hub, or a folder or file.
+        cache_dir: where it is kept; else $XSER_CACHE, else ~/.cache/xser.
+        columns: column of the schema, or `descriptors.NAME` → where it comes from: a column of the data set, or what
+            else a mapping may say of it; `audio` is the column of that name if not given.
+        subset, revision, splits, dimension_range: see the head of this module.
+        emotion_map, descriptors: see `audiofolder.find`.
+
+    Raises:
+        FileNotFoundError: no such data set, or none of its recordings is left.
+        ValueError: a name that is no column of the schema, or no column of the data set; errors of `find`.
+    """
+    from xser.corpora.prepare import Options, prepare  # it draws plots, which a prepared corpus does not need
+
+    settings = {"subset": subset, "revision": revision, "splits": splits, "dimension_range": dimension_range}
+    mapping = _mapping_of(columns or {}) | {key: value for key, value in settings.items() if value is not None}
+    read_mapping(mapping)
+    loaded = load(name, subset, revision)
+    parts = loaded if isinstance(loaded, datasets.DatasetDict) else {"all": loaded}
+    states = [
+        (key, part._fingerprint, [stamp(file["filename"]) for file in part.cache_files]) for key, part in parts.items()
+    ]
+    key = digest(VERSION, name, states, mapping, emotion_map, descriptors)
+    target = cache_root(cache_dir) / "hub" / f"{Path(name).name}-{key}"
+    if not target.is_dir():
+        corpus = dataclasses.replace(CORPUS, find=partial(find, emotion_map=emotion_map, descriptors=descriptors))
+        options = Options(max_seconds=math.inf, splitting=Splitting(allow_shared_speakers=True))
+        prepare(corpus, name, target, {"mapping": mapping}, options)
+    report = json.loads((target / "report.json").read_text(encoding="utf-8"))
+    if left_out := {one["file"]: one["reason"] for one in report["left_out"]}:
+        total = report["n"] + len(left_out)
+        logger.warning("%s: %d of %d rows left out: %s", name, len(left_out), total, name_some(left_out))
+    corpus = datasets.load_from_disk(str(target))
+    return datasets.DatasetDict({split: complete(part) for split, part in corpus.items()})
+
+
+def _mapping_of(columns: object) -> dict:
+    """The mapping that columns of the schema → columns of a data set stand for."""
+    if not isinstance(columns, dict):
+        example = '{"caption": "text_description"}'
+        raise ValueError(f"columns is {columns!r}: map columns of the schema to columns of the data set, as {example}")
+    mapping: dict = {"audio": "audio"}
+    for name, field in columns.items():
+        nested, _, slot = str(name).partition(".")
+        if nested == NESTED and slot:
+            mapping.setdefault(NESTED, {})[slot] = field
+        elif name in COLUMNS:
+            mapping[name] = field
+        else:
+            known = [*COLUMNS, f"{NESTED}.NAME"]
+            near = nearest(str(name), [*COLUMNS, *COLUMN_OF])
+            raise ValueError(f"columns names {name!r}, which is no column of the schema{near}; name one of {known}")
+    return mapping
+
+
+def _asked(asked: Iterable[str], fields: Mapping[str, Field]) -> dict[str, Field]:
+    """Fields of descriptors that are asked for by the names of their columns."""
+    new = [column for column in asked if not {column, f"{NESTED}.{column}"} & {*fields}]
+    return {f"{NESTED}.{column}": Field(column=column) for column in new}
 
 
 def _named(source: Path, mapping: str | Path | dict | None) -> tuple[str, dict, dict[str, Field]]:
@@ -224,7 +316,10 @@ def _chosen(
 def _check_columns(part: datasets.Dataset, fields: dict[str, Field]) -> None:
     for name, field in fields.items():
         if field.column is not None and field.column not in part.column_names:
-            raise ValueError(f"{name}: there is no column {field.column!r}; the data set has {part.column_names}")
+            near = nearest(field.column, part.column_names)
+            raise ValueError(
+                f"{name}: there is no column {field.column!r}{near}; the data set has {part.column_names}"
+            )
 
 
 def _values(part: datasets.Dataset, fields: dict[str, Field]) -> Iterator[dict[str, object]]:

@@ -138,7 +138,7 @@ class Labels:
 
     def level(self, slot: str, written: str) -> str | None:
         """The level of a descriptor; `ValueError` where it is none of those that it may have."""
-        allowed, unknown = self.levels[slot], NOT_KNOWN if slot == "gender" else EMPTY
+        allowed, unknown = self.levels[slot], NOT_KNOWN if slot in ("gender", "age") else EMPTY
         same = _plain(gender_label(written) if slot == "gender" else written)
         level = next((name for name in allowed or () if _plain(name) == same), None)
         if level is None and _single(written).lower() not in unknown:
@@ -170,6 +170,8 @@ class Labels:
         for row in rows:
             for column in final.keys() & {"emotion", "gender", "split"}:
                 row[column] = final[column].get(row[column], row[column])
+            if row.get("ratings") and "emotion" in final:
+                row["ratings"] = [final["emotion"].get(label, label) for label in row["ratings"]]
             levels = row["descriptors"]
             for slot in final.keys() & levels.keys():
                 levels[slot] = final[slot].get(levels[slot], levels[slot])

@@ -13,13 +13,16 @@ from xser.corpora.catalogue import MODULES
 from xser.corpora.cells import check_options
 from xser.corpora.espeak import load_espeak
 from xser.corpora.folds import by_fold
+from xser.corpora.hub import load_hub
 from xser.corpora.labels import split_label
 from xser.corpora.metadata import NAMES as TABLES
 from xser.corpora.metadata import find_metadata, no_metadata
+from xser.corpora.protocols import by_protocol
+from xser.corpora.schema import complete
 from xser.corpora.shards import PARQUET_NAME, check_features, copy_to_arrow, sort_shards
 
 NAMES = ("espeak",)
-_FOLDS = ("test_fold", "validation_fold", "new_texts")
+_FOLDS = ("test_fold", "validation_fold", "new_texts", "protocol")
 
 
 def load_corpus(
@@ -34,15 +37,17 @@ def load_corpus(
     Args:
         name_or_path: `"espeak"`, a folder with a table of recordings (metadata.csv, .tsv, .jsonl or .parquet), or a
             folder written by `xser prepare` (one of parquet shards is copied into the cache once; to
-            read it as it is, see `stream_corpus`).
+            read it as it is, see `stream_corpus`); with `columns`, also a data set of the Hub or another folder of
+            `datasets` (see `hub.load_hub`).
         split: one split; all of them if not given. A folder without splits is all `train`. `dev` and the like are
             `validation` where no split has that very name.
         limit: at most so many rows of each split: espeak's first, a folder's evenly over its table (which may be
             sorted by speaker or emotion).
         cache_dir: where what is built is kept; else $XSER_CACHE, else ~/.cache/xser.
-        options: those of `load_espeak` (seed, sizes) or `load_audiofolder` (emotion_map, descriptors, test_speakers,
-            validation_speakers, validation_fraction); for a prepared folder whose rows have folds, `test_fold`,
-            `validation_fold` and `new_texts`, which split it anew (see `folds.by_fold`).
+        options: those of `load_espeak` (seed, sizes), `load_audiofolder` (emotion_map, descriptors, columns,
+            dimension_range, test_speakers, validation_speakers, validation_fraction) or `load_hub` (columns, subset,
+            revision, splits and more); for a prepared folder whose rows have folds, `test_fold`, `validation_fold`
+            and `new_texts`, which split it anew (see `folds.by_fold`), and `protocol` (see `protocols`).
 
     Returns:
         `Dataset` if a split was given or there are none, else `DatasetDict`.
@@ -57,12 +62,21 @@ def load_corpus(
         check_options(str(name_or_path), options, _options_of(load_espeak))
         return load_espeak(split, limit, cache_dir, **options)
     folder = Path(name_or_path).expanduser()
-    if is_prepared(folder):
+    if options.get("columns") is not None and find_metadata(folder) is None and str(name_or_path) not in MODULES:
+        check_options(str(name_or_path), options, _options_of(load_hub))
+        corpus = load_hub(str(folder) if folder.exists() else str(name_or_path), cache_dir, **options)
+    elif is_prepared(folder):
         foreign = sorted(set(options) - set(_FOLDS))
         if foreign:
             raise ValueError(f"{folder} is prepared already: {foreign} do not apply to it")
         corpus = _from_parquet(folder, cache_dir) if is_parquet(folder) else _load_saved(folder)
-        if options:
+        protocol = options.pop("protocol", None)
+        if protocol is not None and options.get("new_texts") is not None:
+            raise ValueError(f"new_texts is {options['new_texts']}: protocol {protocol!r} tests on all sentences")
+        if protocol is not None:
+            options.pop("new_texts", None)
+            corpus = by_protocol(corpus, protocol, **options)
+        elif options:
             corpus = by_fold(corpus, **options)
     elif find_metadata(folder) is not None:
         check_options(str(folder), options, _options_of(load_audiofolder))
@@ -101,7 +115,7 @@ def not_a_corpus(name_or_path: str | os.PathLike, names: Iterable[str]) -> FileN
 
 def _options_of(function: Callable) -> list[str]:
     """What a loader takes beside what `load_corpus` gives it."""
-    given = ("folder", "split", "limit", "cache_dir")
+    given = ("folder", "name", "split", "limit", "cache_dir")
     return [name for name in inspect.signature(function).parameters if name not in given]
 
 
@@ -117,9 +131,12 @@ def is_parquet(folder: str | os.PathLike) -> bool:
 
 def _load_saved(folder: Path) -> datasets.Dataset | datasets.DatasetDict:
     corpus = datasets.load_from_disk(str(folder))
-    for part in [corpus] if isinstance(corpus, datasets.Dataset) else corpus.values():
+    if isinstance(corpus, datasets.Dataset):
+        check_features(corpus.features, folder)
+        return complete(corpus)
+    for part in corpus.values():
         check_features(part.features, folder)
-    return corpus
+    return datasets.DatasetDict({name: complete(part) for name, part in corpus.items()})
 
 
 def _from_parquet(folder: Path, cache_dir: str | os.PathLike | None) -> datasets.DatasetDict:

@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 
 from xser.corpora.cells import COLUMN_OF, Asked, Cells, check_characters, ids_of, named
+from xser.corpora.columns import Renaming, check_columns, check_sources
 from xser.corpora.labels import SPLIT_SPELLINGS
 from xser.corpora.listing import check_folder, not_this_corpus, visible_files
 from xser.corpora.metadata import NESTED, flat, read_jsonl
@@ -27,25 +28,37 @@ UNREAD = ("duration", "offset", "raw_text")  # duration comes from the recording
 SPLITS = {name for split, others in SPLIT_SPELLINGS.items() for name in (split, *others)}
 
 
-def find(source: Path, emotion_map: dict[str, str | None] | None = None, descriptors: Asked = None) -> Found:
+def find(
+    source: Path,
+    emotion_map: dict[str, str | None] | None = None,
+    descriptors: Asked = None,
+    columns: dict[str, str] | None = None,
+    dimension_range: list[float] | None = None,
+) -> Found:
     """Rows of a manifest, or of all manifests of a folder.
 
     Args:
         source: a manifest, or a folder that holds manifests (`*.jsonl`).
         emotion_map: labels of this manifest → emotions, or None for "not known".
         descriptors: keys that are descriptors; see `audiofolder.find`.
+        columns: column of the schema → key of the lines, where it is named otherwise; see `columns`.
+        dimension_range: lowest and highest value of the scale of valence, arousal and dominance; 0 and 1 by default.
 
     Raises:
         FileNotFoundError: no manifest there, or none of its recordings.
         ValueError: a line that is not JSON, has no recording, an offset, or a value that its key does not take; a
             descriptor that is asked for and in no line.
     """
-    manifests, cells = _manifests(source), Cells(emotion_map, descriptors)
+    manifests, cells = _manifests(source), Cells(emotion_map, descriptors, dimension_range)
+    renaming = Renaming(check_columns(columns, AUDIO), AUDIO, [*cells.asked, "offset"])
     lines: list[tuple[Path, int, dict]] = []
     for manifest in manifests:
         split = re.split(r"[-_.]", manifest.stem.lower())[0] if len(manifests) > 1 else None
         known = [(number, flat(record)) for number, record in read_jsonl(manifest)]
-        _warn_of_unknown(manifest, {key for _, record in known for key in record} - {*cells.asked})
+        keys = list(dict.fromkeys(key for _, record in known for key in record))
+        check_sources(manifest, renaming.columns, keys)
+        _warn_of_unknown(manifest, {*renaming.header(manifest, keys)} - {*cells.asked})
+        known = [(number, renaming(record)) for number, record in known]
         named = {"split": split} if split in SPLITS else {}
         lines += [(manifest, number, named | record) for number, record in known]
     cells.check_asked(str(source), {key for _, _, record in lines for key in record})
@@ -115,6 +128,8 @@ CORPUS = Corpus(
     options={
         "emotion_map": 'labels of this manifest → emotions, as in \'{"W": "angry", "L": null}\'',
         "descriptors": 'keys that are descriptors: arousal,gender or \'{"arousal": ["low", "mid", "high"]}\'',
+        "columns": 'columns of the schema → keys of the lines, as in \'{"caption": "text_description"}\'',
+        "dimension_range": "scale of valence, arousal and dominance, as in '[1, 7]'; '[0, 1]' by default",
     },
     licence="that of your recordings",
 )

@@ -2,11 +2,12 @@
 
     Audios/MSP-PODCAST_0001_0008.wav
     Labels/labels_consensus.csv         or .json; up to version 1.8 labels_concensus
+    Labels/labels_detailed.json         or .csv: each rater's labels, where they are there
     Transcripts/MSP-PODCAST_0001_0008.txt
     Partitions.txt                      `Test3; MSP-PODCAST_….wav`, also for what has no label
 
 The partitions are Train, Development (once Validation), Test1, Test2 and, without labels, Test3. Contempt, "other" and
-"no agreement" are no emotions of the schema: such rows have none.
+"no agreement" are no emotions of the schema: such rows have none. EmoVal, EmoAct and EmoDom are means from 1 to 7.
 """
 
 import json
@@ -14,7 +15,8 @@ import re
 from pathlib import Path
 
 from xser.corpora.listing import check_folder, not_this_corpus, relative, visible_files
-from xser.corpora.schema import make_row
+from xser.corpora.msp_podcast_ratings import read_ratings
+from xser.corpora.schema import make_row, unit_interval
 from xser.corpora.source import Corpus, Found
 from xser.corpora.tables import read_table, read_text
 
@@ -37,6 +39,8 @@ EMOTIONS = {
 SPLITS = {"train": "train", "development": "validation", "validation": "validation"}
 GENDERS = {"male": "male", "female": "female"}
 NEEDED = ("EmoClass", "SpkrID", "Gender", "Split_Set")
+DIMENSIONS = {"valence": "EmoVal", "arousal": "EmoAct", "dominance": "EmoDom"}
+SCALE = (1.0, 7.0)
 UNKNOWN = "unknown"  # speakers and genders that nobody has identified
 
 
@@ -62,12 +66,14 @@ def find(source: Path) -> Found:
             left_out[relative(path, source)] = f"a second recording of {path.name}"
     texts, unread = _transcripts(files, source)
     left_out |= unread
+    ratings, unread = read_ratings(files, source)
+    left_out |= unread
     left_out |= {name: "the recording is missing" for name in known if name not in recordings}
     for name, path in recordings.items():
         if name not in known:
             left_out[relative(path, source)] = f"{tables[0].name} does not name it, and no list of partitions does"
     rows = [
-        _row(recordings[name], cells, texts.get(Path(name).stem))
+        _row(recordings[name], cells, texts.get(Path(name).stem), ratings.get(name))
         for name, cells in known.items()
         if name in recordings
     ]
@@ -76,12 +82,14 @@ def find(source: Path) -> Found:
     return Found(sorted(rows, key=lambda row: row["id"]), left_out)
 
 
-def _row(path: Path, cells: dict[str, str], text: str | None) -> dict:
+def _row(path: Path, cells: dict[str, str], text: str | None, ratings: list[str] | None) -> dict:
     return make_row(
         id=path.stem,
         audio={"bytes": None, "path": str(path)},
         text=text,
         emotion=EMOTIONS[cells["EmoClass"]],
+        ratings=ratings,
+        **{name: _dimension(cells.get(column, "")) for name, column in DIMENSIONS.items()},
         speaker=None if cells["SpkrID"].lower() in (UNKNOWN, "") else cells["SpkrID"],
         gender=GENDERS.get(cells["Gender"].lower()),
         language="en",
@@ -90,8 +98,16 @@ def _row(path: Path, cells: dict[str, str], text: str | None) -> dict:
     )
 
 
+def _dimension(written: str) -> float | None:
+    """A mean rating from 0 to 1; None where it is no number of the scale."""
+    try:
+        return unit_interval(float(written), *SCALE)
+    except ValueError:
+        return None
+
+
 def _utterances(table: Path, partitions: list[Path], source: Path) -> tuple[dict[str, dict], dict[str, str]]:
-    """Name of each recording → emotion code, speaker, gender and split; what was left out → why."""
+    """Name of each recording → emotion code, speaker, gender, split, ratings; what was left out → why."""
     lines = _json_lines(table) if table.suffix.lower() == ".json" else _csv_lines(table)
     known: dict[str, dict] = {}
     left_out: dict[str, str] = {}
@@ -111,8 +127,8 @@ def _utterances(table: Path, partitions: list[Path], source: Path) -> tuple[dict
 
 def _csv_lines(table: Path) -> list[tuple[str, str, dict[str, str]]]:
     return [
-        (f"line {line}", cells["FileName"], {name: cells[name] for name in NEEDED})
-        for line, cells in read_table(table, ("FileName", *NEEDED))
+        (f"line {line}", cells.pop("FileName"), cells)
+        for line, cells in read_table(table, ("FileName", *NEEDED), optional=tuple(DIMENSIONS.values()))
     ]
 
 
@@ -126,7 +142,13 @@ def _json_lines(table: Path) -> list[tuple[str, str, dict[str, str]]]:
         missing = [key for key in NEEDED if not isinstance(cells, dict) or key not in cells]
         if missing:
             raise ValueError(f"{table}, {name!r}: {missing} are missing; each file should have {list(NEEDED)}")
-        lines.append((repr(name), name.strip(), {key: str(cells[key]).strip() for key in NEEDED}))
+        lines.append(
+            (
+                repr(name),
+                name.strip(),
+                {key: str(cells[key]).strip() for key in (*NEEDED, *DIMENSIONS.values()) if key in cells},
+            )
+        )
     return lines
 
 

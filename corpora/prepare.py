@@ -23,17 +23,17 @@ from xser.corpora.folds import Splitting
 from xser.corpora.labels import emotion_label
 from xser.corpora.listing import name_some
 from xser.corpora.report import make_report, write_page
-from xser.corpora.schema import features_with, own_slots_of
+from xser.corpora.schema import DIMENSIONS, features_with, own_slots_of
 from xser.corpora.shards import FORMATS, drop_rows
 from xser.corpora.source import Corpus
 from xser.corpora.workshop import DATA, NOTES, open_workshop
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2  # of what is made of a row: raise it with every change
+VERSION = 3  # of what is made of a row: raise it with every change
 ROWS_A_SHARD = 512
 IDENTIFIERS = ("speaker", "session", "fold")  # "anna " and "anna" are one, and must not come into two splits
-LABELS = ("emotion", "text", "speaker", "descriptors")  # of which one recording has one
+LABELS = ("emotion", "text", "speaker", "descriptors", *DIMENSIONS)  # of which one recording has one
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from xser.corpora.cache import written_beside
 from xser.corpora.folds import shared_speakers
 from xser.corpora.labels import own_descriptors, own_emotions, own_stated, stated
+from xser.corpora.schema import DIMENSIONS
 
 UNKNOWN = "not known"
 COUNTED = ("session", "fold", "emotion", "speaker", "gender", "language")
@@ -51,7 +52,8 @@ def make_report(
     Returns:
         `about`, and `n`, `hours`, `hours_by_split`; `by_split`, `by_session`, `by_fold`, `by_emotion`, `by_speaker`,
         `by_gender` and `by_language` (name → rows, "not known" for those without); `by_split_and_emotion`;
-        `by_seconds` (whole seconds → rows); `with_text`; `shared_speakers` (speaker → splits); `labels`;
+        `by_seconds` (whole seconds → rows); `with_text`, `with_caption`, `with_ratings`; `dimensions` (valence and so
+        on → n, mean, min, max of the rows that have it); `shared_speakers` (speaker → splits); `labels`;
         `own_emotions` (→ rows) and `own_descriptors` (→ level → rows), which are none of the usual ones; `left_out`.
     """
     hours = Counter(dict.fromkeys(splits, 0.0))
@@ -68,13 +70,23 @@ def make_report(
             split: _count([row for row in rows if row["split"] == split], "emotion") for split in splits
         },
         "by_seconds": {str(s): n for s, n in sorted(Counter(int(row["duration"]) for row in rows).items())},
-        "with_text": sum(bool(row["text"]) for row in rows),
+        **{f"with_{name}": sum(bool(row[name]) for row in rows) for name in ("text", "caption", "ratings")},
+        "dimensions": {name: _described([row[name] for row in rows]) for name in DIMENSIONS},
         "shared_speakers": shared_speakers([row["speaker"] for row in rows], [row["split"] for row in rows]),
         "labels": labels,
         "own_emotions": own_emotions(rows),
         "own_descriptors": own_descriptors(rows),
         "left_out": left_out,
     }
+
+
+def _described(values: list[float | None]) -> dict[str, float]:
+    """Number, mean, least and most of the values that are known."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return {"n": 0}
+    mean = round(sum(known) / len(known), 4)
+    return {"n": len(known), "mean": mean, "min": round(min(known), 4), "max": round(max(known), 4)}
 
 
 def _count(rows: list[dict], column: str, order: Iterable[str] = ()) -> dict[str, int]:
@@ -151,7 +163,12 @@ def _page(report: dict) -> str:
 def _facts(report: dict) -> list[tuple[str, str]]:
     facts = [("source", report["source"]), ("licence", report["licence"]), ("splits", report["splitting"])]
     facts += [(f"hours of {split}", f"{hours:.2f}") for split, hours in report["hours_by_split"].items()]
-    facts += [("with text", f"{report['with_text']:,} of {report['n']:,}")]
+    for name in ("text", "caption", "ratings"):
+        facts.append((f"with {name}", f"{report[f'with_{name}']:,} of {report['n']:,}"))
+    for name, found in report["dimensions"].items():
+        if found["n"]:
+            what = f"{found['n']:,} rows, mean {found['mean']:.2f}, {found['min']:.2f} to {found['max']:.2f}"
+            facts.append((name, what))
     return facts + [(f"option {name}", str(value)) for name, value in report["options"].items()]
 
 

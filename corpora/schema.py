@@ -2,6 +2,9 @@
 
 Emotions and descriptors are open: those named here are the usual ones, which measurements and figures know; a corpus
 may have others. Descriptors of its own (`own_slots`) stand in the struct `descriptors` after the usual ones, by name.
+
+Valence, arousal and dominance are numbers from 0 (most negative, calmest, weakest) to 1; 0.5 is the middle of a scale.
+Corpora rate on scales of their own (1 to 5, 1 to 7), which `unit_interval` maps.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,14 +21,20 @@ LEVELS = {
     "tone": ("falling", "flat", "rising", "falling-rising", "rising-falling"),
 }
 
-_TEXT = datasets.Value("string")
+DIMENSIONS = ("valence", "arousal", "dominance")
+ADDED = ("caption", *DIMENSIONS, "ratings")  # columns that folders prepared by an earlier version do not have
+
+_TEXT, _NUMBER = datasets.Value("string"), datasets.Value("float32")
 FEATURES = datasets.Features(
     {
         "id": _TEXT,
         "audio": datasets.Audio(decode=False),  # {"bytes", "path"}: one of the two is None; decoded by xser.audio_xser
         "text": _TEXT,
+        "caption": _TEXT,  # a sentence or two on how it is said, as the corpus has it
         "emotion": _TEXT,
         "descriptors": {**dict.fromkeys(LEVELS, _TEXT), "emphasis": datasets.List(_TEXT)},  # []: no word is emphasised
+        **dict.fromkeys(DIMENSIONS, _NUMBER),  # 0 to 1
+        "ratings": datasets.List(_TEXT),  # an emotion for each label that a rater gave; None: not known
         "speaker": _TEXT,
         "gender": _TEXT,
         "age": datasets.Value("int32"),  # years
@@ -34,7 +43,7 @@ FEATURES = datasets.Features(
         "session": _TEXT,
         "fold": _TEXT,
         "split": _TEXT,
-        "duration": datasets.Value("float32"),  # seconds
+        "duration": _NUMBER,  # seconds
     }
 )
 
@@ -71,3 +80,16 @@ def own_slots_of(rows: Iterable[Mapping]) -> list[str]:
     """The same of rows."""
     slots = {slot for row in rows for slot in row["descriptors"]}
     return sorted(slots - set(FEATURES["descriptors"]))
+
+
+def unit_interval(value: float, low: float, high: float) -> float | None:
+    """A rating on a scale from `low` to `high` as a number from 0 to 1; None for one off the scale, or for NaN."""
+    return (value - low) / (high - low) if low <= value <= high else None
+
+
+def complete(dataset: datasets.Dataset) -> datasets.Dataset:
+    """A data set of the one schema with all its columns: those of `ADDED` that it lacks are not known."""
+    missing = [name for name in ADDED if name not in dataset.column_names]
+    for name in missing:
+        dataset = dataset.add_column(name, [None] * len(dataset), feature=FEATURES[name])
+    return dataset.select_columns(list(FEATURES)) if missing else dataset

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from xser.corpora.cache import written_beside
-from xser.corpora.schema import features_with, own_slots
+from xser.corpora.schema import ADDED, features_with, own_slots
 
 FORMATS = ("arrow", "parquet")
 GROUP_ROWS, GROUP_BYTES = 32, 2**24  # a group is written, and read, as a whole
@@ -55,9 +55,16 @@ def split_order(split: str) -> tuple:
 
 
 def check_features(features: datasets.Features, where: object) -> None:
-    """Raise `ValueError` where a data set's columns are not those of the one schema; it may have more descriptors."""
-    expected = features_with(own_slots(features))
-    if features != expected:
+    """Raise `ValueError` where a data set's columns are not those of the one schema.
+
+    It may have more descriptors, and lack columns that came into the schema later (`ADDED`).
+    """
+    expected = {
+        name: feature
+        for name, feature in features_with(own_slots(features)).items()
+        if name in features or name not in ADDED
+    }
+    if dict(features) != expected:
         odd = sorted(name for name in {*features, *expected} if features.get(name) != expected.get(name))
         raise ValueError(f"{where} is not in the one schema: columns {odd} are missing, foreign or of another type")
 

@@ -59,7 +59,7 @@ def stream_corpus(
     names = [name for name in FEATURES if columns is None or name in columns]
     # Tables and not rows: `IterableDataset.from_generator` encodes every row anew, and wants torchcodec for recordings
     tables = ArrowExamplesIterable(_tables, {"files": files, "columns": tuple(names)})
-    features = datasets.Features({name: every[name] for name in names})
+    features = datasets.Features({name: every.get(name, FEATURES[name]) for name in names})
     dataset = datasets.IterableDataset(tables, info=datasets.DatasetInfo(features=features))
     if shuffle_buffer is not None:
         dataset = dataset.shuffle(seed=seed, buffer_size=shuffle_buffer)
@@ -83,10 +83,19 @@ def list_shards(folder: str | os.PathLike) -> dict[str, list[str]]:
 def _tables(files: list[str], columns: tuple[str, ...]) -> Iterator[tuple[tuple[str, int], pa.Table]]:
     for file in files:
         with fsspec.open(file) as opened, pq.ParquetFile(opened) as parquet:
+            stored = tuple(name for name in columns if name in parquet.schema_arrow.names)
             for group in range(parquet.num_row_groups):
-                yield (file, group), read_group(parquet, group, columns)
+                yield (file, group), _completed(read_group(parquet, group, stored), columns)
 
 
 def read_group(parquet: pq.ParquetFile, group: int, columns: tuple[str, ...]) -> pa.Table:
     """One group of a shard: what is in memory at a time."""
     return parquet.read_row_group(group, columns=list(columns))
+
+
+def _completed(table: pa.Table, columns: tuple[str, ...]) -> pa.Table:
+    """A table with columns that its file lacks, which are not known."""
+    for name in set(columns) - set(table.column_names):
+        field = FEATURES.arrow_schema.field(name)
+        table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table.select(list(columns))

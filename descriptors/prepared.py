@@ -30,9 +30,10 @@ class File:
         return self.path.as_posix(), stamp(folder / self.path)
 
     def read_known(self, folder: Path) -> list[dict]:
-        """Its rows, without the recordings."""
-        names = [name for name in FEATURES if name != "audio"]
-        return [row for batch in read_batches(folder / self.path, self.kind, names) for row in batch.to_pylist()]
+        """Its rows, without the recordings; columns that came into the schema later are None."""
+        path, known = folder / self.path, dict.fromkeys(name for name in FEATURES if name != "audio")
+        names = [name for name in known if name in read_schema(path, self.kind).names]
+        return [known | row for batch in read_batches(path, self.kind, names) for row in batch.to_pylist()]
 
     def read_recordings(self, folder: Path, wanted: Collection[int]) -> Iterator[dict]:
         """What is needed of rows to measure them, recordings included, a few at a time.

@@ -17,6 +17,7 @@ from xser.corpora.espeak import bayes_emotion, ceiling
 from xser.evaluation.captions import Captioner
 from xser.evaluation.conditions import AS_RECORDED, CONDITIONS, perturb
 from xser.evaluation.predictions import reference_of
+from xser.evaluation.ratings import score_dimensions, score_ratings
 from xser.evaluation.references import speaker_profiles, told_reference
 from xser.evaluation.scoring import score, wording
 from xser.grammar_xser import AGE, EMOTION, GENDER, EmotionDescription, LabelSchema
@@ -52,6 +53,7 @@ def evaluate_model(
         The figures (accuracies and rates from 0 to 1, `None` where no row has what it takes):
             n: utterances evaluated.
             all that `scoring.score` gives: ua, wa, macro_f1, wer, descriptors, ece, … with intervals and gaps.
+            dimensions, ratings: how near to what raters said, as `ratings` gives it; `None` without.
             wording: ROUGE-L, METEOR and BLEU of the descriptors as a sentence.
             ua_ceiling: the UA that the best possible guess from everything audible reaches over the whole corpus, and
             ua_bayes: over these very rows; both known for `espeak` alone.
@@ -111,6 +113,8 @@ def evaluate_model(
     results = {
         "n": len(predictions),
         **scored,
+        "dimensions": score_dimensions(predictions),
+        "ratings": score_ratings(predictions),
         "wording": wording(predictions, [slot for slot in slots if slot != EMOTION]),
         **_best_possible([answers[index][0] for index in sorted(answers)]),
         "speaker_reference": told_reference(reference),

@@ -21,10 +21,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from xser.corpora.cache import written_beside
-from xser.corpora.schema import EMOTIONS, LEVELS
+from xser.corpora.schema import DIMENSIONS, EMOTIONS, LEVELS
 from xser.grammar_xser import EMPHASIS
 
 FACTS = ("emotion", "text", "speaker", "gender", "language", "corpus", "session", "fold", "duration", "caption")
+RATED = (*DIMENSIONS, "ratings")  # which few corpora have: only where they are known
 COMPARED = ("emotion", "text", "speaker", "descriptors")  # what two references of one utterance must agree on
 NO_ANSWER = "none"  # stands for the emotion of a recording that was not answered, such as one without speech
 SHOWN = 5
@@ -50,7 +51,8 @@ class PredictionError(ValueError):
 
 def reference_of(row: Mapping) -> dict:
     """What is known of one row of the one schema, as a prediction's `reference` holds it."""
-    return {fact: row.get(fact) for fact in FACTS} | {"descriptors": dict(row.get("descriptors") or {})}
+    rated = {name: row[name] for name in RATED if row.get(name) is not None}
+    return {fact: row.get(fact) for fact in FACTS} | {"descriptors": dict(row.get("descriptors") or {})} | rated
 
 
 def read_predictions(

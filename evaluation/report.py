@@ -74,6 +74,11 @@ def figure_rows(results: dict) -> list[tuple[str, str, str]]:
             value = _reason(results, name) if recall is None else _with_interval(results, name, recall)
             rows.append((f"recall, {emotion}", value, n_of["recall"][emotion]))
         rows += _known(results, SCORE_FIGURES, n_of.get("scores"))
+    for name, found in (results.get("dimensions") or {}).items():
+        rows.append((f"{name}, CCC", NOT_KNOWN if found["ccc"] is None else f"{found['ccc']:.3f}", found["n"]))
+    if rated := results.get("ratings"):
+        rows.append(("raters, cross-entropy in nats", f"{rated['cross_entropy']:.3f}", rated["n"]))
+        rows.append(("raters, Jensen-Shannon divergence in nats", f"{rated['jensen_shannon']:.3f}", rated["n"]))
     for slot, accuracy in results["descriptors"].items():
         rows.append((f"{slot}, accuracy", _with_interval(results, f"{slot}.accuracy", accuracy), n_of[slot]))
     rows += _known(results, {"emphasis_f1": "emphasis, F1 over words"}, n_of.get("emphasis"))

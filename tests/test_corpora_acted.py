@@ -159,6 +159,23 @@ def test_what_raters_heard_can_be_the_label(tmp_path):
         crema_d.find(root, labels="heard")
 
 
+def test_ratings_of_crema_d_are_of_the_voice_alone(tmp_path):
+    root = plant(tmp_path, [f"AudioWAV/1001_DFA_{code}_XX.wav" for code in ("ANG", "DIS", "SAD")])
+    assert all(row["ratings"] is None for row in crema_d.find(root).rows)
+    (root / "processedResults").mkdir()
+    table = root / "processedResults" / "tabulatedVotes.csv"
+    header = '"","A","D","F","H","N","S","fileName","numResponses"\n'
+    table.write_text(
+        f'{header}"100001",2,0,0,0,1,1,"1001_DFA_ANG_XX",4\n"200001",9,0,0,0,0,0,"1001_DFA_ANG_XX",9\n'
+        '"300002",0,9,0,0,0,0,"1001_DFA_DIS_XX",9\n"100003",0,0,0,0,0,0,"1001_DFA_SAD_XX",0\n'
+    )
+    ratings = {row["id"][9:12]: row["ratings"] for row in crema_d.find(root).rows}
+    assert ratings == {"ANG": ["angry", "angry", "neutral", "sad"], "DIS": None, "SAD": None}
+    table.write_text(f'{header}"100001",two,0,0,0,1,1,"1001_DFA_ANG_XX",4\n')
+    with pytest.raises(ValueError, match=r"tabulatedVotes\.csv, line 2: .*'two'.* are no whole numbers"):
+        crema_d.find(root)
+
+
 # ------------------------------------------------------------------------------------------------------- RAVDESS
 
 

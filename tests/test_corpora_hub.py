@@ -242,7 +242,7 @@ def test_a_mapping_in_yaml_may_be_an_option_or_the_source(save, tmp_path):
         ({"emotion": "years"}, r"row all/1: emotion '31' cannot stand in an answer: .*; or name it in emotion_map"),
         ({"descriptors": ["label"]}, r"mapping: descriptors is \['label'\]: give a map, as in"),
         ({"descriptors": {"mood 1": "label"}}, r"mapping: descriptors: descriptor 'mood 1' cannot stand in an answer"),
-        ({"descriptors": {"mood": "lable"}}, r"descriptors\.mood: there is no column 'lable'; the data set has"),
+        ({"descriptors": {"mood": "lable"}}, r"mood: there is no column 'lable' \(did you mean 'label'\?\); the"),
         ({"emotoin": "label"}, r"\['emotoin'\] are not known \(did you mean 'emotion'\?\)"),
         ({"age": "transcription"}, r"row all/0: age 'line 0' is not a whole number of years"),
         ({"splits": {"train": "train"}}, r"splits \['train'\] do not exist; the data set has \['all'\]"),

@@ -195,6 +195,7 @@ def test_a_row_holds_what_is_known(small):
     assert known == {
         "id": "Ses01F_impro01_M000", "text": "Words of Ses01F_impro01_M000.", "emotion": "happy",
         "speaker": "Ses01M", "gender": "male", "language": "en", "corpus": "iemocap", "session": "1", "fold": "1",
+        "valence": 0.375, "arousal": 0.375, "dominance": 0.375, "ratings": ["neutral"],
     }  # fmt: skip
 
 
@@ -322,6 +323,12 @@ def test_one_session_in_two_places_is_refused(tmp_path):
     [
         ({"labels": "4"}, r"labels is '4', not one of \['four', "),
         ({"improvised_only": "yes"}, "improvised_only is 'yes': give true or false"),
+        ({"protocol": "loso"}, r"protocol is 'loso'; known are \['emobox'\]"),
+        (
+            {"protocol": "emobox", "labels": "six"},
+            "protocol 'emobox' has labels='four' and scripted dialogues: labels='six'",
+        ),
+        ({"protocol": "emobox", "improvised_only": True}, "improvised_only=True are not its utterances"),
     ],
 )
 def test_unknown_options_are_refused(small, options, message):
@@ -330,4 +337,45 @@ def test_unknown_options_are_refused(small, options, message):
 
 
 def test_the_corpus_names_the_options_of_find():
-    assert CORPUS.name == "iemocap" and set(CORPUS.options) == {"labels", "improvised_only"}
+    assert CORPUS.name == "iemocap" and set(CORPUS.options) == {"labels", "improvised_only", "protocol"}
+
+
+RATED = """% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
+
+[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 3.0000, 5.0000]
+C-E2:\tNeutral;\t()
+C-E3:\tNeutral state; Excited;\t()
+C-E4:\tOther;\t(impatient)
+C-F1:\tAnger;\t()
+A-E3:\tval 3; act 2; dom  2;\t()
+
+[10.0100 - 11.3925]\tSes01F_impro01_M000\texc\t[6.0000, 1.0000, 1.0000]
+C-E2:\tHappiness; Frustration;\t()
+"""
+
+
+def test_dimensions_come_from_0_to_1_and_each_rater_s_emotions_in_the_words_of_the_labels(small):
+    (small / "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt").write_text(RATED)
+    rows = {row["id"]: row for row in find(small).rows}
+    woman, man = rows["Ses01F_impro01_F000"], rows["Ses01F_impro01_M000"]
+    assert (woman["valence"], woman["arousal"], woman["dominance"]) == (0.375, 0.5, 1.0)
+    assert woman["ratings"] == ["neutral", "neutral", "happy", "other"]  # excited is happy here; no actor's own
+    assert (man["valence"], man["arousal"]) == (None, 0.0)  # 6 is not on the scale
+    assert man["ratings"] == ["happy", "frustrated"]
+    rows = {row["id"]: row for row in find(small, "all").rows}
+    assert rows["Ses01F_impro01_F000"]["ratings"] == ["neutral", "neutral", "excited", "other"]
+
+
+def test_a_table_without_dimensions_or_raters_has_none(small):
+    labels = "[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\n\n"
+    (small / "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt").write_text(labels)
+    row = next(row for row in find(small).rows if row["id"] == "Ses01F_impro01_F000")
+    assert row["valence"] is row["arousal"] is row["dominance"] is row["ratings"] is None
+
+
+def test_the_protocol_of_emobox_is_the_5531_utterances_by_session(release, small, caplog):
+    with caplog.at_level(logging.WARNING):
+        rows = find(release, protocol="emobox").rows
+    assert by(rows, "fold") == {"1": 1085, "2": 1023, "3": 1151, "4": 1031, "5": 1241} and not caplog.records
+    find(small, protocol="emobox")
+    assert "folds of another size than emobox publishes: 1: 3 of 1,085, 2: 0 of 1,023" in caplog.text

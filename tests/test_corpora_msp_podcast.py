@@ -83,6 +83,7 @@ def test_every_version_has_the_same_rows(corpus, labels, partitions):
     assert known(found.rows[0]) == {
         "id": "MSP-PODCAST_0001_0008", "emotion": "neutral", "speaker": "30", "gender": "male", "language": "en",
         "corpus": "msp-podcast", "split": "test1",
+        "valence": 0.5, "arousal": pytest.approx(0.2), "dominance": pytest.approx(1.6 / 6),
     }  # fmt: skip
     assert found.rows[0]["audio"] == {"bytes": None, "path": str(root / "Audios/MSP-PODCAST_0001_0008.wav")}
 
@@ -168,3 +169,66 @@ def test_another_folder_is_refused(tmp_path, corpus):
         path.unlink()
     with pytest.raises(FileNotFoundError, match=r"looked for Audios/MSP-PODCAST_0001_0008\.wav"):
         CORPUS.find(root)
+
+
+def test_test3_and_tables_without_dimensions_have_none(corpus):
+    lines = [line.split(",") for line in as_csv(TABLE).splitlines()]
+    table = "\n".join(",".join([*cells[:2], *cells[5:]]) for cells in lines)
+    rows = CORPUS.find(corpus(table=table)).rows
+    assert all(row["valence"] is row["arousal"] is row["dominance"] is None for row in rows) and len(rows) == 11
+
+
+RATED = "MSP-PODCAST_0001_0008.wav"
+WORKERS = {
+    "WORKER00000001": {"EmoClass_Major": "Neutral", "EmoAct": 3},
+    "WORKER00000002": {"EmoClass_Major": "Surprise", "EmoAct": 2},
+    "WORKER00000003": {"EmoClass_Major": "Other-Curious", "EmoAct": 2},
+    "WORKER00000004": {"EmoClass_Major": "Angry,Contempt", "EmoAct": 2},
+}
+RATINGS = ["neutral", "surprised", "other", "angry", "contempt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels_detailed.json", json.dumps({RATED: WORKERS})),
+        ("labels_detailed.json", json.dumps({RATED: {"Workers": list(WORKERS.values())}})),
+        (
+            "labels_detailed.csv",
+            "FileName,Worker,EmoClass_Major,EmoAct\n"
+            + "".join(f'{RATED},{name},"{one["EmoClass_Major"]}",2\n' for name, one in WORKERS.items()),
+        ),
+        (
+            "labels_detailed.csv",
+            "FileName,Labels\n"
+            + "".join(
+                f'{RATED},"{name}; {one["EmoClass_Major"]}; Calm,; A:2; V:4; D:3;"\n' for name, one in WORKERS.items()
+            ),
+        ),
+    ],
+)
+def test_raters_emotions_come_from_every_form_of_the_detailed_labels(corpus, name, text):
+    root = corpus()
+    (root / "Labels/labels_detailed.csv").unlink()
+    (root / "Labels" / name).write_text(text)
+    found = CORPUS.find(root)
+    assert {row["id"]: row["ratings"] for row in found.rows if row["ratings"]} == {RATED[:-4]: RATINGS}
+    assert found.left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("labels_detailed.json", "[]", "labels_detailed.json names no recording"),
+        ("labels_detailed.json", '{"a.wav": {"w": {"EmoAct": 1}}}', "'a.wav': no EmoClass_Major of each rater"),
+        ("labels_detailed.csv", "FileName,Vote\na.wav,Angry\n", "line 2: no EmoClass_Major and no rater's labels"),
+    ],
+)
+def test_detailed_labels_in_no_known_form_are_named_and_rows_stay(corpus, name, text, reason):
+    root = corpus()
+    (root / "Labels" / name).write_text(text)
+    found = CORPUS.find(root)
+    assert len(found.rows) == 11 and all(row["ratings"] is None for row in found.rows)
+    assert (
+        reason in found.left_out[f"Labels/{name}"] and "rows have no ratings of it" in found.left_out[f"Labels/{name}"]
+    )

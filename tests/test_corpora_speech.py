@@ -9,7 +9,7 @@ import pytest
 
 from xser.corpora.librispeech import CORPUS as LIBRISPEECH
 from xser.corpora.manifest import CORPUS as MANIFEST
-from xser.corpora.schema import make_row
+from xser.corpora.schema import ADDED, make_row
 
 SPEAKERS = """; The meaning of the fields in left-to-right order is as follows:
 ;
@@ -140,7 +140,7 @@ def test_all_that_a_manifest_knows_comes_into_the_schema(manifest):
     assert row["descriptors"] == {
         "pitch": "high", "volume": "loud", "speed": None, "tone": "rising", "emphasis": ["are", "late"]
     }  # fmt: skip
-    known = {name: row[name] for name in row if name not in ("audio", "descriptors", "corpus", "duration")}
+    known = {name: row[name] for name in row if name not in ("audio", "descriptors", "corpus", "duration", *ADDED)}
     assert known == {
         "id": "7", "text": "we are late", "emotion": "angry", "speaker": "12", "gender": "female", "age": 31,
         "language": "en", "session": "s", "fold": "2", "split": "test",
@@ -207,7 +207,7 @@ def test_keys_that_are_not_known_are_named_once(manifest, caplog):
         ({"audio": "a.wav", "text": 5}, "line 2: text 5 is not text"),
         ({"audio": "a.wav", "emotion": "meh!"}, r"line 2: emotion 'meh!' cannot stand in an answer: .*emotion_map"),
         ({"audio": "a.wav", "emotion": ["sad"]}, r"line 2: emotion \['sad'\] is not text"),
-        ({"audio": "a.wav", "age": "old"}, "line 2: age 'old' is not a whole number"),
+        ({"audio": "a.wav", "age": "31 y"}, "line 2: age '31 y' is not a whole number"),
         ({"audio": "a.wav", "pitch": "huge"}, r"line 2: pitch 'huge' is not one of \['low', 'normal', 'high'\]"),
         ({"audio": "a.wav", "emphasis": [1]}, r"line 2: emphasis \[1\] is neither words nor a list of words"),
     ],

@@ -103,7 +103,11 @@ class ModelArguments:
         default=None,
         metadata=help_text("{language_model, descriptors, …: exponents of their opinions with a reference}"),
     )
-    summary_dropout: float | None = field(default=None, metadata=help_text("of that classification"))
+    summary_dropout: float | None = field(default=None, metadata=help_text("of the heads on summaries"))
+    dimensions: list[str] | None = field(
+        default=None, metadata=help_text("numbers to predict: columns such as valence, arousal, dominance")
+    )
+    dimension_weight: float | None = field(default=None, metadata=help_text("weight of their squared error"))
     speaker_reference: bool | None = field(
         default=None, metadata=help_text("hear voices relative to a few recordings of the same speaker, where known")
     )
@@ -276,6 +280,10 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
         metadata=help_text(
             "so many steps first in which descriptions train the streams by their heads alone, cheaply"
         ),
+    )
+    soft_labels: bool = field(
+        default=False,
+        metadata=help_text("train the heads of the emotion on the distribution of a row's ratings, where it has any"),
     )
     average_weights: bool = field(
         default=False,

@@ -30,6 +30,9 @@ class XSERCollator:
         swap_probability: of sounding, to a model that knows no reference, like another speaker (`Voices.swap`).
         speeds: at which recordings are played, drawn by the row's noise seed; each makes another voice of it.
         emotion_weights: emotion → weight of an utterance's loss (`loss_weights`); one without an emotion weighs 1.
+        dimensions: columns that `dimension_labels` are made of, NaN where a row does not know one.
+        soft_labels: whether raters' labels make `soft_emotion_labels`, a distribution over the model's emotions; those
+            of other emotions are left out, and a row without any has zeros.
         return_prompts: add `prompt_input_ids` and `prompt_attention_mask`, without any answer, for generation.
 
     Rows are those of `TaskDataset`. Which rows can be used for a task is decided before (`xser.training.data`).
@@ -44,6 +47,8 @@ class XSERCollator:
     swap_probability: float = 0.0
     speeds: tuple[float, ...] = (1.0,)
     emotion_weights: dict[str, float] | None = None
+    dimensions: tuple[str, ...] = ()
+    soft_labels: bool = False
     return_prompts: bool = False
 
     def known(self, row: dict, knows_speaker: bool = True) -> EmotionDescription:
@@ -132,7 +137,20 @@ class XSERCollator:
         weights = {}
         if self.emotion_weights is not None and rows[0]["task"] == "describe":
             weights["loss_weights"] = torch.tensor([self.emotion_weights.get(row["emotion"], 1.0) for row in rows])
-        return {**batch, **weights}
+        rated = self.rated(rows) if rows[0]["task"] == "describe" else {}
+        return {**batch, **weights, **rated}
+
+    def rated(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        """Labels of the heads that are numbers: (B, K) dimensions, and (B, emotions) distributions of raters."""
+        labels = {}
+        if self.dimensions:
+            known = [[row.get(name) for name in self.dimensions] for row in rows]
+            labels["dimension_labels"] = torch.from_numpy(np.array(known, dtype=np.float32))  # None is NaN
+        if self.soft_labels:
+            counts = [[(row.get("ratings") or []).count(name) for name in self.processor.emotions] for row in rows]
+            counts = torch.tensor(counts, dtype=torch.float32)
+            labels["soft_emotion_labels"] = counts / counts.sum(-1, keepdim=True).clamp(min=1)
+        return labels
 
 
 def own_caption(row: dict, known: EmotionDescription, model) -> OwnCaption | None:

@@ -36,7 +36,7 @@ from xser.training.voices import Voices
 
 LOSS_TERMS = (
     *("loss", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss", "level_loss"),
-    *("aux_kl", "emotion_loss"),
+    *("aux_kl", "emotion_loss", "dimension_loss"),
 )
 CTC_LEFT_OUT = "ctc_left_out"  # utterances that have no alignment
 AUDIO_INPUTS = ("input_values", "input_values_mask", "loudness")
@@ -125,6 +125,8 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
             args.reference_probability,
             args.swap_probability,
             tuple(args.speeds),
+            dimensions=tuple(model.config.dimensions),
+            soft_labels=args.soft_labels,
         )
         train_dataset = train_dataset or {}
         self.stages, self.timetable = args.stage_list, None
