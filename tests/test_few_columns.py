@@ -46,10 +46,15 @@ def test_a_folder_of_labels_alone_is_evaluated(labels_alone, tiny_pair, tmp_path
     results, predictions = evaluate_model(*tiny_pair, rows, progress=False)
     assert results["n"] == 4 and results["left_out"] == [] and results["slots"] == ["emotion"]
     assert results["ua"] is not None and results["wer"] is None and results["descriptors"] == {}
-    assert results["wording"] is None and results["ua_interval_of"] == "utterances"
+    assert results["wording"] is None
     write_predictions(tmp_path / "predictions.jsonl", predictions)
     again = read_predictions(tmp_path / "predictions.jsonl")
     assert score(again, tiny_pair[1].schema)["wa"] == results["wa"]
+    for index, prediction in enumerate(predictions):  # half of them right, so that resamples differ
+        truth = prediction["reference"]["emotion"]
+        wrong = next(emotion for emotion in tiny_pair[1].emotions if emotion != truth)
+        prediction["emotion"] = truth if index % 2 else wrong
+    assert score(predictions, tiny_pair[1].schema)["ua_interval_of"] == "utterances"
 
 
 def test_a_folder_of_labels_alone_goes_through_all_that_reads_corpora(labels_alone, tmp_path):

@@ -92,7 +92,7 @@ def test_slots_and_levels_are_kept_by_name_and_new_ones_added(checkpoint):
     before, _, _ = relabelled(checkpoint)
     descriptors = {"arousal": ["low", "mid", "high"], "pitch": ["high", "very high", "low"]}
     model, processor, report = relabelled(checkpoint, descriptors=descriptors, emphasis=False)
-    assert processor.schema.slots == ["arousal", "pitch", "emotion"]
+    assert processor.schema.slots == ["arousal", "pitch", "transcript", "emotion"]
     new, old = model.level_head, before.level_head
     assert torch.equal(new.attention.weight[1], old.attention.weight[0])  # pitch, the first before
     arousal, pitch = new.classifiers
@@ -106,7 +106,7 @@ def test_slots_and_levels_are_kept_by_name_and_new_ones_added(checkpoint):
 def test_without_descriptors_their_head_goes(checkpoint):
     model, processor, _ = relabelled(checkpoint, descriptors={}, emphasis=False)
     assert model.level_head is None and model.config.level_weight == 0
-    assert processor.schema.slots == ["emotion"]
+    assert processor.schema.slots == ["transcript", "emotion"]
 
 
 def test_the_same_labels_change_nothing(checkpoint):

@@ -306,16 +306,16 @@ def test_activation_checkpointing_gives_the_same_losses(make_trainer):
         assert one["loss"] == pytest.approx(two["loss"], abs=1e-5)
 
 
-def test_evaluation_tells_no_words_of_the_data(make_trainer):
-    """The words of the data would be the answer of the other task."""
-    trainer = make_trainer({"transcript_in_prompt": True}, transcript_dropout=0.0)
+def test_prompts_of_evaluation_hold_no_transcript_and_answers_in_training_do(make_trainer):
+    """The transcript of the data would be the answer."""
+    trainer = make_trainer(transcript_dropout=0.0)
+    decode = trainer.processing_class.tokenizer.decode
     loader = trainer.get_eval_dataloader(TaskRows("describe", trainer.eval_dataset["describe"]))
-    asked = [ids for batch in loader for ids in batch["describe"]["prompt_input_ids"]]
-    assert len(asked) == 6
-    assert not any("Transcript" in trainer.processing_class.tokenizer.decode(ids) for ids in asked)
+    asked = [decode(ids) for batch in loader for ids in batch["describe"]["prompt_input_ids"]]
+    assert len(asked) == 6 and not any("transcript:" in prompt for prompt in asked)
     batches = [batch["describe"] for batch in trainer.get_train_dataloader() if "describe" in batch]
-    told = [trainer.processing_class.tokenizer.decode(ids) for batch in batches for ids in batch["input_ids"]]
-    assert told and all("Transcript:" in prompt for prompt in told)
+    rows = [decode(ids) for batch in batches for ids in batch["input_ids"]]
+    assert rows and all('transcript: "' in row for row in rows)
 
 
 def test_a_run_ends_with_the_averages_of_the_weights_it_went_through(make_trainer):
