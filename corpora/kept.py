@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,18 @@ from tqdm.auto import tqdm
 from xser.corpora import cache
 from xser.corpora.cache import cache_root, digest, written_beside
 from xser.corpora.parallel import map_in_order
+from xser.corpora.processes import open_processes
+
+MANY = 500  # recordings, from which on processes are worth their start
 
 
 def computed_once(
-    kind: str, rows: Dataset, function: Callable[[dict], np.ndarray], desc: str, dtype: type = np.float32
+    kind: str,
+    rows: Dataset,
+    function: Callable[[dict], np.ndarray],
+    desc: str,
+    dtype: type = np.float32,
+    in_processes: bool = False,
 ) -> list[np.ndarray]:
     """`function` of the audio of each row, in order.
 
@@ -27,6 +36,8 @@ def computed_once(
         function: of a row's `audio` to (N, D) numbers, D being always the same.
         desc: of the progress bar, which counts what is not known yet.
         dtype: that the numbers are kept in.
+        in_processes: `function` is Python and small arrays, for which threads would wait for each other: where there
+            are many recordings, processes share them, and `function` must pickle.
     """
     names = [
         "".join(c if c.isalnum() or c in "._-" else "-" for c in corpus or "recordings") for corpus in rows["corpus"]
@@ -36,12 +47,13 @@ def computed_once(
     known = {place: _read(place) for place in set(places)}
     missing = {key: index for index, key in enumerate(keys) if key[1] not in known[key[0]]}
     if missing:
-        values = map_in_order(function, rows.select(list(missing.values()))["audio"])
+        pool = open_processes(None) if in_processes and len(missing) >= MANY else nullcontext(map_in_order)
         try:
-            for (place, key), value in zip(
-                missing, tqdm(values, total=len(missing), desc=desc, unit="file"), strict=True
-            ):
-                known[place][key] = np.asarray(value, dtype=dtype)
+            with pool as mapping:
+                values = mapping(function, rows.select(list(missing.values()))["audio"])
+                bar = tqdm(values, total=len(missing), desc=desc, unit="file")
+                for (place, key), value in zip(missing, bar, strict=True):
+                    known[place][key] = np.asarray(value, dtype=dtype)
         finally:
             for place in {place for place, _ in missing}:
                 _write(place, known[place])

@@ -11,10 +11,10 @@ import numpy as np
 from xser.audio_xser import load_audio
 from xser.corpora.checking import reason_to_leave_out
 from xser.corpora.espeak_synthesis import UnknownVoiceError
+from xser.corpora.processes import open_processes
 from xser.descriptors.align import AlignmentError, align, align_by_letters, split_words
 from xser.descriptors.align_espeak import EspeakAligner
 from xser.descriptors.emphasis import emphasised, prominence, why_not
-from xser.descriptors.processes import open_processes
 from xser.prosody_xser import Prosody, measure
 from xser.rate_xser import with_text_rate
 

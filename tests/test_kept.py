@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from conftest import make_wave
 
-from xser.corpora import make_row
+from xser.corpora import kept, make_row
 from xser.corpora.cache import write_dataset, written_beside
 from xser.corpora.kept import computed_once, stamp
 
@@ -165,3 +165,19 @@ def test_two_processes_may_fill_one_place_and_the_first_to_finish_stays(tmp_path
             (early / "values").write_text("early")
     assert (place / "values").read_text() == "early"
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+
+
+def lengths(audio: dict) -> np.ndarray:
+    """What pickles: (1, 1) samples of a recording, or an error where it is named."""
+    if audio["path"].endswith("5.wav"):
+        raise ValueError("recording 5 is broken")
+    return np.array([[soundfile.info(audio["path"]).frames]])
+
+
+def test_processes_give_the_same_in_order_and_keep_what_came_before_an_error(recordings, dataset, monkeypatch, cache):
+    monkeypatch.setattr(kept, "MANY", 2)
+    found = computed_once("lengths", dataset(recordings[:5]), lengths, "lengths", in_processes=True)
+    assert [int(each[0, 0]) for each in found] == [320 * (index + 1) for index in range(5)]
+    with pytest.raises(ValueError, match="recording 5 is broken"):
+        computed_once("lengths", dataset(recordings[4:]), lengths, "lengths", in_processes=True)
+    assert len(kept._read(cache / "mine-lengths.npz")) == 5

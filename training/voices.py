@@ -72,7 +72,7 @@ class Voices:
             return self
         self._refuse_other_recordings(rows)
         if is_relative or PROSODY in streams:
-            frames = computed_once(FRAMES_KIND, rows, _measured_frames, "measuring voices")
+            frames = computed_once(FRAMES_KIND, rows, _measured_frames, "measuring voices", in_processes=True)
             self.frames |= dict(zip(rows["id"], frames, strict=True))
         if keep_states:
             loudness = computed_once("loudness-1", rows, _loudness, "measuring loudness")
@@ -83,7 +83,7 @@ class Voices:
         at_speeds = list(dict.fromkeys((1.0, *speeds)))  # what is usual is so at their own speed
         for speed in at_speeds if MEASURES in streams else ():
             kind, function = f"{MEASURES_KIND}-{speed:g}", partial(_measures, speed)
-            measures = computed_once(kind, rows, function, f"measuring at speed {speed:g}")
+            measures = computed_once(kind, rows, function, f"measuring at speed {speed:g}", in_processes=True)
             self.measures |= {(identity, speed): each[0] for identity, each in zip(rows["id"], measures, strict=True)}
         heard_at = at_speeds if is_relative else speeds if keep_states else ()
         for speed in heard_at:

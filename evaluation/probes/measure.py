@@ -10,11 +10,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from xser.corpora.processes import open_processes
 from xser.corpora.schema import FEATURES
 from xser.descriptors.align import Aligner, AlignmentError, align_by_letters
 from xser.descriptors.align_espeak import EspeakAligner
 from xser.descriptors.measuring import ESPEAK, WORD_TIMES
-from xser.descriptors.processes import open_processes
 from xser.evaluation.probes.fit import PROBES, Reading, interval_of, read
 from xser.evaluation.probes.streams import STATISTICS, Heard, hear_corpus
 from xser.evaluation.probes.table import clean_of_words
