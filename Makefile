@@ -37,6 +37,7 @@ results: install
 	$(BIN)/python eval.py --model checkpoints/xser-tiny --corpus espeak --split test_unseen --output docs/results/espeak-test-unseen.json
 	$(BIN)/python benchmarks/batch_invariance.py --output docs/results/batch-invariance.json
 	$(BIN)/python benchmarks/forward_cost.py --output docs/results/forward-cost.json
+	$(BIN)/python benchmarks/explain_cost.py --output docs/results/explain-cost.json
 	$(BIN)/python examples/explain.py --picture docs/explanation.png --output docs/results/explanation.json
 	$(BIN)/python benchmarks/f0_accuracy.py --output docs/results/f0-accuracy.json
 	$(BIN)/python benchmarks/levels.py --train_limit 24000 --output docs/results/levels.json

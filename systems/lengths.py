@@ -16,7 +16,7 @@ def length_options(name: str, options: Mapping, steps: int) -> dict:
         steps: of one batch each. Where every step has a batch of each task, so many times fewer.
 
     Raises:
-        ValueError: there are fewer steps than stages, or their shares cannot be told.
+        ValueError: there are fewer steps than stages, or their shares are undetermined.
     """
     schedule, stages = options.get("schedule"), options.get("stages")
     stages = {stage: dict(given or {}) for stage, given in (stages or {}).items()}
