@@ -8,7 +8,8 @@ from transformers import HubertConfig, LlamaConfig
 
 from xser.configuration_xser import XSERConfig
 from xser.training.arguments import DataArguments
-from xser.training.data import load_task_data, select_rows
+from xser.training.collator import own_caption
+from xser.training.data import TaskData, load_task_data, note_captions, select_rows
 
 
 def make_config(**options) -> XSERConfig:
@@ -84,3 +85,21 @@ def test_a_task_without_a_single_row_is_an_error(tmp_path):
     arguments = DataArguments(data=str(folder), corpus_options={"cache_dir": str(tmp_path / "cache")})
     with pytest.raises(ValueError, match=r"no utterance is left to train asr; left out: {'no text': 3}"):
         load_task_data(arguments, ["asr"], make_config(), seed=0)
+
+
+def test_captions_of_a_corpus_train_without_labels_and_what_cannot_be_read_back_is_counted(tmp_path, corpus):
+    captions = {1: "An angry voice.", 6: 'A sad voice with low pitch says "no".'}
+    captioned = corpus.map(lambda row, index: {"caption": captions.get(index)}, with_indices=True)
+    config = make_config(answer="caption")
+    rows, reasons = select_rows(captioned, "describe", config)
+    assert rows["id"][:] == [f"tone{i}" for i in range(12) if i not in (2, 3)]
+    assert "no emotion and no descriptor" not in reasons
+    targets = [own_caption(row, config.schema.describe(row), config) for row in rows]
+    assert [each and each.text for each in targets] == [captions.get(i) for i in range(12) if i not in (2, 3)]
+    assert targets[1].slots == tuple(config.schema.slots)  # no label says what to ask for
+    data = TaskData()
+    note_captions(rows, "train", config, data)
+    found = data.left_out["train_captions"]
+    assert found["pitch is not read back"] == 1 and found["speed is not read back"] == 2
+    assert "emotion is not read back" not in found
+    assert select_rows(captioned, "describe", make_config())[1]["no emotion and no descriptor"] == 1  # in tags

@@ -154,14 +154,15 @@ class XSERCollator:
 
 
 def own_caption(row: dict, known: EmotionDescription, model) -> OwnCaption | None:
-    """A corpus's own caption, which trains as it is, asked for by the slots that the row has labels for.
+    """A corpus's own caption, which trains as it is, asked for by the slots that the row has labels for, or by all.
 
     Args:
         model: its config or its processor, which say whether it answers by captions.
     """
     if model.answer != "caption" or not row.get("caption"):
         return None
-    return OwnCaption(one_line(row["caption"]), tuple(known.slots or model.schema.slots))
+    has_labels = set(known.slots) - {TRANSCRIPT, EMPHASIS}
+    return OwnCaption(one_line(row["caption"]), tuple(known.slots if has_labels else model.schema.slots))
 
 
 def drop_slots(

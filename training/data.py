@@ -104,7 +104,7 @@ def _check(rows: dict[int, dict], task: str, checker: RowChecker, config: XSERCo
         )
 
 
-def _note_captions(rows: Dataset, use: str, config: XSERConfig, data: TaskData) -> None:
+def note_captions(rows: Dataset, use: str, config: XSERConfig, data: TaskData) -> None:
     """Count what cannot be read back from a corpus's own captions, which train as they are."""
     captions = [text for text in rows["caption"] if text] if "caption" in rows.column_names else []
     if config.answer != "caption" or not captions:
@@ -188,7 +188,7 @@ def load_task_data(
             if len(selected):
                 getattr(data, use)[task] = selected
             if task == "describe":
-                _note_captions(selected, use, config, data)
+                note_captions(selected, use, config, data)
     _drop_tasks(tasks, arguments, data)
     return data
 
