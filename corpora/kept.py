@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -39,25 +39,53 @@ def computed_once(
         in_processes: `function` is Python and small arrays, for which threads would wait for each other: where there
             are many recordings, processes share them, and `function` must pickle.
     """
+    [values] = computed_together((kind,), rows, _Alone(function), desc, dtype, in_processes)
+    return values
+
+
+def computed_together(
+    kinds: Sequence[str],
+    rows: Dataset,
+    function: Callable[[dict], Sequence[np.ndarray]],
+    desc: str,
+    dtype: type = np.float32,
+    in_processes: bool = False,
+) -> list[list[np.ndarray]]:
+    """As `computed_once`, of several kinds that `function` computes together: for each kind, the values in order."""
     names = [
         "".join(c if c.isalnum() or c in "._-" else "-" for c in corpus or "recordings") for corpus in rows["corpus"]
     ]
-    places = [cache_root() / "kept" / f"{name}-{kind}.npz" for name in names]
-    keys = list(zip(places, map_in_order(stamp, rows["audio"]), strict=True))
-    known = {place: _read(place) for place in set(places)}
-    missing = {key: index for index, key in enumerate(keys) if key[1] not in known[key[0]]}
+    keys = list(zip(names, map_in_order(stamp, rows["audio"]), strict=True))
+    places = {(name, kind): cache_root() / "kept" / f"{name}-{kind}.npz" for name in set(names) for kind in kinds}
+    known = {of: _read(place) for of, place in places.items()}
+    missing = {
+        (name, key): index
+        for index, (name, key) in enumerate(keys)
+        if any(key not in known[name, kind] for kind in kinds)
+    }
     if missing:
         pool = open_processes(None) if in_processes and len(missing) >= MANY else nullcontext(map_in_order)
         try:
             with pool as mapping:
                 values = mapping(function, rows.select(list(missing.values()))["audio"])
                 bar = tqdm(values, total=len(missing), desc=desc, unit="file")
-                for (place, key), value in zip(missing, bar, strict=True):
-                    known[place][key] = np.asarray(value, dtype=dtype)
+                for (name, key), found in zip(missing, bar, strict=True):
+                    for kind, value in zip(kinds, found, strict=True):
+                        known[name, kind][key] = np.asarray(value, dtype=dtype)
         finally:
-            for place in {place for place, _ in missing}:
-                _write(place, known[place])
-    return [known[place][key] for place, key in keys]
+            for of in {(name, kind) for name, _ in missing for kind in kinds}:
+                _write(places[of], known[of])
+    return [[known[name, kind][key] for name, key in keys] for kind in kinds]
+
+
+class _Alone:
+    """A function of one kind as one of several; a class, so that it pickles."""
+
+    def __init__(self, function: Callable[[dict], np.ndarray]):
+        self.function = function
+
+    def __call__(self, audio: dict) -> tuple[np.ndarray]:
+        return (self.function(audio),)
 
 
 def stamp(audio: dict) -> str:

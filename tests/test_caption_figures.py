@@ -95,7 +95,7 @@ def test_tags_are_worded_canonically_and_without_an_answer_there_is_no_caption()
 
 def test_captions_of_the_data_and_of_a_system_are_left_as_they_are():
     rows = [{**row, "caption": f"caption {row['id']}"} for row in ROWS]
-    captioner = Captioner(table_of(ROWS).add_column("caption", [row["caption"] for row in rows]), SCHEMA)
+    captioner = Captioner(table_of(rows), SCHEMA)
     given = {**prediction(0, "mine", rows[0]["caption"]), "emphasis": None}
     assert captioner.add(given, rows[0]) == given
 

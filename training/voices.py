@@ -16,7 +16,7 @@ import torch
 from datasets import Dataset
 
 from xser.audio_xser import SAMPLE_RATE, at_speed, load_audio, loudness_dbfs
-from xser.corpora.kept import computed_once, stamp
+from xser.corpora.kept import computed_once, computed_together, stamp
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.processing_xser import XSERProcessor
 from xser.profile_xser import MIN_DEVIATION, MIN_RECORDINGS, RecordingStates, SpeakerProfile
@@ -71,6 +71,9 @@ class Voices:
         if not is_relative and not keep_states and not streams:
             return self
         self._refuse_other_recordings(rows)
+        if MEASURES in streams and (is_relative or PROSODY in streams):  # both of one measurement
+            kinds = FRAMES_KIND, f"{MEASURES_KIND}-1"
+            computed_together(kinds, rows, _frames_and_measures, "measuring voices", in_processes=True)
         if is_relative or PROSODY in streams:
             frames = computed_once(FRAMES_KIND, rows, _measured_frames, "measuring voices", in_processes=True)
             self.frames |= dict(zip(rows["id"], frames, strict=True))
@@ -224,6 +227,12 @@ def _loudness(audio: dict) -> np.ndarray:
 def _measures(speed: float, audio: dict) -> np.ndarray:
     wave = at_speed(load_audio(audio), speed)
     return voice_measures(measure(wave), wave)[None]
+
+
+def _frames_and_measures(audio: dict) -> tuple[np.ndarray, np.ndarray]:
+    wave = load_audio(audio)
+    measured = measure(wave)
+    return prosody_frames(measured), voice_measures(measured, wave)[None]
 
 
 def _measured_frames(audio: dict) -> np.ndarray:
