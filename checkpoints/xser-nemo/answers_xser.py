@@ -1,33 +1,90 @@
-"""Answers as tokens: piece by piece, always as a continuation.
+"""Answers as tokens: piece by piece, always as a continuation, in the form that the config names.
 
 So the ids of a text are the concatenation of its pieces' ids by construction, in training, generation and scoring.
 """
 
-from .grammar_xser import EMPHASIS, NO_EMPHASIS, SLOT_SEPARATOR, EmotionDescription, quote, words_of
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .captions_xser import CaptionForm
+from .grammar_xser import (
+    EMOTION,
+    EMPHASIS,
+    TRANSCRIPT,
+    EmotionDescription,
+    Tags,
+    escape,
+    one_line,
+    quote,
+    unescape,
+    words_of,
+)
 
 MAX_PIECES = 10_000  # that are kept
 MAX_TOKENS_PER_SECOND = 100  # of a transcript that a user gives: several times what anybody can say
 
 
+OPENING, CLOSING = ' "', '"'  # of a transcript
+_ESCAPED = re.compile(r'(?:[^"\\]|\\["\\])*(?P<open>\\?)')  # no bare quote; at its end an escape may be open
+
+
+@dataclass(frozen=True)
+class TextRule:
+    """Which tokens may follow in a text between quotes, so that nothing but `CLOSING` ends it.
+
+    Both are (2, V) bool; the first row holds where no escape is open, the second right after a backslash.
+    """
+
+    allowed: np.ndarray
+    opens_escape: np.ndarray
+
+
 class AnswersMixin:
     """Answers of `XSERProcessor`, to ids and back."""
 
-    @staticmethod
-    def pieces(description: EmotionDescription) -> list[str]:
-        """What `description.to_text()` is tokenised in; joined, they are that text.
+    @property
+    def form(self):
+        """What writes an answer slot by slot (`literal`, `value`): `Tags`, or a `CaptionForm` of the schema."""
+        if self.answer == "tags":
+            return Tags
+        if self._captions is None or self._captions.schema != self.schema:
+            self._captions = CaptionForm(self.schema)
+        return self._captions
 
-        A slot is its name (`pitch:`, from the second on with the separator before it: ` | volume:`) and its value
-        (` high`); stressed words are a piece each (` "never"`, `, "again"`).
+    def parse_answer(self, text: str) -> EmotionDescription:
+        """The description that an answer spells; `ValueError` where it deviates from the form."""
+        if self.answer == "tags":
+            return EmotionDescription.from_text(text, self.schema)
+        return self.form.from_text(text)
+
+    def pieces(self, description: EmotionDescription, wording: int = 0) -> list[str]:
+        """What an answer is tokenised in; joined, they are its text.
+
+        The text before a slot's value is one piece (`pitch:`, ` | volume:`), and so is the value (` high`); stressed
+        words are a piece each (` "never"`, `, "again"`), and a transcript stands apart from its quotes, so that it has
+        the ids of an answer to the ASR task.
         """
-        pieces = []
-        for slot in description.slots:
-            pieces.append(_slot_piece(slot, first=not pieces))
-            if slot == EMPHASIS:
-                words = [quote(word) for word in description.emphasis] or [NO_EMPHASIS]
-                pieces += [f" {words[0]}", *(f", {word}" for word in words[1:])]
+        return [piece for _, piece in self.slot_pieces(description, wording)]
+
+    def slot_pieces(self, description: EmotionDescription, wording: int = 0) -> list[tuple[str | None, str]]:
+        """The same, each with its slot; what follows the last value is of none."""
+        slots, form, pieces = self.schema.filled(description), self.form, []
+        for index, slot in enumerate(slots):
+            value = description.value(slot)
+            texts = [form.literal(slots, index, wording)]
+            if slot == TRANSCRIPT:
+                texts += [OPENING, escape(value), CLOSING]
+            elif slot == EMPHASIS and value:
+                first, *others = [quote(word) for word in value]
+                texts += [f" {first}", *(form.word_separator + word for word in others)]
             else:
-                pieces.append(f" {description.value_text(slot)}")
-        return pieces
+                texts.append(form.value(slots, index, value, wording))
+            pieces += [(slot, text) for text in texts]
+        pieces.append((None, form.literal(slots, len(slots), wording)))
+        return [(slot, text) for slot, text in pieces if text]
 
     def piece_ids(self, text: str) -> list[int]:
         """The ids of one piece as the continuation of others, without special tokens; kept for the next time."""
@@ -39,15 +96,18 @@ class AnswersMixin:
             self._pieces[text] = ids
         return ids
 
-    def slot_ids(self, slot: str, first: bool) -> list[int]:
-        """The ids of a slot's name, with the separator before it unless it is an answer's first."""
-        return self.piece_ids(_slot_piece(slot, first))
+    def answer_ids(self, answer, wording: int = 0) -> list[int]:
+        """The ids of an answer without the eos token: a description piece by piece, a text as one.
 
-    def answer_ids(self, answer: EmotionDescription | str) -> list[int]:
-        """The ids of an answer without the eos token: a description piece by piece, a transcript as one."""
+        Args:
+            answer: an `EmotionDescription`, a transcript, or a corpus's own caption.
+            wording: of the form, where it has several.
+        """
         if isinstance(answer, str):
             return self._continuations([answer])[0]
-        return [index for piece in self.pieces(answer) for index in self.piece_ids(piece)]
+        if not hasattr(answer, "levels"):
+            return self._continuations([answer.text])[0]
+        return [index for piece in self.pieces(answer, wording) for index in self.piece_ids(piece)]
 
     def decode_answer(self, ids) -> str:
         """Inverse of `answer_ids`: the text of generated ids, without special tokens and spaces at its ends."""
@@ -58,8 +118,32 @@ class AnswersMixin:
         """Its words that can be emphasised, in order of speech: those that spell no special token."""
         return [word for word in words_of(transcript) if not self._special_in(word)]
 
+    def decode_text(self, ids) -> str:
+        """The transcript that generated ids between quotes spell, in one line."""
+        return one_line(unescape(self.decode_answer(ids)))
+
+    @cached_property
+    def text_rule(self) -> TextRule:
+        """Tokens of texts between quotes, over the tokenizer's vocabulary; special tokens are none."""
+        texts = [self._decode([index]) for index in range(len(self.tokenizer))]
+        rule = TextRule(np.zeros((2, len(texts)), bool), np.zeros((2, len(texts)), bool))
+        for index, text in enumerate(texts):
+            if index in self._special_ids or not text or any(map(str.isspace, text.strip(" "))):
+                continue
+            for state in (0, 1):
+                rest = _ESCAPED.fullmatch("\\" * state + text)
+                rule.allowed[state, index] = rest is not None
+                rule.opens_escape[state, index] = rest is not None and rest.group("open") == "\\"
+        return rule
+
+    @cached_property
+    def any_text_rule(self) -> TextRule:
+        """Every token but the special ones, of a text that ends without a quote."""
+        is_text = np.array([index not in self._special_ids for index in range(len(self.tokenizer))])
+        return TextRule(np.stack([is_text, is_text]), np.zeros((2, len(is_text)), bool))
+
     def check_transcript(self, transcript: str, context: int | None = None) -> None:
-        """Refuse a transcript that a prompt cannot hold.
+        """Refuse a transcript that an answer cannot hold.
 
         Args:
             context: how many tokens the language model reads; a transcript may take half of them.
@@ -76,7 +160,7 @@ class AnswersMixin:
             raise ValueError(f"{shown} holds {found}, special tokens of the language model: take them out")
         limit = int(MAX_TOKENS_PER_SECOND * self.max_audio_seconds)
         limit = limit if context is None else min(limit, context // 2)
-        if (length := len(self._continuations([self._transcript_piece(transcript)])[0])) > limit:
+        if (length := len(self._continuations([escape(one_line(transcript))])[0])) > limit:
             raise ValueError(
                 f"{shown} has {length} tokens; it may have {limit}: give the words of this recording alone"
             )
@@ -109,9 +193,13 @@ class AnswersMixin:
         decoding: after a special token (or, for some, only after other text) they leave a piece as it is.
         """
         schema = self.schema
-        pieces = [_slot_piece(slot, first) for slot in schema.slots for first in (True, False)]
-        pieces += [f" {label}" for labels in (*schema.descriptors.values(), schema.emotions) for label in labels]
-        pieces += [f" {NO_EMPHASIS}", ' "a"', ', "a"'] if schema.emphasis else []
+        slots, form = schema.slots, self.form
+        pieces = [form.literal(slots, index) for index in range(len(slots))] + [form.literal(slots[-1:], 0)]
+        labels = {**schema.descriptors, EMOTION: schema.emotions}
+        for index, slot in enumerate(slots):
+            pieces += [form.value(slots, index, label) for label in labels.get(slot, ())]
+        pieces += [form.no_emphasis, ' "a"', f'{form.word_separator}"a"'] if schema.emphasis else []
+        pieces += [OPENING, CLOSING] if schema.transcript else []
         failed = pieces
         for anchor in ("", self.content_token, "\n", ":"):
             ids = self._tokenize([anchor])[0]
@@ -129,8 +217,4 @@ class AnswersMixin:
         )
 
 
-def _slot_piece(slot: str, first: bool) -> str:
-    return f"{'' if first else SLOT_SEPARATOR}{slot}:"
-
-
-__all__ = ["AnswersMixin"]
+__all__ = ["CLOSING", "OPENING", "AnswersMixin", "TextRule"]

@@ -1,7 +1,7 @@
 """The disentanglement block of XSER: layer mix, Gaussian encoder, variational information bottleneck.
 
     h = sum_l softmax(w)_l X_l          weighted sum over the layers of a frozen HuBERT    (XSER, arXiv 2505.23236)
-    p(z|x) = N(mu(h), diag(sigma(h)^2)) two-layer perceptron                               (XSER)
+    p(z|x) = N(mu(h), diag(sigma(h)^2)) Linear, GELU, Linear, GELU; then mu, softplus sigma  (XSER)
     z = mu + sigma * eps                in training; z = mu at inference                   (Kingma & Welling 2014)
     loss = -log q(y|z) + beta KL(p(z|x) || N(0, I))                                        (Alemi et al. 2017, eq. 16)
 
@@ -13,11 +13,13 @@ Shapes: B batch, T frames, L layers of the tower (L+1 with its input), H tower w
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
 
 LOGVAR_RANGE = (-12.0, 4.0)
+MIN_SIGMA = 1e-6  # keeps the logarithm finite; LOGVAR_RANGE ends far above
 CONTEXT_KERNEL = 5  # frames
 INITIAL_LOGVAR = -4.0  # new blocks start with little noise, so that the language model has something to learn from
 
@@ -99,11 +101,27 @@ def moving_average(values: torch.Tensor, mask: torch.Tensor, span: int) -> torch
 
 
 class GaussianLinear(nn.Linear):
-    """Last layer of the encoder: the means, then the log-variances, of Z latents."""
+    """The two linear layers to mu(x) and to what sigma(x) is made of, for Z latents, in one product.
+
+    Args:
+        sigma: `softplus` of the second half (the paper's), or `exp` of half of it, a log-variance.
+    """
+
+    def __init__(self, hidden_size: int, latent_size: int, sigma: str):
+        super().__init__(hidden_size, 2 * latent_size)
+        self.sigma = sigma
 
     def initial_bias(self) -> torch.Tensor:
         """Bias of a new layer: mean 0, log-variance `INITIAL_LOGVAR`."""
-        return torch.tensor([0.0, INITIAL_LOGVAR]).repeat_interleave(self.out_features // 2)
+        spread = INITIAL_LOGVAR if self.sigma == "exp" else math.log(math.expm1(math.exp(INITIAL_LOGVAR / 2)))
+        return torch.tensor([0.0, spread]).repeat_interleave(self.out_features // 2)
+
+
+def gaussian(parameters: torch.Tensor, sigma: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Means and log-variances from the output of a `GaussianLinear`, (B, T, 2 Z) -> (B, T, Z) each, float32."""
+    mu, spread = parameters.float().chunk(2, dim=-1)
+    logvar = spread if sigma == "exp" else 2 * nn.functional.softplus(spread).clamp(min=MIN_SIGMA).log()
+    return mu, logvar.clamp(*LOGVAR_RANGE)
 
 
 class VariationalBottleneck(nn.Module):
@@ -120,19 +138,22 @@ class VariationalBottleneck(nn.Module):
         input_size: int,
         hidden_size: int,
         latent_size: int,
+        encoder_layers: int = 2,
+        sigma: str = "softplus",
         variational: bool = True,
         context_layers: int = 0,
         dropout: float = 0.0,
         smoothing: int = 1,
     ):
         super().__init__()
-        self.variational, self.smoothing = variational, smoothing
+        self.variational, self.smoothing, self.sigma = variational, smoothing, sigma
         self.dropout = nn.Dropout(dropout)
-        self.encoder = nn.Sequential(
-            nn.Linear(input_size, hidden_size),
-            nn.GELU(),
-            GaussianLinear(hidden_size, 2 * latent_size) if variational else nn.Linear(hidden_size, latent_size),
+        sizes = [input_size, *[hidden_size] * encoder_layers]
+        hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.GELU())]
+        latent = (
+            GaussianLinear(hidden_size, latent_size, sigma) if variational else nn.Linear(hidden_size, latent_size)
         )
+        self.encoder = nn.Sequential(*hidden, latent)
         self.context = nn.ModuleList(
             nn.Conv1d(hidden_size, hidden_size, CONTEXT_KERNEL, padding=CONTEXT_KERNEL // 2)
             for _ in range(context_layers)
@@ -147,20 +168,19 @@ class VariationalBottleneck(nn.Module):
             mask: (B, T) bool, true on real frames.
             noise_seed: (B,) int64 seeds of the noise; `None` draws from torch's generator. Unused in eval mode.
         """
-        hidden = self.encoder[:2](self.dropout(hidden_states))
+        hidden = self.encoder[:-1](self.dropout(hidden_states))
         for convolution in self.context:
             heard = (hidden * mask.unsqueeze(-1)).transpose(1, 2)
             hidden = hidden + nn.functional.gelu(convolution(heard)).transpose(1, 2)
         if self.smoothing > 1:
             hidden = moving_average(hidden, mask, self.smoothing)
-        parameters = self.encoder[2](hidden)
+        parameters = self.encoder[-1](hidden)
         if not self.variational:
             return BottleneckOutput(
                 parameters * mask.unsqueeze(-1), parameters, None, parameters.new_zeros(()).float()
             )
         with torch.autocast(hidden_states.device.type, enabled=False):
-            mu, logvar = parameters.float().chunk(2, dim=-1)
-            logvar = logvar.clamp(*LOGVAR_RANGE)
+            mu, logvar = gaussian(parameters, self.sigma)
             kl = masked_mean(0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(-1), mask)
             z = mu
             if self.training:

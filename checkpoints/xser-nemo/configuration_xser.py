@@ -20,7 +20,9 @@ DEFAULT_LORA = {"rank": 8, "alpha": 16, "dropout": 0.0, "target_modules": ["q_pr
 BOTTLENECK_DEFAULTS = {
     "latent_size": 128,
     "hidden_size": 512,
-    "beta": 1e-3,
+    "encoder_layers": 2,  # stated in the paper, as are sigma and beta
+    "sigma": "softplus",
+    "beta": 1e-2,
     "variational": True,
     "context_layers": 0,
     "dropout": 0.0,
@@ -31,6 +33,12 @@ AUX_NAME = re.compile(r"[a-z][a-z0-9_]*")
 LANGUAGE_MODEL = "language_model"  # among those whose votes are weighed
 RESERVED = ("content", "descriptors", LANGUAGE_MODEL)  # names that no auxiliary stream may have
 CTC_UNITS = ("byte", "token")
+SIGMAS = ("softplus", "exp")
+ACTIVATIONS = ("relu", "gelu")
+ANSWERS = ("tags", "caption")
+ASR_DESCRIPTORS = ("absent", "zero")
+# what configs that were saved before these fields existed stand for
+LAYERS_OF_BEFORE = {"encoder_layers": 1, "sigma": "exp"}
 AUDIO_MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
 # what transformers writes into a config or takes out of its options, beside the fields of `PreTrainedConfig`
 HOST_FIELDS = (
@@ -48,15 +56,27 @@ class XSERConfig(PreTrainedConfig):
         text_config (`PreTrainedConfig` or `dict`): any causal language model; LLaMA by default.
         audio_model_id, text_model_id (`str`, *optional*): where the backbones came from; a thin checkpoint reads
             them from there.
-        content_bottleneck, descriptor_bottleneck (`dict`): `latent_size` (Z), `hidden_size` of the encoder, `beta`
-            (weight of the KL in nats a frame against the cross-entropy in nats a token), `variational` (off: `z`
-            is the mean, and there is no KL), `context_layers` (convolutions over five frames in the encoder),
-            `dropout` (before it) and `smoothing` (frames that are averaged in it, an odd number; 1 for none).
-        frame_stack (`int`): frames that make one token for the language model; 4 of HuBERT's 50 a second give 12.5.
+        content_bottleneck, descriptor_bottleneck (`dict`): `latent_size` (Z), `hidden_size` of the encoder,
+            `encoder_layers` (pairs of Linear and GELU; the paper's 2), `sigma` (`softplus`, the paper's, or `exp` of
+            half a log-variance), `beta` (weight of the KL in nats a frame against the cross-entropy in nats a token;
+            the paper's best is 1e-2, but how it reduces the KL is not known), `variational` (off: `z` is the mean,
+            and there is no KL); and ours: `context_layers` (convolutions over five frames in the encoder), `dropout`
+            (before it) and `smoothing` (frames that are averaged in it, an odd number; 1 for none).
+        frame_stack (`int`): frames that make one token for the language model; the paper follows LLaMA-Omni's 5, which
+            makes 10 tokens a second of HuBERT's 50 frames.
+        adapter_activation (`str`): `relu`, the paper's, or `gelu`, between the two layers of an adapter.
         lora (`dict`, *optional*): `rank`, `alpha`, `dropout`, `target_modules`; `None` for no LoRA.
-        emotions (`list[str]`), descriptors (`dict[str, list[str]]`), emphasis (`bool`): the label schema. An empty
-            `descriptors` with `emphasis=False` leaves the emotion alone (`sys4`).
-        disentangled (`bool`): two streams; off, one stream serves both tasks (`baseline`, `alternating`).
+        emotions (`list[str]`), descriptors (`dict[str, list[str]]`), transcript, emphasis (`bool`): the label schema,
+            and so the slots of an answer. An empty `descriptors` with `emphasis=False` leaves transcript and emotion.
+        slot_order (`list[str]`, *optional*): all slots in the order of the answer; the paper's by default:
+            descriptors, transcript, emotion, emphasis.
+        age_cuts (`list`, *optional*): years at which the second, third … level of a descriptor `age` begins, for data
+            that hold ages in years.
+        answer (`str`): `tags`, or `caption`, one or two English sentences as in the paper (`captions_xser`).
+        system_prompt (`str`, *optional*): of every prompt.
+        asr_descriptors (`str`): whether prompts of ASR hold the descriptor tokens as zeros (`zero`, the paper's), or
+            not at all (`absent`).
+        disentangled (`bool`): two streams; off, one stream serves both tasks.
         freeze_audio_tower, freeze_language_model (`bool`): off only to pretrain backbones.
         ctc_weight (`float`): weight of a CTC loss on the content stream; 0 for no CTC head.
         ctc_unit (`str`): what CTC spells the transcript in: `byte` (256 of UTF-8, which fit every language) or
@@ -74,16 +94,16 @@ class XSERConfig(PreTrainedConfig):
             geometric mean of the language model's and of theirs.
         vote_weights (`dict`, *optional*): exponents of the opinions where a reference is given: of `language_model`,
             `descriptors` and every auxiliary stream. Without one, and elsewhere, all count alike.
-        summary_dropout (`float`): of that head.
+        summary_dropout (`float`): of the heads on summaries.
+        dimensions (`list[str]`), dimension_weight (`float`): names of numbers from 0 to 1, such as valence and
+            arousal, that a regression on each of these summaries predicts, and the weight of its squared error.
         speaker_reference (`bool`): the descriptor stream hears each layer relative to what is usual for the speaker,
             where a reference is given, and to what is usual in the training data elsewhere.
         recording_states (`bool`): in every frame the descriptor stream also hears mean and deviation of each layer
             over the whole recording, beside what is usual for the speaker; only with `speaker_reference`, and only
             where a reference is given.
-        transcript_in_prompt (`bool`): a description is asked for with the words said: those of the data in training,
-            the model's own transcript when it explains. Emotion is then weighed in two stages, words and voice, where
-            a small language model reads words from the content stream too faintly.
         content_token_id, descriptor_token_id (`int`): placeholders, which may lie beyond the vocabulary.
+        zero_token_id (`int`, *optional*): placeholder of zeros, where `asr_descriptors` is `zero`.
         aux_token_ids (`dict`): name → placeholder of each auxiliary stream.
         min_audio_seconds, max_audio_seconds (`float`): shorter is `too_short`, longer is refused.
         silence_dbfs (`float`): a recording whose RMS lies below is `no_speech`.
@@ -98,7 +118,7 @@ class XSERConfig(PreTrainedConfig):
     model_type = "xser"
     keys_to_ignore_at_inference = [
         *("past_key_values", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss", "level_loss"),
-        *("aux_kl", "emotion_loss"),
+        *("aux_kl", "emotion_loss", "dimension_loss"),
     ]
     sub_configs_defaults = {
         "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="hubert"),
@@ -111,11 +131,18 @@ class XSERConfig(PreTrainedConfig):
     text_model_id: str | None = None
     content_bottleneck: dict | None = None
     descriptor_bottleneck: dict | None = None
-    frame_stack: int = 4
+    frame_stack: int = 5
+    adapter_activation: str = "relu"
     lora: dict | None = None
     emotions: list | None = None
     descriptors: dict | None = None
+    transcript: bool = True
     emphasis: bool = True
+    slot_order: list | None = None
+    age_cuts: list | None = None
+    answer: str = "tags"
+    system_prompt: str | None = None
+    asr_descriptors: str = "absent"
     disentangled: bool = True
     freeze_audio_tower: bool = True
     freeze_language_model: bool = True
@@ -128,11 +155,13 @@ class XSERConfig(PreTrainedConfig):
     emotion_votes: bool = False
     vote_weights: dict | None = None
     summary_dropout: float | int = 0.0
+    dimensions: list | None = None
+    dimension_weight: float | int = 0.0
     speaker_reference: bool = False
     recording_states: bool = False
-    transcript_in_prompt: bool = False
     content_token_id: int | None = None
     descriptor_token_id: int | None = None
+    zero_token_id: int | None = None
     aux_token_ids: dict | None = None
     min_audio_seconds: float | int = 0.1
     max_audio_seconds: float | int = 30.0
@@ -155,6 +184,7 @@ class XSERConfig(PreTrainedConfig):
             for name, options in (self.aux_streams or {}).items()
         }
         self.aux_token_ids = self.aux_token_ids or {}
+        self.dimensions = [] if self.dimensions is None else self.dimensions
         if self.lora is not None:
             self.lora = _with_defaults("lora", self.lora, DEFAULT_LORA)
         super().__post_init__(**kwargs)
@@ -186,7 +216,7 @@ class XSERConfig(PreTrainedConfig):
     def from_dict(cls, config_dict: dict, **kwargs):
         """As its parent's, but fields given anew are checked as those of the file are."""
         given = {name: kwargs.pop(name) for name in FIELDS if name in kwargs}
-        return super().from_dict({**config_dict, **given}, **kwargs)
+        return super().from_dict({**of_before(config_dict), **given}, **kwargs)
 
     def _check_values(self):
         """Refuse values that are of a wrong type, out of range, or contradict each other."""
@@ -194,6 +224,11 @@ class XSERConfig(PreTrainedConfig):
             if not isinstance(getattr(self, name), allowed):
                 _require(False, name, getattr(self, name), f"of type {allowed}")
         _ = self.schema  # checks the labels
+        choices = {"answer": ANSWERS, "asr_descriptors": ASR_DESCRIPTORS, "adapter_activation": ACTIVATIONS}
+        for name, allowed in {**choices, "ctc_unit": CTC_UNITS}.items():
+            _require(getattr(self, name) in allowed, name, getattr(self, name), f"one of {allowed}")
+        needs = "absent where disentangled is false: there is no descriptor stream"
+        _require(self.disentangled or self.asr_descriptors == "absent", "asr_descriptors", self.asr_descriptors, needs)
         for name in ("content_bottleneck", "descriptor_bottleneck"):
             bottleneck = getattr(self, name)
             for key in ("latent_size", "hidden_size"):
@@ -214,7 +249,6 @@ class XSERConfig(PreTrainedConfig):
             )
         _require(self.frame_stack >= 1, "frame_stack", self.frame_stack, "at least 1")
         _require(self.ctc_weight >= 0, "ctc_weight", self.ctc_weight, "0 or more")
-        _require(self.ctc_unit in CTC_UNITS, "ctc_unit", self.ctc_unit, f"one of {CTC_UNITS}")
         _require(self.level_weight >= 0, "level_weight", self.level_weight, "0 or more")
         if self.level_weight > 0:
             needs = "0 where disentangled is false or descriptors is empty: it classifies them on their own stream"
@@ -254,6 +288,7 @@ class XSERConfig(PreTrainedConfig):
         _require(0 <= self.summary_dropout < 1, "summary_dropout", self.summary_dropout, "in [0, 1)")
         if self.emotion_weight > 0:
             _require(self.summary_tokens, "emotion_weight", self.emotion_weight, "0 where summary_tokens is false")
+        self._check_dimensions()
         if self.emotion_votes:
             _require(self.emotion_weight > 0, "emotion_votes", True, "false where emotion_weight is 0: nothing votes")
         if self.vote_weights is not None:
@@ -273,6 +308,16 @@ class XSERConfig(PreTrainedConfig):
                 value = getattr(self, name)
                 _require(not value, name, value, "left out where disentangled is false: it needs a descriptor stream")
 
+    def _check_dimensions(self):
+        """Dimensions and their weight come together, on summaries."""
+        names, weight = self.dimensions, self.dimension_weight
+        are_names = all(isinstance(name, str) and name for name in names) and len(set(names)) == len(names)
+        _require(are_names, "dimensions", names, "different names, such as valence and arousal")
+        _require(weight >= 0, "dimension_weight", weight, "0 or more")
+        _require(bool(names) or weight == 0, "dimension_weight", weight, "0 where dimensions are not given")
+        _require(not names or weight > 0, "dimension_weight", weight, "above 0 where dimensions are given")
+        _require(self.summary_tokens or not names, "dimension_weight", weight, "0 where summary_tokens is false")
+
     def to_json_string(self, use_diff: bool = True) -> str:
         """As its parent's, but unsorted: the order of the descriptors is that of the answer."""
         fields = self.to_diff_dict() if use_diff else self.to_dict()
@@ -286,10 +331,33 @@ class XSERConfig(PreTrainedConfig):
     @property
     def schema(self) -> LabelSchema:
         """The labels as a value."""
-        return LabelSchema(self.emotions, self.descriptors, self.emphasis)
+        labels = self.emotions, self.descriptors, self.emphasis
+        return LabelSchema(*labels, self.transcript, self.slot_order, self.age_cuts)
 
 
 FIELDS = tuple(XSERConfig.__annotations__)
+
+
+def of_before(saved: dict) -> dict:
+    """A saved config, or a processor's, with what one stands for that was saved before answers held a transcript.
+
+    Raises:
+        ValueError: its answers cannot be given any more.
+    """
+    if "transcript_in_prompt" not in saved:
+        return saved
+    if gone := [name for name in ("transcript_in_prompt", "emphasis") if saved[name]]:
+        raise ValueError(
+            f"this model was saved by an older version, and its {' and '.join(gone)} cannot be answered any more: "
+            "emphasis is chosen among the words of a transcript in the same answer. Train the model again"
+        )
+    saved = {name: value for name, value in saved.items() if name != "transcript_in_prompt"} | {"transcript": False}
+    if "content_bottleneck" not in saved:
+        return saved
+    aux = {name: {**LAYERS_OF_BEFORE, **options} for name, options in saved["aux_streams"].items()}
+    both = ("content_bottleneck", "descriptor_bottleneck")
+    layers = {name: {**LAYERS_OF_BEFORE, **saved[name]} for name in both}
+    return {**saved, **layers, "aux_streams": aux, "adapter_activation": "gelu"}
 
 
 def _require(holds: bool, name: str, value: object, allowed: str) -> None:
@@ -298,6 +366,8 @@ def _require(holds: bool, name: str, value: object, allowed: str) -> None:
 
 
 def _check_bottleneck(name: str, options: dict) -> None:
+    _require(options["encoder_layers"] >= 1, f"{name}['encoder_layers']", options["encoder_layers"], "at least 1")
+    _require(options["sigma"] in SIGMAS, f"{name}['sigma']", options["sigma"], f"one of {SIGMAS}")
     _require(options["beta"] >= 0, f"{name}['beta']", options["beta"], "0 or more")
     _require(options["context_layers"] >= 0, f"{name}['context_layers']", options["context_layers"], "0 or more")
     _require(0 <= options["dropout"] < 1, f"{name}['dropout']", options["dropout"], "in [0, 1)")

@@ -1,11 +1,10 @@
 """`model.explain`: recordings in, what each sounds like and why out.
 
-A batch of recordings is encoded once. The content stream is transcribed where nobody gives the words; then the slots
-are decoded under the grammar (`decoding_xser`). Nothing of a call is left on the model.
+A batch of recordings is encoded once, and its answers are decoded in one pass under the grammar (`decoding_xser`): the
+transcript, unless the user gives it, is a slot like the others. Nothing of a call is left on the model.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import torch
 
@@ -15,7 +14,7 @@ from .checks_xser import check_batch_size, known_options_only, one_for_each
 from .configuration_xser import LANGUAGE_MODEL
 from .decoding_xser import Decoding, decode_description
 from .eval_mode_xser import in_eval_mode
-from .grammar_xser import EMOTION, EMPHASIS
+from .grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT
 from .options_xser import refuse_unknown
 from .prosody_xser import measure
 from .references_xser import several
@@ -51,10 +50,10 @@ def explain(
         batch_size: recordings a pass; it does not change the answers.
         slots: the slots to ask for; all of the model's by default.
         transcript: the words of a single recording, or a list with those of each, `None` where they are not known.
-            They stand for the model's own transcript everywhere: in the prompt (`transcript_in_prompt`), in the words
-            that may be emphasised, in `verify` and in the answer, as they are given. Recordings without, and all for
-            `True`, are transcribed by the model. `False` saves that, unless emphasis is asked for, whose words come
-            from it, or the model weighs the words as text.
+            They stand for the model's own transcript everywhere: in the answer that the model goes on from, in the
+            words that may be emphasised, in `verify`, and in what is returned, as they are given. Recordings without,
+            and all for `True`, are transcribed by the model. `False` asks for none, which costs nothing, unless
+            emphasis is asked for, whose words come from it.
         verify: also measure the voice, and judge the descriptors by that.
         reference: of the speakers, without labels: one for all recordings, or a list with one for each. One is `None`,
             a `SpeakerProfile` or the .safetensors file it was saved to, a `Reference`, or a list of three or more
@@ -67,7 +66,8 @@ def explain(
         For each recording `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores` (a distribution over the
         model's emotions), `descriptors` (slot → level), `emphasis` (words), `transcript`, `explanation` (a sentence).
         Where the status is not `ok`, or a slot was not asked for, the value is `None`. With `verify` also
-        `verification`, as `Verifier.verify` gives it. With `emotion_votes` also `votes`, a distribution over the
+        `verification`, as `Verifier.verify` gives it. With `dimensions` also those, name → number from 0 to 1. With
+        `emotion_votes` also `votes`, a distribution over the
         emotions by each stream alone. Where the model takes a reference of the recording's speaker also
         `speaker_reference`: of how many `recordings` and `seconds` it is, and a `warning` if it is plainly of another
         person.
@@ -78,7 +78,7 @@ def explain(
     """
     processor = matching_processor(processor, model.config)
     batch_size = check_batch_size(batch_size)
-    slots = processor.schema.check_slots(processor.schema.slots if slots is None else slots)
+    slots = _slots_asked(processor.schema, slots, transcript)
     sources = several(audio)
     if sources is None:
         raise ValueError(f"audio is {type(audio).__name__}, one recording or none: give a list of recordings")
@@ -104,9 +104,21 @@ def explain(
     return answers
 
 
+def _slots_asked(schema, slots: Sequence[str] | None, transcript) -> list[str]:
+    """The slots of the answer; `transcript` decides on its own slot, which emphasis needs."""
+    asked = schema.check_slots(schema.slots if slots is None else slots)
+    if not schema.transcript:
+        return asked
+    if slots is not None and TRANSCRIPT in asked and transcript is False:
+        raise ValueError(f"slots {asked} asks for the transcript, but transcript is False: leave one of them out")
+    is_wanted = EMPHASIS in asked or transcript is not False
+    return schema.check_slots([*(slot for slot in asked if slot != TRANSCRIPT), *([TRANSCRIPT] if is_wanted else [])])
+
+
 def empty_answer(status: str, request: Request, config) -> dict:
     """All keys of an answer to `request`, with nothing but the status."""
     keys = (*ANSWER_KEYS, *(["verification"] if request.verifier is not None else []))
+    keys += ("dimensions",) if config.dimensions else ()
     keys += ("speaker_reference",) if request.profile(config) is not None else ()
     return {**dict.fromkeys(keys), "status": status}
 
@@ -121,23 +133,21 @@ def _explain_batch(model, processor, batch, slots, requests: Sequence[Request], 
     profiles = [request.profile(model.config) for request in requests]
     inputs = processor(batch, task="describe", slots=slots, reference=profiles, aux=aux).to(model.device)
     input_ids, attention_mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
-    streams = model.hear(input_ids, **inputs)  # once for both prompts
-    frames = [processor.num_frames(len(wave)) for wave, _ in batch]
-    needs_words = EMPHASIS in slots or processor.transcript_in_prompt
+    streams = model.hear(input_ids, **inputs)
     texts = [request.words for request in requests]
-    rows = [row for row, text in enumerate(texts) if text is None and (needs_words or requests[row].transcript)]
-    if rows:
-        for row, text in zip(rows, _transcribe(model, processor, batch, frames, streams, rows), strict=True):
-            texts[row] = text
-    if processor.transcript_in_prompt:
-        prompts = processor.prompt_ids("describe", frames, slots, _aux_frames(processor, inputs), texts)
-        input_ids, attention_mask = (prompts.to(model.device)[name] for name in ("input_ids", "attention_mask"))
+    # each row stops at its own length, so that its neighbours in the batch cannot change its text
+    limits = [int(8 + MAX_BYTES_PER_SECOND * len(wave) / SAMPLE_RATE) for wave, _ in batch]
     decoding = Decoding.start(model.language_model, model.embed_prompt(input_ids, streams), attention_mask)
-    words = [processor.emphasisable(text or "") for text in texts]
     votes = model.votes(streams) if EMOTION in slots else {}
     weights = vote_weights(model.config, votes, inputs.get("knows_speaker"))
-    results = decode_description(decoding, model.language_model, processor, slots, words, votes, weights)
+    results = decode_description(decoding, model.language_model, processor, slots, texts, limits, votes, weights)
+    if TRANSCRIPT in slots:
+        own = [description.transcript for description, _ in results]
+    else:
+        wanted = [request.transcript is True for request in requests]
+        own = _transcribe(model, processor, batch, limits, streams, wanted)
     voted = _tell_votes(votes, processor.schema.emotions, len(batch))
+    dimensions = _dimensions_of_each(model, streams, len(batch))
     answers = []
     for row, (description, distributions) in enumerate(results):
         scores = distributions.get(EMOTION)
@@ -147,19 +157,14 @@ def _explain_batch(model, processor, batch, slots, requests: Sequence[Request], 
                 "scores": scores,
                 "descriptors": description.levels,
                 "emphasis": None if description.emphasis is None else list(description.emphasis),
-                "transcript": texts[row] if requests[row].transcript else None,
+                "transcript": (texts[row] or own[row]) if requests[row].transcript else None,
                 "explanation": description.to_sentence(scores),
                 **voted[row],
+                **dimensions[row],
                 **_check_reference(batch[row][0], profiles[row], streams, row),
             }
         )
     return answers
-
-
-def _aux_frames(processor, inputs) -> list[dict[str, int]]:
-    """For each recording, name → frames of each auxiliary stream."""
-    lengths = {name: inputs[f"aux_{name}_mask"].sum(-1).tolist() for name in processor.aux_streams}
-    return [{name: int(each[row]) for name, each in lengths.items()} for row in range(len(inputs["loudness"]))]
 
 
 def vote_weights(config, votes: Mapping[str, torch.Tensor], knows_speaker: torch.Tensor | None) -> torch.Tensor | None:
@@ -186,6 +191,14 @@ def _tell_votes(votes: Mapping[str, torch.Tensor], emotions: Sequence[str], num_
     ]
 
 
+def _dimensions_of_each(model, streams, num_rows: int) -> list[dict]:
+    """Valence, arousal and so on of each recording; nothing of a model that does not predict them."""
+    if model.dimension_head is None:
+        return [{}] * num_rows
+    mean = torch.stack([*model.dimension_head(streams).values()]).mean(0)
+    return [{"dimensions": dict(zip(model.config.dimensions, row, strict=True))} for row in mean.tolist()]
+
+
 def _check_reference(wave, profile, streams, row: int) -> dict:
     """What is said of a recording's reference; nothing where it has none."""
     if profile is None:
@@ -195,22 +208,17 @@ def _check_reference(wave, profile, streams, row: int) -> dict:
     return {"speaker_reference": about}
 
 
-def _transcribe(model, processor, batch, frames, streams, rows: Sequence[int]) -> list[str]:
-    """Greedy transcripts of some of the rows, from the content stream that is already at hand."""
-    prompts = processor.prompt_ids("asr", [frames[row] for row in rows]).to(model.device)
-    content = streams[CONTENT]
-    content = replace(content, embeds=content.embeds[rows], mask=content.mask[rows])
-    # each row stops at its own length, so that its neighbours in the batch cannot change its text
-    limits = [int(8 + MAX_BYTES_PER_SECOND * len(batch[row][0]) / SAMPLE_RATE) for row in rows]
-    ids = model.language_model.generate(
-        inputs_embeds=model.embed_prompt(prompts["input_ids"], {CONTENT: content}),
-        attention_mask=prompts["attention_mask"],
-        do_sample=False,
-        max_new_tokens=max(limits),
-        eos_token_id=processor.tokenizer.eos_token_id,
-        pad_token_id=processor.tokenizer.pad_token_id,
-    )
-    return [processor.decode_answer(row[:limit]) for row, limit in zip(ids, limits, strict=True)]
+def _transcribe(model, processor, batch, limits, streams, wanted: Sequence[bool]) -> list[str | None]:
+    """Transcripts by the prompt of ASR, of a model whose answers hold none, from the content stream at hand."""
+    if not any(wanted):
+        return [None] * len(wanted)
+    frames = [processor.num_frames(len(wave)) for wave, _ in batch]
+    prompts = processor.prompt_ids("asr", frames).to(model.device)
+    embeds = model.embed_prompt(prompts["input_ids"], {CONTENT: streams[CONTENT]})
+    decoding = Decoding.start(model.language_model, embeds, prompts["attention_mask"])
+    end, skip = processor.tokenizer.eos_token_id, [not each for each in wanted]
+    rows = decoding.write(model.language_model, processor.any_text_rule, end, limits, skip)
+    return [processor.decode_answer(ids) if each else None for ids, each in zip(rows, wanted, strict=True)]
 
 
 __all__ = ["ANSWER_KEYS", "empty_answer", "explain"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
+from transformers.activations import ACT2FN
 
 from .bottleneck_xser import BottleneckOutput, LayerMix, VariationalBottleneck, compute_dtype
 from .configuration_xser import XSERConfig
@@ -20,6 +21,10 @@ from .voice_measures_xser import FARTHEST
 LOUDNESS_CENTRE, LOUDNESS_SPAN = -25.0, 10.0  # dBFS: ordinary speech comes out around 0 ± 1
 SUMMARY_HEADS = 4  # attentions over the frames of a summary, beside their mean and deviation
 MIN_DEVIATION = 1e-4
+ENCODER_OPTIONS = (
+    *("hidden_size", "latent_size", "encoder_layers", "sigma", "variational"),
+    *("context_layers", "dropout", "smoothing"),
+)
 RECORDING_SIZE = 64  # of what a whole recording is summed up in before it joins the frames
 
 
@@ -36,14 +41,18 @@ class StreamOutput:
 
 
 class XSERAdapter(nn.Module):
-    """Stack k frames, then two linear layers to the language model's width (chosen: the paper names adapters only)."""
+    """Stack k frames, then Linear, ReLU, Linear to the language model's width, following LLaMA-Omni as the paper does.
 
-    def __init__(self, latent_size: int, frame_stack: int, text_hidden_size: int):
+    Args:
+        activation: `relu`, or `gelu`.
+    """
+
+    def __init__(self, latent_size: int, frame_stack: int, text_hidden_size: int, activation: str):
         super().__init__()
         self.frame_stack = frame_stack
         self.projector = nn.Sequential(
             nn.Linear(latent_size * frame_stack, text_hidden_size),
-            nn.GELU(),
+            ACT2FN[activation],
             nn.Linear(text_hidden_size, text_hidden_size),
         )
 
@@ -89,11 +98,11 @@ class XSERStream(nn.Module):
         has_summary: whether a token of the whole utterance follows those of the frames.
     """
 
-    def __init__(self, input_size: int, bottleneck: dict, frame_stack: int, text_hidden_size: int, has_summary: bool):
+    def __init__(self, config: XSERConfig, input_size: int, bottleneck: dict, frame_stack: int, has_summary: bool):
         super().__init__()
-        encoder = ("hidden_size", "latent_size", "variational", "context_layers", "dropout", "smoothing")
-        self.bottleneck = VariationalBottleneck(input_size, **{name: bottleneck[name] for name in encoder})
-        self.adapter = XSERAdapter(bottleneck["latent_size"], frame_stack, text_hidden_size)
+        text_hidden_size, activation = config.text_config.hidden_size, config.adapter_activation
+        self.bottleneck = VariationalBottleneck(input_size, **{name: bottleneck[name] for name in ENCODER_OPTIONS})
+        self.adapter = XSERAdapter(bottleneck["latent_size"], frame_stack, text_hidden_size, activation)
         self.summary = XSERSummary(bottleneck["latent_size"], text_hidden_size) if has_summary else None
 
     def squeeze(self, states: torch.Tensor, frame_mask: torch.Tensor, noise_seed: torch.Tensor | None) -> StreamOutput:
@@ -150,7 +159,7 @@ class XSERSpeechStream(XSERStream):
     def __init__(self, config: XSERConfig, bottleneck: dict, hears_voice: bool):
         num_layers, hidden_size = config.audio_config.num_hidden_layers + 1, config.audio_config.hidden_size
         has_summary = config.summary_tokens and hears_voice
-        super().__init__(hidden_size, bottleneck, config.frame_stack, config.text_config.hidden_size, has_summary)
+        super().__init__(config, hidden_size, bottleneck, config.frame_stack, has_summary)
         self.layer_mix = LayerMix(num_layers)
         self.layer_norm = nn.LayerNorm(hidden_size)
         self.loudness = nn.Linear(1, hidden_size) if hears_voice else None
@@ -220,8 +229,7 @@ class XSERAuxStream(XSERStream):
     """A stream on features that are no states of the audio tower: measurements, a text encoder's, a face's."""
 
     def __init__(self, config: XSERConfig, options: dict):
-        text_hidden_size = config.text_config.hidden_size
-        super().__init__(options["size"], options, options["frame_stack"], text_hidden_size, config.summary_tokens)
+        super().__init__(config, options["size"], options, options["frame_stack"], config.summary_tokens)
         self.known = nn.Linear(1, options["size"], bias=False) if config.speaker_reference else None
 
     def forward(
@@ -285,10 +293,37 @@ class XSEREmotionHead(nn.Module):
         return {name: classifier(streams[name].summary) for name, classifier in self.classifiers.items()}
 
 
+class XSERDimensionHead(nn.Module):
+    """Valence, arousal and so on from the summary of each stream of the voice, by itself (our addition)."""
+
+    def __init__(self, config: XSERConfig):
+        super().__init__()
+        streams = {"descriptors": config.descriptor_bottleneck, **config.aux_streams}
+        self.regressors = nn.ModuleDict(
+            {
+                name: nn.Sequential(
+                    nn.Dropout(config.summary_dropout),
+                    nn.Linear((SUMMARY_HEADS + 2) * options["latent_size"], 64),
+                    nn.GELU(),
+                    nn.Dropout(config.summary_dropout),
+                    nn.Linear(64, len(config.dimensions)),
+                )
+                for name, options in streams.items()
+            }
+        )
+
+    def forward(self, streams: Mapping[str, StreamOutput]) -> dict[str, torch.Tensor]:
+        """Stream → (B, dimensions) float32, from 0 to 1."""
+        return {
+            name: regressor(streams[name].summary).float().sigmoid() for name, regressor in self.regressors.items()
+        }
+
+
 __all__ = [
     "LOUDNESS_CENTRE",
     "StreamOutput",
     "XSERAuxStream",
+    "XSERDimensionHead",
     "XSEREmotionHead",
     "XSERLevelHead",
     "XSERRecordingStates",

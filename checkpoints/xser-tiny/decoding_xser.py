@@ -1,8 +1,9 @@
-"""Answers under the grammar: each slot's levels are scored by the model's own likelihood, and the likeliest stands.
+"""Answers under the grammar, in one pass: the transcript greedily, then each slot given what stands before it.
 
 The levels of a slot are branches of a tree. One pass of the language model scores them all under an attention mask in
 which a branch sees the prompt, the answer so far and itself; nothing is sampled, the cache is never copied, and what
-comes out always parses. A score is the likelihood of a level *with what ends it*, normalised over the levels.
+comes out always parses: a transcript holds nothing but text until its closing quote. A score is the likelihood of a
+level *with what ends it*, normalised over the levels; the likeliest stands.
 
 Shapes: B batch, Q query tokens of a slot, K tokens in the cache, V vocabulary.
 """
@@ -10,11 +11,14 @@ Shapes: B batch, Q query tokens of a slot, K tokens in the cache, V vocabulary.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from torch import nn
 from transformers import DynamicCache
 
+from .answers_xser import CLOSING, OPENING, TextRule
 from .bottleneck_xser import compute_dtype
-from .grammar_xser import EMOTION, EMPHASIS, NO_EMPHASIS, EmotionDescription, quote
+from .grammar_xser import EMOTION, EMPHASIS, OWN_SLOTS, TRANSCRIPT, EmotionDescription, escape, one_line, quote
 
 MAX_EMPHASISED = 8
 
@@ -50,6 +54,7 @@ class Decoding:
         ends: Sequence[int],
         votes: Sequence[torch.Tensor] = (),
         weights: torch.Tensor | None = None,
+        first_ends: Sequence[int] | None = None,
     ) -> torch.Tensor:
         """Read a slot's name and all its candidate values, keep the likeliest, and return the scores.
 
@@ -57,6 +62,7 @@ class Decoding:
             literal: tokens that come before the value, the same for every row; may be empty.
             branches: for each row, its candidates' tokens; an empty candidate is the end itself.
             ends: tokens of which one must follow a value; their likelihoods add up.
+            first_ends: the same of the first candidate, where they are others.
             votes: (B, candidates) log-probabilities of others who have a say. With them the scores are a logarithmic
                 opinion pool (Genest and Zidek 1986): the mean of all log-probabilities, the language model's too.
             weights: (1 + votes, B) of the language model and of each vote, instead of the mean's.
@@ -104,6 +110,9 @@ class Decoding:
         if ends:
             after = log_probs.gather(1, (last + 1).unsqueeze(-1).expand(-1, -1, log_probs.shape[-1]))
             scores = scores + after[..., list(ends)].logsumexp(-1)
+            if first_ends is not None:
+                own = after[:, 0, list(first_ends)].logsumexp(-1) - after[:, 0, list(ends)].logsumexp(-1)
+                scores[:, 0] = scores[:, 0] + own
         scores = scores.masked_fill(~exists.to(device), -torch.inf)
         if votes:
             opinions = torch.stack([scores.log_softmax(-1), *votes])
@@ -117,6 +126,50 @@ class Decoding:
         self.log_probs = log_probs.gather(1, after_best.unsqueeze(-1).expand(-1, -1, log_probs.shape[-1])).squeeze(1)
         return scores
 
+    def write(
+        self, language_model, rule: TextRule, end: int, limits: Sequence[int], skip: Sequence[bool] | None = None
+    ) -> list[list[int]]:
+        """Write text greedily, token by token, until `end` would follow, which is not written.
+
+        Args:
+            rule: which tokens may follow.
+            limits: for each row, how many tokens it may write.
+            skip: rows that write nothing.
+
+        Returns:
+            For each row the tokens that it wrote.
+        """
+        device, width = self.visible.device, self.log_probs.shape[-1]
+        allowed, opens_escape = (_widened(each, width, device) for each in (rule.allowed, rule.opens_escape))
+        allowed[0, end] = True
+        limits = torch.tensor(limits, device=device)
+        active = torch.ones_like(limits, dtype=torch.bool)
+        if skip is not None:
+            active &= ~torch.tensor(skip, device=device)
+        state, written, is_written = torch.zeros_like(limits), [], []
+        while True:
+            token = self.log_probs.masked_fill(~allowed[state], -torch.inf).argmax(-1)
+            active = active & (token != end) & (len(written) < limits)
+            if not active.any():
+                break
+            self._append(language_model, token, active)
+            state = opens_escape[state, token].long()
+            written.append(token)
+            is_written.append(active)
+        if not written:
+            return [[] for _ in limits]
+        rows = zip(torch.stack(written, 1).tolist(), torch.stack(is_written, 1).tolist(), strict=True)
+        return [[token for token, real in zip(*row, strict=True) if real] for row in rows]
+
+    def _append(self, language_model, token: torch.Tensor, active: torch.Tensor) -> None:
+        """One more token, (B,), for the rows that are `active`, (B,)."""
+        itself = torch.ones_like(active)  # a row that is done sees its padding, not nothing
+        allowed = torch.cat([self.visible, itself.unsqueeze(1)], 1).view(len(token), 1, 1, -1)
+        logits = self._call(language_model, token.unsqueeze(1), allowed, self.position.unsqueeze(1))[:, -1]
+        self.log_probs = torch.where(active.unsqueeze(1), logits.float().log_softmax(-1), self.log_probs)
+        self.visible = torch.cat([self.visible, active.unsqueeze(1)], 1)
+        self.position = self.position + active.long()
+
     def _extend(self, language_model, ids, candidate, depth) -> torch.Tensor:
         """Put the tree's tokens into the cache; log-probabilities after the context and after each of them."""
         if ids.shape[1] == 0:
@@ -126,16 +179,26 @@ class Decoding:
         tree = (same | (candidate == -1).unsqueeze(1)) & causal
         tree |= torch.eye(ids.shape[1], dtype=torch.bool, device=ids.device)  # padding sees itself, not nothing
         allowed = torch.cat([self.visible.unsqueeze(1).expand(-1, ids.shape[1], -1), tree], -1).unsqueeze(1)
+        logits = self._call(language_model, ids, allowed, self.position.unsqueeze(1) + depth)
+        return torch.cat([self.log_probs.unsqueeze(1), logits.float().log_softmax(-1)], 1)
+
+    def _call(self, language_model, ids, allowed, position_ids) -> torch.Tensor:
+        """Logits (B, Q, V) of tokens that see what is `allowed`, (B, 1, Q, K + Q)."""
         dtype = compute_dtype(language_model)
         mask = torch.zeros(allowed.shape, dtype=dtype, device=ids.device)
-        logits = language_model(
+        return language_model(
             input_ids=ids,
             attention_mask=mask.masked_fill(~allowed, torch.finfo(dtype).min),
-            position_ids=self.position.unsqueeze(1) + depth,
+            position_ids=position_ids,
             past_key_values=self.cache,
             use_cache=True,
         ).logits
-        return torch.cat([self.log_probs.unsqueeze(1), logits.float().log_softmax(-1)], 1)
+
+
+def _widened(rule: np.ndarray, width: int, device) -> torch.Tensor:
+    """(2, V) of the tokenizer's vocabulary to (2, width) of the language model's; placeholders beyond it fall away."""
+    rule = torch.from_numpy(rule[:, :width]).to(device)
+    return nn.functional.pad(rule, (0, width - rule.shape[1]))
 
 
 def decode_description(
@@ -143,7 +206,8 @@ def decode_description(
     language_model,
     processor,
     slots: Sequence[str],
-    words: Sequence[Sequence[str]],
+    transcripts: Sequence[str | None],
+    limits: Sequence[int],
     votes: Mapping[str, torch.Tensor] | None = None,
     weights: torch.Tensor | None = None,
 ) -> list[tuple[EmotionDescription, dict[str, dict[str, float]]]]:
@@ -151,53 +215,72 @@ def decode_description(
 
     Args:
         slots: those the prompt asked for, in the order of the answer.
-        words: for each row, the words that may be emphasised.
+        transcripts: for each row, the words that the user gives, which are forced; else the model writes its own.
+        limits: for each row, how many tokens a transcript of its own may have.
         votes: stream → (B, emotions) log-probabilities that have a say in the emotion.
         weights: as `vote_weights` gives them.
 
     Returns:
         For each row the description, and for each slot with levels its distribution over them.
     """
-    schema, num_rows = processor.schema, len(words)
-    levels: list[dict[str, str]] = [{} for _ in range(num_rows)]
-    emphasis: list[list[str]] = [[] for _ in range(num_rows)]
-    emotions: list[str | None] = [None] * num_rows
+    schema, form, num_rows = processor.schema, processor.form, len(transcripts)
+    values: list[dict[str, object]] = [{} for _ in range(num_rows)]
     distributions: list[dict[str, dict[str, float]]] = [{} for _ in range(num_rows)]
+    pending: list[int] = []  # what closes a transcript is read with the literal after it
     for index, slot in enumerate(slots):
-        literal = processor.slot_ids(slot, first=index == 0)
-        ends = [processor.tokenizer.eos_token_id]
-        if index + 1 < len(slots):
-            ends = processor.slot_ids(slots[index + 1], first=False)[:1]
-        if slot == EMPHASIS:
-            emphasis = _decode_emphasis(decoding, language_model, processor, literal, ends, words)
-            continue
-        labels = schema.emotions if slot == EMOTION else schema.descriptors[slot]
-        branches = [[processor.piece_ids(f" {label}") for label in labels]] * num_rows
-        heard = tuple((votes or {}).values()) if slot == EMOTION else ()
-        scores = decoding.read(language_model, literal, branches, ends, heard, weights).softmax(-1).tolist()
-        for row, distribution in enumerate(scores):
-            distributions[row][slot] = dict(zip(labels, distribution, strict=True))
-            best = max(distributions[row][slot], key=distributions[row][slot].get)
-            if slot == EMOTION:
-                emotions[row] = best
-            else:
-                levels[row][slot] = best
-    asked = EMPHASIS in slots
+        literal = pending + processor.piece_ids(form.literal(slots, index))
+        after = form.literal(slots, index + 1)
+        ends = processor.piece_ids(after)[:1] if after else [processor.tokenizer.eos_token_id]
+        pending = []
+        if slot == TRANSCRIPT:
+            found = _decode_transcripts(decoding, language_model, processor, literal, transcripts, limits)
+            pending = processor.piece_ids(CLOSING)
+        elif slot == EMPHASIS:
+            words = [processor.emphasisable(row[TRANSCRIPT]) for row in values]
+            found = _decode_emphasis(decoding, language_model, processor, literal, ends, words)
+        else:
+            labels = schema.emotions if slot == EMOTION else schema.descriptors[slot]
+            branches = [[processor.piece_ids(form.value(slots, index, label)) for label in labels]] * num_rows
+            pooled = tuple((votes or {}).values()) if slot == EMOTION else ()
+            scores = decoding.read(language_model, literal, branches, ends, pooled, weights).softmax(-1).tolist()
+            found = []
+            for row, distribution in enumerate(scores):
+                distributions[row][slot] = dict(zip(labels, distribution, strict=True))
+                found.append(max(distributions[row][slot], key=distributions[row][slot].get))
+        for row, value in zip(values, found, strict=True):
+            row[slot] = value
+    return [(_description(row), each) for row, each in zip(values, distributions, strict=True)]
+
+
+def _description(values: dict) -> EmotionDescription:
+    own = {slot: values.get(slot) for slot in OWN_SLOTS}
+    return EmotionDescription({slot: value for slot, value in values.items() if slot not in OWN_SLOTS}, **own)
+
+
+def _decode_transcripts(decoding, language_model, processor, literal, transcripts, limits) -> list[str]:
+    """The transcript of each row: the user's, or what the language model writes between quotes."""
+    given = [[] if text is None else processor.answer_ids(escape(one_line(text))) for text in transcripts]
+    literal = literal + processor.piece_ids(OPENING)
+    decoding.read(language_model, literal, [[ids] for ids in given], ends=())
+    [end] = processor.piece_ids(CLOSING)
+    skip = [text is not None for text in transcripts]
+    written = decoding.write(language_model, processor.text_rule, end, limits, skip)
     return [
-        (EmotionDescription(levels[row], tuple(emphasis[row]) if asked else None, emotions[row]), distributions[row])
-        for row in range(num_rows)
+        processor.decode_text(ids) if text is None else one_line(text)
+        for text, ids in zip(transcripts, written, strict=True)
     ]
 
 
-def _decode_emphasis(decoding, language_model, processor, literal, ends, words) -> list[list[str]]:
+def _decode_emphasis(decoding, language_model, processor, literal, ends, words) -> list[tuple[str, ...]]:
     """No word, or one after the other of those that were said, until the model would rather go on."""
     chosen: list[list[str]] = [[] for _ in words]
     left = [list(dict.fromkeys(row)) for row in words]  # each word once, in order of speech
-    none = processor.piece_ids(f" {NO_EMPHASIS}")
+    none, separator = processor.piece_ids(processor.form.no_emphasis), processor.form.word_separator
+    further = processor.piece_ids(f"{separator}{quote('a')}")[:1]
     branches = [[none, *(processor.piece_ids(f" {quote(word)}") for word in row)] for row in left]
-    comma = processor.piece_ids(f", {quote('a')}")[:1]
-    # a value may be followed by the next slot, or by a comma and a further word
-    best = decoding.read(language_model, literal, branches, [*ends, *comma]).argmax(-1).tolist()
+    # a word may be followed by what comes after the slot, or by a further word; "none" by the first alone
+    options = {"ends": [*ends, *further], "first_ends": ends}
+    best = decoding.read(language_model, literal, branches, **options).argmax(-1).tolist()
     for _ in range(MAX_EMPHASISED):
         for row, index in enumerate(best):
             if index > 0:
@@ -207,10 +290,9 @@ def _decode_emphasis(decoding, language_model, processor, literal, ends, words) 
                 left[row] = []
         if not any(left):
             break
-        branches = [[[], *(processor.piece_ids(f", {quote(word)}") for word in row)] for row in left]
-        scores = decoding.read(language_model, [], branches, [*ends, *comma])
-        best = scores.argmax(-1).tolist()
-    return chosen
+        branches = [[[], *(processor.piece_ids(f"{separator}{quote(word)}") for word in row)] for row in left]
+        best = decoding.read(language_model, [], branches, **options).argmax(-1).tolist()
+    return [tuple(row) for row in chosen]
 
 
 __all__ = ["Decoding", "decode_description"]

@@ -16,17 +16,21 @@ EMOTION_SMOOTHING = 0.1  # of labels: a head that is sure of the few speakers it
 BLANK = 0  # of CTC; unit u is class u + 1
 
 
-def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def answer_loss(logits: torch.Tensor, labels: torch.Tensor, loss_weights: torch.Tensor | None = None) -> torch.Tensor:
     """Cross-entropy of the answers in nats a token, `-log q(y|z)` of the bottleneck's bound (Alemi et al. 2017).
 
     Args:
         logits: (B, P, V); position p predicts label p + 1.
         labels: (B, P), -100 where there is no answer.
+        loss_weights: (B,) of the utterances. The mean is over utterances, not over weights: so it does not depend on
+            what else is in a batch.
     """
     targets = labels[:, 1:]
     nats = nn.functional.cross_entropy(
         logits[:, :-1].float().transpose(1, 2), targets, ignore_index=IGNORE_INDEX, reduction="none"
     )
+    if loss_weights is not None:
+        nats = nats * loss_weights.unsqueeze(-1)
     return masked_mean(nats, targets != IGNORE_INDEX)
 
 
@@ -78,7 +82,12 @@ def level_loss(logits: list[torch.Tensor], level_labels: torch.Tensor) -> torch.
     return masked_mean(torch.stack(nats, 1), level_labels != IGNORE_INDEX)
 
 
-def emotion_loss(logits: Sequence[torch.Tensor], emotion_labels: torch.Tensor) -> torch.Tensor:
+def emotion_loss(
+    logits: Sequence[torch.Tensor],
+    emotion_labels: torch.Tensor,
+    loss_weights: torch.Tensor | None = None,
+    soft_emotion_labels: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Cross-entropy of the emotion in nats under smoothed labels, summed over the streams that say it.
 
     An utterance whose emotion is not known counts as zero.
@@ -86,6 +95,9 @@ def emotion_loss(logits: Sequence[torch.Tensor], emotion_labels: torch.Tensor) -
     Args:
         logits: of each stream, (B, emotions).
         emotion_labels: (B,) indices, -100 where it is not known.
+        loss_weights: (B,) of the utterances, as in `answer_loss`.
+        soft_emotion_labels: (B, emotions) distribution of an utterance's raters, all zeros where there is none. It
+            stands for the label, and is not smoothed.
     """
     nats = [
         nn.functional.cross_entropy(
@@ -97,4 +109,24 @@ def emotion_loss(logits: Sequence[torch.Tensor], emotion_labels: torch.Tensor) -
         )
         for each in logits
     ]
-    return torch.stack(nats).sum(0).mean()
+    if soft_emotion_labels is not None:
+        is_rated = soft_emotion_labels.sum(-1) > 0
+        soft = [-(soft_emotion_labels * each.float().log_softmax(-1)).sum(-1) for each in logits]
+        nats = [torch.where(is_rated, *pair) for pair in zip(soft, nats, strict=True)]
+    nats = torch.stack(nats).sum(0)
+    return (nats if loss_weights is None else nats * loss_weights).mean()
+
+
+def dimension_loss(predictions: Sequence[torch.Tensor], dimension_labels: torch.Tensor) -> torch.Tensor:
+    """Squared error of valence, arousal and so on, mean over what is known of an utterance first, summed over streams.
+
+    The concordance correlation, by which they are scored, is a statistic of a whole batch: a loss of it would depend
+    on how utterances are grouped. An utterance of which no dimension is known counts as zero.
+
+    Args:
+        predictions: of each stream, (B, K) from 0 to 1.
+        dimension_labels: (B, K) from 0 to 1, NaN where not known.
+    """
+    is_known = ~dimension_labels.isnan()
+    labels = dimension_labels.float().nan_to_num()
+    return torch.stack([masked_mean((each.float() - labels) ** 2, is_known) for each in predictions]).sum()

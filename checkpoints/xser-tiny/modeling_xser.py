@@ -25,10 +25,17 @@ from .checkpoint_xser import XSERCheckpointMixin
 from .configuration_xser import XSERConfig
 from .explain_xser import explain
 from .lora_xser import LORA_NAMES, add_lora
-from .losses_xser import IGNORE_INDEX, answer_loss, ctc_loss, emotion_loss, level_loss
+from .losses_xser import IGNORE_INDEX, answer_loss, ctc_loss, dimension_loss, emotion_loss, level_loss
 from .options_xser import refuse_unknown
 from .profile_xser import SpeakerProfile, make_profile
-from .streams_xser import StreamOutput, XSERAuxStream, XSEREmotionHead, XSERLevelHead, XSERSpeechStream
+from .streams_xser import (
+    StreamOutput,
+    XSERAuxStream,
+    XSERDimensionHead,
+    XSEREmotionHead,
+    XSERLevelHead,
+    XSERSpeechStream,
+)
 from .tower_xser import mark_padding, prepare_tower
 
 if TYPE_CHECKING:  # named here so that the pipeline travels with every saved model
@@ -36,7 +43,7 @@ if TYPE_CHECKING:  # named here so that the pipeline travels with every saved mo
 
 CONTENT, DESCRIPTORS = "content", "descriptors"
 AUX_INPUT = "aux_"  # before the name of an auxiliary stream's features, and of their mask (`…_mask`)
-HEAD_LABELS = ("ctc_labels", "level_labels", "emotion_labels")
+HEAD_LABELS = ("ctc_labels", "level_labels", "emotion_labels", "soft_emotion_labels", "dimension_labels")
 LANGUAGE_MODEL_OPTIONS = ("past_key_values", "use_cache", "cache_position", "logits_to_keep")
 # what PEFT's wrappers hand to every language model, and the values at which it says nothing
 EMPTY = {
@@ -50,8 +57,8 @@ EMPTY = {
 @dataclass
 class XSEROutput(ModelOutput):
     """`loss = lm_loss + beta_c * content_kl + beta_d * descriptor_kl + ctc_weight * ctc_loss + level_weight *
-    level_loss + emotion_weight * emotion_loss`, and beta times the KL of every auxiliary stream; a KL joins the sum
-    only where its stream is trained, and a term that did not occur is `None`."""
+    level_loss + emotion_weight * emotion_loss + dimension_weight * dimension_loss`, and beta times the KL of every
+    auxiliary stream; a KL joins the sum only where its stream is trained, and a term that did not occur is `None`."""
 
     loss: torch.FloatTensor | None = None
     lm_loss: torch.FloatTensor | None = None  # nats a token, mean an utterance first
@@ -61,6 +68,7 @@ class XSEROutput(ModelOutput):
     level_loss: torch.FloatTensor | None = None  # nats a descriptor
     aux_kl: torch.FloatTensor | None = None  # nats a frame, summed over auxiliary streams
     emotion_loss: torch.FloatTensor | None = None  # nats
+    dimension_loss: torch.FloatTensor | None = None  # squared error
     logits: torch.FloatTensor | None = None  # (B, P, V), with labels only from the token before the first answer on
     past_key_values: Cache | None = None
 
@@ -218,6 +226,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         if config.level_weight > 0:
             self.level_head = XSERLevelHead(config.descriptor_bottleneck["latent_size"], config.descriptors)
         self.emotion_head = XSEREmotionHead(config) if config.emotion_weight > 0 else None
+        self.dimension_head = XSERDimensionHead(config) if config.dimensions else None
         self.post_init()
         self._freeze_backbones()
 
@@ -265,9 +274,13 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         if self.config.disentangled:
             places[DESCRIPTORS] = input_ids == self.config.descriptor_token_id
         places |= {name: input_ids == index for name, index in self.config.aux_token_ids.items()}
+        is_zero = torch.zeros_like(input_ids, dtype=torch.bool)
+        if self.config.zero_token_id is not None:
+            is_zero = input_ids == self.config.zero_token_id
         # placeholder ids may lie beyond the vocabulary: they are replaced before the lookup
-        is_placeholder = torch.stack(list(places.values())).any(0)
+        is_placeholder = torch.stack([is_zero, *places.values()]).any(0)
         inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_placeholder, 0))
+        inputs_embeds = inputs_embeds.masked_fill(is_zero.unsqueeze(-1), 0.0)
         for name, place in places.items():
             if not place.any():
                 continue
@@ -300,6 +313,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         tower_states: torch.Tensor | None = None,
         tower_mask: torch.Tensor | None = None,
         heads_only: bool = False,
+        loss_weights: torch.Tensor | None = None,
         **kwargs,
     ) -> XSEROutput:
         """One pass over prompts (and answers, in training).
@@ -311,9 +325,11 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
                 and `aux_…` among `kwargs`: see `XSERModel.forward`.
             labels: (B, P) the answer's tokens, -100 elsewhere.
             heads_only: leave the language model out, for the loss of the heads on the streams alone.
+            loss_weights: (B,) of the utterances in `lm_loss` and `emotion_loss`; 1 each by default.
             kwargs: `ctc_labels` (B, U), the transcript in `config.ctc_unit`s, -100 on padding; `level_labels` (B, K),
-                index of each descriptor's level, and `emotion_labels` (B,), -100 where it is not known; and options
-                of the language model. (Labels stand here since transformers' `Trainer` has a loss to evaluate only
+                index of each descriptor's level, and `emotion_labels` (B,), -100 where it is not known;
+                `soft_emotion_labels` and `dimension_labels` as `losses_xser` takes them; and options of the language
+                model. (Labels stand here since transformers' `Trainer` has a loss to evaluate only
                 where every argument with `label` in its name is given.)
 
         Raises:
@@ -343,7 +359,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
                 **aux,
             )
         if heads_only:
-            return XSEROutput(**self._losses(None, None, streams, **head_labels))
+            return XSEROutput(**self._losses(None, None, streams, loss_weights, **head_labels))
         if labels is not None:  # logits are needed from the token before the first answer token on
             first = int((labels != IGNORE_INDEX).any(0).long().argmax())
             kwargs["logits_to_keep"] = labels.shape[1] - max(first - 1, 0)
@@ -356,16 +372,16 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         )
         losses = {}
         if labels is not None:
-            losses = self._losses(outputs.logits, labels, streams, **head_labels)
+            losses = self._losses(outputs.logits, labels, streams, loss_weights, **head_labels)
         return XSEROutput(logits=outputs.logits, past_key_values=outputs.past_key_values, **losses)
 
     def _losses(
-        self, logits, labels, streams: Mapping[str, StreamOutput], ctc_labels, level_labels, emotion_labels
+        self, logits, labels, streams, loss_weights, ctc_labels, level_labels, emotion_labels, **rated
     ) -> dict[str, torch.Tensor]:
         """Every term of the loss, and their documented sum."""
         losses, loss = {}, 0.0
         if logits is not None:
-            losses["lm_loss"] = loss = answer_loss(logits, labels)
+            losses["lm_loss"] = loss = answer_loss(logits, labels, loss_weights)
         if CONTENT in streams:
             losses["content_kl"] = streams[CONTENT].bottleneck.kl
             if losses["content_kl"].requires_grad:  # on description steps it is logged, not trained
@@ -389,8 +405,13 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             loss = loss + sum(options[name]["beta"] * stream.bottleneck.kl for name, stream in aux.items())
         if self.emotion_head is not None and emotion_labels is not None and DESCRIPTORS in streams:
             logits = self.emotion_head(streams).values()
-            losses["emotion_loss"] = emotion_loss(list(logits), emotion_labels)
+            soft = rated["soft_emotion_labels"]
+            losses["emotion_loss"] = emotion_loss([*logits], emotion_labels, loss_weights, soft)
             loss = loss + self.config.emotion_weight * losses["emotion_loss"]
+        if self.dimension_head is not None and rated["dimension_labels"] is not None and DESCRIPTORS in streams:
+            predicted = [*self.dimension_head(streams).values()]
+            losses["dimension_loss"] = dimension_loss(predicted, rated["dimension_labels"])
+            loss = loss + self.config.dimension_weight * losses["dimension_loss"]
         return {"loss": loss, **losses}
 
     # ------------------------------------------------------------------ answering

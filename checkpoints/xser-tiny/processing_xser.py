@@ -20,13 +20,15 @@ from .answers_xser import AnswersMixin
 from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, list_recordings, load_audio, loudness_dbfs
 from .calibration_xser import check_number
 from .checks_xser import check_flag, known_options_only, one_for_each
-from .grammar_xser import EmotionDescription, LabelSchema
+from .configuration_xser import of_before
+from .grammar_xser import TRANSCRIPT, EmotionDescription, LabelSchema, OwnCaption
 from .options_xser import LOADING_OPTIONS, refuse_unknown
 from .padding_xser import pad_left, pad_right
-from .prompts_xser import AUX_TOKEN, CONTENT_TOKEN, DESCRIPTOR_TOKEN, PromptsMixin, chat_template_of
+from .prompts_xser import AUX_TOKEN, CONTENT_TOKEN, DESCRIPTOR_TOKEN, ZERO_TOKEN, PromptsMixin, chat_template_of
 from .voice_inputs_xser import VoiceInputsMixin
 
 IGNORED = -100  # labels that carry no loss
+TARGETS = {"tags": (EmotionDescription,), "caption": (EmotionDescription, OwnCaption)}  # of task describe
 MODEL_OPTIONS = (  # that reach the model's processor as well
     "dtype", "torch_dtype", "device_map", "quantization_config", "attn_implementation", "local_files_only",
 )  # fmt: skip
@@ -37,7 +39,7 @@ TOKENIZER_OPTIONS = (  # beside those in its signature and its special tokens
     "tokenizer_file", "tokenizer_type", "gguf_file", "fix_mistral_regex", "add_prefix_space", "add_bos_token",
     "add_eos_token",
 )  # fmt: skip
-FLAGS = ("emphasis", "disentangled", "summary_tokens", "speaker_reference", "transcript_in_prompt", "voice_activity")
+FLAGS = ("emphasis", "disentangled", "summary_tokens", "speaker_reference", "voice_activity", "transcript")
 
 
 class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin):
@@ -48,12 +50,13 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         tokenizer ([`PreTrainedTokenizerFast`]): the language model's, with both placeholder tokens added.
         conv_kernel, conv_stride (`list[int]`): of the audio tower, from which the number of frames follows.
         frame_stack (`int`): frames that make one placeholder.
-        emotions, descriptors, emphasis: the label schema, as in [`XSERConfig`].
+        emotions, descriptors, transcript, emphasis, slot_order, age_cuts: the label schema, as in [`XSERConfig`].
+        answer, system_prompt, asr_descriptors (`str`): as in [`XSERConfig`].
         disentangled (`bool`): whether describe prompts hold the descriptor stream beside the content stream.
         ctc_unit (`str`): `byte` or `token`, what `ctc_labels` are made of.
-        content_token, descriptor_token (`str`): the placeholders.
+        content_token, descriptor_token, zero_token (`str`): the placeholders.
         min_audio_seconds, max_audio_seconds, silence_dbfs (`float`), voice_activity: as in [`XSERConfig`].
-        aux_streams (`dict`), summary_tokens, speaker_reference, transcript_in_prompt: as in [`XSERConfig`].
+        aux_streams (`dict`), summary_tokens, speaker_reference: as in [`XSERConfig`].
         usual_pitch (`float`, *optional*): F0 in semitones re 1 Hz of the training data's speakers, which measured
             prosody is relative to where no reference is given.
         usual_measures (`list`, *optional*): mean and deviation of each of `voice_measures_xser.NAMES` for these
@@ -93,7 +96,13 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         aux_streams=None,
         summary_tokens=False,
         speaker_reference=False,
-        transcript_in_prompt=False,
+        transcript=True,
+        slot_order=None,
+        age_cuts=None,
+        answer="tags",
+        system_prompt=None,
+        asr_descriptors="absent",
+        zero_token=ZERO_TOKEN,
         usual_pitch=None,
         usual_measures=None,
         calibration=None,
@@ -116,11 +125,18 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         self.aux_streams = {name: dict(options) for name, options in (aux_streams or {}).items()}
         self.summary_tokens = summary_tokens
         self.speaker_reference = speaker_reference
-        self.transcript_in_prompt = transcript_in_prompt
+        self.transcript = transcript
+        self.slot_order = None if slot_order is None else list(slot_order)
+        self.age_cuts = None if age_cuts is None else list(age_cuts)
+        self.answer = answer
+        self.system_prompt = system_prompt
+        self.asr_descriptors = asr_descriptors
+        self.zero_token = zero_token
         self.usual_pitch = usual_pitch
         self.usual_measures = usual_measures
         self.calibration = calibration
-        self.schema = LabelSchema(self.emotions, self.descriptors, self.emphasis)
+        labels = self.emotions, self.descriptors, self.emphasis
+        self.schema = LabelSchema(*labels, self.transcript, self.slot_order, self.age_cuts)
         super().__init__(feature_extractor, tokenizer, chat_template=chat_template or chat_template_of(tokenizer))
         if feature_extractor.sampling_rate != SAMPLE_RATE:
             raise ValueError(
@@ -162,6 +178,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
     @classmethod
     def from_args_and_dict(cls, args, processor_dict, **options):
         """As the base class does, but unknown fields are refused, not dropped."""
+        processor_dict = of_before(processor_dict)
         fields = set(processor_dict) - {*cls.get_attributes(), "auto_map", "processor_class"}
         refuse_unknown(fields, cls.option_names(), "processor_config.json")
         return super().from_args_and_dict(args, processor_dict, **options)
@@ -182,11 +199,13 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
     @classmethod
     def from_config(cls, config, feature_extractor, tokenizer) -> "XSERProcessor":
         """A processor for `config`: adds the placeholders to the tokenizer and writes their ids into the config."""
-        names = (CONTENT_TOKEN, DESCRIPTOR_TOKEN, *(AUX_TOKEN.format(name=name) for name in config.aux_streams))
+        names = [CONTENT_TOKEN, DESCRIPTOR_TOKEN, *(AUX_TOKEN.format(name=name) for name in config.aux_streams)]
+        names += [ZERO_TOKEN] if config.asr_descriptors == "zero" else []
         tokens = [AddedToken(name, special=True, normalized=False) for name in names]
         tokenizer.add_tokens(tokens, special_tokens=True)
         shared = ("frame_stack", "emotions", "descriptors", "emphasis", "disentangled", "ctc_unit", "aux_streams")
-        shared += ("summary_tokens", "speaker_reference", "transcript_in_prompt")
+        shared += ("summary_tokens", "speaker_reference", "transcript", "slot_order", "age_cuts", "answer")
+        shared += ("system_prompt", "asr_descriptors")
         limits = ("min_audio_seconds", "max_audio_seconds", "silence_dbfs", "voice_activity")
         processor = cls(
             feature_extractor,
@@ -197,6 +216,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         )
         config.content_token_id = processor.content_token_id
         config.descriptor_token_id = processor.descriptor_token_id
+        config.zero_token_id = processor.zero_token_id
         config.aux_token_ids = dict(processor.aux_token_ids)
         return processor
 
@@ -204,6 +224,8 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         tokenizer = self.tokenizer
         self.content_token_id = self._placeholder_id("content_token", self.content_token)
         self.descriptor_token_id = self._placeholder_id("descriptor_token", self.descriptor_token)
+        has_zero = self.asr_descriptors == "zero"
+        self.zero_token_id = self._placeholder_id("zero_token", self.zero_token) if has_zero else None
         self.aux_token_ids = {
             name: self._placeholder_id(f"the token of aux_streams[{name!r}],", AUX_TOKEN.format(name=name))
             for name in self.aux_streams
@@ -219,7 +241,8 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         self._special_ids = special | set(tokenizer.all_special_ids)
         self._special_tokens = tokenizer.convert_ids_to_tokens(sorted(self._special_ids))
         self._pieces = {}  # piece -> its ids
-        self._prompts = {}  # (task, slots, whether with a transcript) -> ids with each placeholder once, in parts
+        self._captions = None  # the form of captions, made when it is needed
+        self._prompts = {}  # (task, slots) -> ids with each placeholder once
         self._anchor = self._find_anchor()
         self._anchor_ids = self._tokenize([self._anchor])[0]
         self._anchor_text = self._decode(self._anchor_ids)
@@ -279,15 +302,17 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         aux=None,
         heard=None,
         known=None,
-        transcripts=None,
+        wording=None,
+        spared=None,
     ) -> BatchFeature:
         """Make a batch.
 
         Args:
             audio: one recording or a list of them, as `load_audio` takes them.
             task (`str`): `asr` or `describe`.
-            targets: what is to be learnt, one for each recording: `str` for asr, `EmotionDescription` for describe.
-                A describe prompt then asks for the slots that its target has.
+            targets: what is to be learnt, one for each recording: `str` for asr, `EmotionDescription` for describe,
+                or `OwnCaption` where `answer` is `caption`. A describe prompt then asks for the slots that its target
+                has.
             slots (`list[str]`, *optional*): what to ask for where there are no targets; by default all of the schema.
             return_prompts (`bool`): also return the prompts without answers, for generation.
             return_tensors (`str`, *optional*): `pt`, or `np`.
@@ -301,8 +326,9 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
                 loudness in dBFS. `prosody` and `measures` must be given then.
             known: `EmotionDescription` of all that is known of each recording, for the heads on the streams, whatever
                 its prompt asks for; the targets by default.
-            transcripts: the words of each recording, or `None` where they are not known, for description prompts of
-                a model made with `transcript_in_prompt`.
+            wording: (B,) seeds of the wordings of captions; the canonical wording by default.
+            spared: for each recording, whether the transcript in its answer is spared from the loss: it is there to be
+                read by what follows, and is learnt in other answers.
 
         Returns:
             `input_ids`, `attention_mask` (B, L), padded on the left; `input_values` (B, S) float32, padded by zeros
@@ -316,7 +342,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
 
         Raises:
             AudioError: a recording cannot be read, is too long, or too short for a single frame.
-            ValueError: the task, slots, targets, reference, features or transcripts are not right.
+            ValueError: the task, slots, targets, reference or features are not right.
         """
         check_flag("return_prompts", return_prompts)
         waves = self._load_all(audio) if heard is None else [None] * len(heard)
@@ -325,16 +351,16 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         profiles = self._profiles(reference, len(waves))
         streams = self._aux_features(aux, waves, profiles) if self._hears_descriptors(task) else {}
         lengths = [{name: len(each[row]) for name, each in streams.items()} for row in range(len(waves))]
-        said = self._transcripts_told(task, len(waves), transcripts)
-        prompts = [self._prompt_ids(task, *args) for args in zip(num_frames, asked, lengths, said, strict=True)]
+        prompts = [self._prompt_ids(task, *args) for args in zip(num_frames, asked, lengths, strict=True)]
         pad = self.tokenizer.pad_token_id
         data = {}
         if targets is None:
             data["input_ids"], data["attention_mask"] = pad_left(prompts, pad)
         else:
-            answers = self._answers(task, targets)
+            answers = self._answers(task, targets, wording)
             rows = [np.concatenate(pair) for pair in zip(prompts, answers, strict=True)]
-            labels = [np.concatenate([np.full_like(p, IGNORED), a]) for p, a in zip(prompts, answers, strict=True)]
+            learnt = self._learnt(answers, targets, wording, spared)
+            labels = [np.concatenate([np.full_like(p, IGNORED), a]) for p, a in zip(prompts, learnt, strict=True)]
             data["input_ids"], data["attention_mask"] = pad_left(rows, pad)
             data["labels"], _ = pad_left(labels, IGNORED)
             if task == "asr":
@@ -342,7 +368,8 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
                 units = [a[:-1] for a in answers] if is_token else [np.array([*t.encode()], np.int64) for t in targets]
                 data["ctc_labels"], _ = pad_right(units, IGNORED)
             else:
-                known = targets if known is None else one_for_each("known", known, len(waves))
+                read = [each if hasattr(each, "levels") else EmotionDescription() for each in targets]
+                known = read if known is None else one_for_each("known", known, len(waves))
                 if self.descriptors:
                     levels = [self._level_indices(each) for each in known]
                     data["level_labels"] = np.array(levels, dtype=np.int64)
@@ -383,33 +410,38 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
             raise ValueError(f"slots is {slots} beside targets: the targets say which slots are asked for")
         if len(targets) != batch_size:
             raise ValueError(f"there are {len(targets)} targets for {batch_size} recordings")
-        wanted = str if task == "asr" else EmotionDescription
+        wanted = (str,) if task == "asr" else TARGETS[self.answer]
         for target in targets:
             # by name: the class may have been loaded twice, from the package and from a model's folder
-            if type(target).__name__ != wanted.__name__:
-                raise ValueError(f"target {target!r} of task {task} must be of type {wanted.__name__}")
-            if task == "describe" and not self.schema.check(target).slots:
+            if type(target).__name__ not in [each.__name__ for each in wanted]:
+                names = " or ".join(each.__name__ for each in wanted)
+                raise ValueError(f"target {target!r} of task {task} must be of type {names}")
+            if task == "describe" and not target.slots:
                 raise ValueError("a target of task describe has no slot: leave that recording out")
-        return [None if task == "asr" else target.slots for target in targets]
+            if task == "describe" and hasattr(target, "levels"):
+                self.schema.check(target)
+        return [None if task == "asr" else self.schema.check_slots(target.slots) for target in targets]
 
-    def _transcripts_told(self, task: str, batch_size: int, transcripts) -> list[str | None]:
-        """The words that each prompt holds."""
-        if transcripts is None:
-            return [None] * batch_size
-        if task == "asr" or not self.transcript_in_prompt:
-            raise ValueError("transcripts are for descriptions, by a model that was made with transcript_in_prompt")
-        if isinstance(transcripts, str) or len(transcripts) != batch_size:
-            given = "one string" if isinstance(transcripts, str) else f"{len(transcripts)} transcripts"
-            raise ValueError(f"there are {given} for {batch_size} recordings")
-        for text in transcripts:
-            if text is not None and not isinstance(text, str):
-                raise ValueError(f"transcript {text!r} must be a string, or None where it is not known")
-        return list(transcripts)
-
-    def _answers(self, task: str, targets: list) -> list[np.ndarray]:
+    def _answers(self, task: str, targets: list, wording=None) -> list[np.ndarray]:
         """Ids of the answers with eos, (L,) int64 each."""
-        rows = self._continuations(targets) if task == "asr" else map(self.answer_ids, targets)
+        if task == "asr":
+            rows = self._continuations(targets)
+        else:
+            wordings = [0] * len(targets) if wording is None else one_for_each("wording", wording, len(targets))
+            rows = [self.answer_ids(*each) for each in zip(targets, wordings, strict=True)]
         return [np.array([*row, self.tokenizer.eos_token_id], dtype=np.int64) for row in rows]
+
+    def _learnt(self, answers: list[np.ndarray], targets: list, wording, spared) -> list[np.ndarray]:
+        """The labels of answers: their ids, but for transcripts that are spared."""
+        if spared is None:
+            return answers
+        learnt = [answer.copy() for answer in answers]
+        wordings = [0] * len(targets) if wording is None else wording
+        for row, each in enumerate(zip(targets, wordings, strict=True)):
+            if spared[row] and hasattr(targets[row], "levels"):
+                slots = [slot for slot, piece in self.slot_pieces(*each) for _ in self.piece_ids(piece)]
+                learnt[row][:-1][np.array(slots) == TRANSCRIPT] = IGNORED
+        return learnt
 
     def save_pretrained(self, save_directory, **kwargs):
         """As the base class does, but without the loading options that the tokenizer has kept.

@@ -13,10 +13,12 @@ from .padding_xser import pad_left
 CONTENT_TOKEN = "<|content|>"
 DESCRIPTOR_TOKEN = "<|descriptors|>"
 AUX_TOKEN = "<|{name}|>"  # of each auxiliary stream
+ZERO_TOKEN = "<|zero|>"  # stands for a descriptor token that is set to zero
 ASR_REQUEST = "{streams}\nTranscribe the speech."
-DESCRIBE_REQUEST = "{streams}\n{transcript}Describe the voice: {slots}."
-TRANSCRIPT_LINE = "Transcript:{transcript}\n"
-TRANSCRIPT_PLACE = "\ue000"  # where the words go in a prompt that is rendered once for all recordings
+DESCRIBE_REQUESTS = {  # by the form of the answer
+    "tags": "{streams}\nDescribe the voice: {slots}.",
+    "caption": "{streams}\nCaption the audio by its content and its voice: {slots}.",
+}
 CHAT_TEMPLATE = (  # for tokenizers that bring none
     "{% for message in messages %}{{ message['role'] + ':\\n' + message['content'] + '\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'assistant:\\n' }}{% endif %}"
@@ -34,30 +36,30 @@ class PromptsMixin:
         num_frames: int,
         slots: list[str] | None = None,
         aux_frames: Mapping[str, int] | None = None,
-        transcript: str | None = None,
     ) -> str:
         """The prompt as text, placeholders expanded for `num_frames`; `slots` are all of the schema's by default.
 
         Args:
             aux_frames: name → frames of each auxiliary stream, for a description.
-            transcript: the words said, for a description; without, its prompt has no line of them.
         """
-        text = self._render(task, slots, transcript is not None)
+        text = self._render(task, slots)
         for token, count in self.num_placeholders(task, num_frames, aux_frames).items():
             text = text.replace(token, token * count)
-        return text if transcript is None else text.replace(TRANSCRIPT_PLACE, self._transcript_piece(transcript))
+        return text
 
     def num_placeholders(
         self, task: str, num_frames: int, aux_frames: Mapping[str, int] | None = None
     ) -> dict[str, int]:
         """Placeholder → how many of it: `ceil(frames / frame_stack)`, and one more for a stream with a summary."""
         counts = {self.content_token: -(-num_frames // self.frame_stack)}
+        summary = int(self.summary_tokens)
         if self._hears_descriptors(task):
-            summary = int(self.summary_tokens)
             counts[self.descriptor_token] = counts[self.content_token] + summary
             for name, options in self.aux_streams.items():
                 frames = (aux_frames or {}).get(name, 0)
                 counts[AUX_TOKEN.format(name=name)] = -(-frames // options["frame_stack"]) + summary
+        elif task == "asr" and self.asr_descriptors == "zero":
+            counts[self.zero_token] = counts[self.content_token] + summary
         return counts
 
     def prompt_ids(
@@ -66,16 +68,14 @@ class PromptsMixin:
         num_frames: Sequence[int],
         slots: list[str] | None = None,
         aux_frames: Sequence[Mapping[str, int]] | None = None,
-        transcripts: Sequence[str | None] | None = None,
     ) -> BatchFeature:
         """`input_ids` and `attention_mask` (B, L) of the prompts for B clips, padded on the left.
 
         Args: those of `prompt_text`, one for each clip but for `slots`.
         """
         aux_frames = [None] * len(num_frames) if aux_frames is None else aux_frames
-        transcripts = [None] * len(num_frames) if transcripts is None else transcripts
-        rows = zip(num_frames, aux_frames, transcripts, strict=True)
-        prompts = [self._prompt_ids(task, frames, slots, aux, words) for frames, aux, words in rows]
+        rows = zip(num_frames, aux_frames, strict=True)
+        prompts = [self._prompt_ids(task, frames, slots, aux) for frames, aux in rows]
         ids, mask = pad_left(prompts, self.tokenizer.pad_token_id)
         return BatchFeature({"input_ids": ids, "attention_mask": mask}, tensor_type="pt")
 
@@ -85,66 +85,51 @@ class PromptsMixin:
         num_frames: int,
         slots: list[str] | None = None,
         aux_frames: Mapping[str, int] | None = None,
-        transcript: str | None = None,
     ) -> np.ndarray:
-        """The ids of `prompt_text`, (L,) int64; each kind of prompt is rendered and tokenised once only.
-
-        A transcript, and what follows it, are tokenised as pieces of their own, as those of answers are.
-        """
+        """The ids of `prompt_text`, (L,) int64; each kind of prompt is rendered and tokenised once only."""
         counts = {
             self.tokenizer.convert_tokens_to_ids(token): count
             for token, count in self.num_placeholders(task, num_frames, aux_frames).items()
         }
-        key = (task, None if slots is None else tuple(slots), transcript is not None)
-        parts = self._prompts.get(key)
-        if parts is None:
-            self._prompts[key] = parts = self._prompt_parts(task, slots, transcript is not None)
-        head, *tail = parts
-        ids = np.repeat(head, [counts.get(index, 1) for index in head.tolist()])
-        if tail:
-            words = np.array(self._continuations([self._transcript_piece(transcript)])[0], dtype=np.int64)
-            ids = np.concatenate([ids, words, *tail])
+        key = (task, None if slots is None else tuple(slots))
+        ids = self._prompts.get(key)
+        if ids is None:
+            self._prompts[key] = ids = self._rendered_ids(task, slots)
+        return np.repeat(ids, [counts.get(index, 1) for index in ids.tolist()])
+
+    def _rendered_ids(self, task: str, slots: list[str] | None) -> np.ndarray:
+        """The ids of a prompt with each placeholder once."""
+        ids = np.array(self._tokenize([self._render(task, slots)])[0], dtype=np.int64)
+        tokens = self.num_placeholders(task, num_frames=1)
+        for token in self.placeholders:
+            wanted = int(token in tokens)
+            if np.count_nonzero(ids == self.tokenizer.convert_tokens_to_ids(token)) != wanted:
+                raise ValueError(f"the chat template must write {token} {wanted} times in a prompt of task {task}")
         return ids
 
-    def _prompt_parts(self, task: str, slots: list[str] | None, has_transcript: bool) -> list[np.ndarray]:
-        """The ids of a prompt with each placeholder once; in two parts where a transcript stands between them."""
-        head, place, tail = self._render(task, slots, has_transcript).partition(TRANSCRIPT_PLACE)
-        parts = [np.array(self._tokenize([head])[0], dtype=np.int64)]
-        if place:
-            parts.append(np.array(self._continuations([tail], allow_special=True)[0], dtype=np.int64))
-        tokens = self.num_placeholders(task, num_frames=1)
-        for index in (self.content_token_id, self.descriptor_token_id, *self.aux_token_ids.values()):
-            token = self.tokenizer.convert_ids_to_tokens(index)
-            wanted = int(token in tokens)
-            found = [np.count_nonzero(part == index) for part in parts]
-            if found[0] != wanted or any(found[1:]):  # all stand before the transcript
-                raise ValueError(f"the chat template must write {token} {wanted} times in a prompt of task {task}")
-        return parts
-
-    def _transcript_piece(self, transcript: str) -> str:
-        """A transcript after its colon, in one line; what would spell a token of ours is spelled apart."""
-        for token in self._special_tokens:
-            transcript = transcript.replace(token, " ".join(token))
-        return "".join(f" {word}" for word in transcript.split())
+    @property
+    def placeholders(self) -> list[str]:
+        """All tokens that stand for features."""
+        zero = [self.zero_token] if self.asr_descriptors == "zero" else []
+        aux = [AUX_TOKEN.format(name=name) for name in self.aux_streams]
+        return [self.content_token, self.descriptor_token, *aux, *zero]
 
     def _hears_descriptors(self, task: str) -> bool:
         return task == "describe" and self.disentangled
 
-    def _render(self, task: str, slots: list[str] | None, has_transcript: bool = False) -> str:
-        """The prompt with each placeholder once, and `TRANSCRIPT_PLACE` where a transcript goes."""
+    def _render(self, task: str, slots: list[str] | None) -> str:
+        """The prompt with each placeholder once."""
         streams = "".join(self.num_placeholders(task, num_frames=1))
-        if task == "asr" and has_transcript:
-            raise ValueError("a prompt of task asr holds no transcript: it asks for one")
         if task == "asr":
             content = ASR_REQUEST.format(streams=streams)
         elif task == "describe":
             slots = self.schema.slots if slots is None else self.schema.check_slots(slots)
-            line = TRANSCRIPT_LINE.format(transcript=TRANSCRIPT_PLACE) if has_transcript else ""
-            content = DESCRIBE_REQUEST.format(streams=streams, transcript=line, slots=", ".join(slots))
+            content = DESCRIBE_REQUESTS[self.answer].format(streams=streams, slots=", ".join(slots))
         else:
             raise ValueError(f"task is {task!r}; it must be 'asr' or 'describe'")
+        system = [] if self.system_prompt is None else [{"role": "system", "content": self.system_prompt}]
         return self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}],
+            [*system, {"role": "user", "content": content}],
             chat_template=self.chat_template,
             tokenize=False,
             add_generation_prompt=True,
@@ -169,6 +154,7 @@ __all__ = [
     "AUX_TOKEN",
     "CONTENT_TOKEN",
     "DESCRIPTOR_TOKEN",
+    "ZERO_TOKEN",
     "PromptsMixin",
     "chat_template_of",
 ]
