@@ -106,7 +106,7 @@ KNOWN_AGES = {words_of_label(word) for group in LEVELS[AGE] for word in group}
 
 
 def emotion_groups() -> list[tuple[str, ...]]:
-    """Adjectives, adverbs and nouns of the usual emotions."""
+    """Adjectives, adverbs and nouns of the standard emotions."""
     return [
         (name, *(word for word in EMOTION_SPELLINGS[name] if len(word) > _SHORT or word == "joy"), *others)
         for name, others in EMOTIONS.items()

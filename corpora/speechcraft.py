@@ -81,7 +81,7 @@ def find(
         source: holds the tables of annotations, at any depth, and the recordings unless `audio` is given.
         audio: holds the recordings, at any depth.
         parts: of "gigaspeech-m", "libritts-r", "aishell-3" and "zhvoice"; all that are there if not given. A
-            recording's name tells which part it is of.
+            recording's name says which part it is of.
         caption: "instruction", with the transcript in quotes, or "description", without it.
 
     Raises:

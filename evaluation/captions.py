@@ -118,7 +118,7 @@ class Captioner:
 
 
 def schema_of(dataset: datasets.Dataset) -> LabelSchema:
-    """All labels of a data set: the usual ones, and those that its rows hold."""
+    """All labels of a data set: the standard ones, and those that its rows hold."""
     emotions = sorted({*EMOTIONS, *dataset["emotion"]} - {None})
     held = [row or {} for row in dataset["descriptors"]]
     slots = dict.fromkeys([*LEVELS, *(slot for row in held for slot in row if slot != EMPHASIS)])
