@@ -23,6 +23,7 @@ from xser.training.averaging import WeightAverage
 from xser.training.balance import SAMPLING, WEIGHTS, emotion_weights
 from xser.training.checkpoints import Needs, Resumable
 from xser.training.collator import XSERCollator
+from xser.training.folding import check_foldable, folded
 from xser.training.groups import check_groups, frozen, parameters_by_group, trained_groups
 from xser.training.loading import interleaving_loader, loader_options
 from xser.training.metrics import asr_metrics, describe_metrics
@@ -132,6 +133,8 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
         self.stages, self.timetable = args.stage_list, None
         present = parameters_by_group(model)
         check_groups(self.stages, args.schedule, model.config, present, args.heads_first)
+        if args.fold_lora:
+            check_foldable(model)
         super().__init__(
             model=model,
             args=args,
@@ -208,7 +211,7 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
         the stage does not train gets none.
         """
         total = 0.0
-        with frozen(self._still_now(inputs)):
+        with frozen(self._still_now(inputs)), folded(self.model) if self.args.fold_lora else nullcontext():
             for number, (task, features) in enumerate(inputs.items(), start=1):
                 with nullcontext() if number == len(inputs) else self.accelerator.no_sync(model):
                     total = total + super().training_step(model, {task: features}, num_items_in_batch)

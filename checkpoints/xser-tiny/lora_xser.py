@@ -48,6 +48,11 @@ def _add_lora(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Te
     return (output + layer.lora(inputs[0])).to(output.dtype)
 
 
+def is_lora_hook(hook) -> bool:
+    """Whether a forward hook is the one that adds LoRA."""
+    return hook is _add_lora
+
+
 def add_lora(language_model: PreTrainedModel, options: dict) -> None:
     """Put LoRA on a language model's layers, in place; `options` as `XSERConfig.lora`.
 
@@ -81,7 +86,7 @@ def merge_lora(language_model: PreTrainedModel) -> None:
     for layer in layers.values():
         delta = layer.lora.delta().to(layer.weight.device)
         layer.weight.copy_(layer.weight.float() + (delta.T if isinstance(layer, Conv1D) else delta))
-        for key in [key for key, hook in layer._forward_hooks.items() if hook is _add_lora]:
+        for key in [key for key, hook in layer._forward_hooks.items() if is_lora_hook(hook)]:
             del layer._forward_hooks[key]
         del layer.lora
 
@@ -123,4 +128,4 @@ def _targets(language_model: PreTrainedModel, wanted: list[str]) -> list[nn.Modu
     return [layer for name, layer in linear.items() if name in names]
 
 
-__all__ = ["XSERLora", "add_lora", "lora_layers", "merge_lora"]
+__all__ = ["XSERLora", "add_lora", "is_lora_hook", "lora_layers", "merge_lora"]
