@@ -70,6 +70,13 @@ def captions_of(reference: Mapping) -> list[str]:
     return [known] if isinstance(known, str) else list(known or [])
 
 
+def with_caption(reference: Mapping, other: Mapping) -> dict:
+    """A reference with the caption that was worded for another of the same utterance, where it has none itself."""
+    if captions_of(reference) or other.get(SOURCE) is None:
+        return dict(reference)
+    return {**reference, CAPTION: other[CAPTION], SOURCE: other[SOURCE]}
+
+
 class Captioner:
     """Words labels as captions: of references where the data have no captions, of answers where a model gives tags.
 

@@ -407,3 +407,14 @@ def test_a_fold_is_really_trained_and_tested(tmp_path, tiny_backbone_folders, mo
     assert len(predictions) == 8 and {p["reference"]["speaker"] for p in predictions} == {"s0"}
     results = aggregate(tmp_path / "out", resamples=10)
     assert results["folds"]["s0"]["n"] == 8 and set(results["missing"]) == {"s1", "s2"}
+
+
+def test_a_caption_that_was_worded_for_a_reference_stays_with_it(tmp_path):
+    plan = make_plan(PROTOCOLS["iemocap-session5"], iemocap_rows(FOUR))
+    tested = [plan.rows[index] for index in plan.folds[0].parts["test"]]
+    worded = {"caption": "Someone speaks sadly.", "caption_from": "worded from the labels"}
+    predictions = [{"id": r["id"], "reference": reference_of(r) | worded, "emotion": "sad"} for r in tested]
+    write_predictions(tmp_path / "p.jsonl", predictions)
+    rows, _ = complete(plan, plan.folds[0], read_predictions(tmp_path / "p.jsonl"), [])
+    assert all(row["reference"] | worded == row["reference"] for row in rows)
+    assert all("caption_from" not in reference_of(row) for row in tested)

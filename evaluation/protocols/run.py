@@ -20,6 +20,7 @@ from pathlib import Path
 import datasets
 
 from xser.corpora.cache import write_json
+from xser.evaluation.captions import with_caption
 from xser.evaluation.predictions import join, read_predictions, reference_of, write_predictions
 from xser.evaluation.protocols.claims import CLAIM, Claimed, claim
 from xser.evaluation.protocols.data import Selection, with_labels
@@ -168,6 +169,9 @@ def complete(plan: Plan, fold: Fold, predictions: list[dict], left_out: list[dic
         PredictionError: predictions of other utterances, or beside another reference.
     """
     references = {plan.rows[index]["id"]: reference_of(plan.rows[index]) for index in fold.parts["test"]}
+    for prediction in predictions:
+        if (own := prediction.get("reference")) and prediction["id"] in references:
+            references[prediction["id"]] = with_caption(references[prediction["id"]], own)
     reasons = {row["id"]: row["reason"] for row in left_out}
     answered = {prediction["id"] for prediction in predictions}
     missing = [{"id": id, "reason": reasons[id]} for id in references if id not in answered and id in reasons]
