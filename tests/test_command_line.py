@@ -173,7 +173,7 @@ def test_the_model_is_the_one_given_else_the_environments_else_the_shipped_one(t
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.json").write_text("{}")
     monkeypatch.delenv("XSER_MODEL", raising=False)
-    assert Path(find_model()) == ROOT / "checkpoints" / "xser-nemo"
+    assert Path(find_model()).samefile(ROOT / "checkpoints" / "xser-nemo")
     monkeypatch.setenv("XSER_MODEL", str(tmp_path / "mine"))
     assert find_model() == str(tmp_path / "mine")
     assert find_model("owner/name") == "owner/name"
