@@ -10,6 +10,7 @@ from torch import nn
 from training_corpus import make_dataset
 from transformers import AutoModelForMultimodalLM, TrainerCallback
 
+from xser.lora_xser import lora_layers
 from xser.losses_xser import ctc_frames_needed
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.training.arguments import XSERTrainingArguments
@@ -90,6 +91,19 @@ def test_one_step_of_each_task_moves_all_that_is_trainable_and_nothing_else(make
     assert trainable and len(trainable) < len(list(trainer.model.parameters()))
     trainer.train()
     assert snapshots.moved(0, 2) == trainable
+
+
+def test_folded_lora_trains_as_lora_beside_the_layers_does(make_trainer):
+    """`B` is zero before the first step, so the second tells whether gradients arrived."""
+    logs = {}
+    for fold in (False, True):
+        trainer, calls = make_trainer(fold_lora=fold, learning_rate=1e-2, max_steps=4), []
+        for _, layer in lora_layers(trainer.model):
+            layer.lora.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        trainer.train()
+        assert bool(calls) is not fold
+        logs[fold] = [log["loss"] for log in training_logs(trainer)]
+    assert logs[True] == pytest.approx(logs[False], rel=1e-4) and len(set(logs[True])) == 4
 
 
 def test_unfrozen_backbones_move_too(make_trainer):
