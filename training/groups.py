@@ -3,7 +3,7 @@
 Every weight of a model is of one group:
 
     content         content stream with adapter, and the CTC head
-    descriptors     descriptor stream, auxiliary streams, and the heads on them
+    descriptors     descriptor stream, auxiliary streams, and the heads on them, or on the one stream that there is
     lora            LoRA on the language model
     language_model  the language model itself, where the config does not freeze it
     audio_tower     the audio tower, where the config does not freeze it
