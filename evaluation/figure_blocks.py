@@ -84,8 +84,10 @@ def rest(measured: Measured, _: str) -> str:
 def part(measured: Measured, arguments: str) -> str:
     """Some columns and rows of a file: `NAME`, then lines `columns: A; B` and `COLUMN: C; D`, the cells to keep.
 
+    Of a file with several tables a line `table: TITLE` says which; the beginning of its title is enough.
+
     Raises:
-        ValueError: the file has no such column or cell; it is named.
+        ValueError: the file has no such table, column or cell; it is named.
     """
     name, *lines = [line.strip() for line in arguments.strip().splitlines()]
     if name not in measured.results:
@@ -96,11 +98,12 @@ def part(measured: Measured, arguments: str) -> str:
         chosen[column] = tuple(value.strip() for value in values.split(";"))
     whole = measured.results[name]
     try:
-        table = markdown_table(*_part(whole, chosen.pop("columns", ()), chosen))
+        shown = _one_table(whole, *chosen.pop("table", ()))
+        table = markdown_table(*_part(shown, chosen.pop("columns", ()), chosen))
     except ValueError as error:
         raise ValueError(f"figures: part {name}: {error}") from error
     link = measured.link(name)
-    return f"{title(whole)}:\n\n{table}\n\n`{whole['command']}`" + (f"; all of it: {link}" if link else "")
+    return f"{title(shown)}:\n\n{table}\n\n`{whole['command']}`" + (f"; all of it: {link}" if link else "")
 
 
 def index(measured: Measured, _: str) -> str:
@@ -122,7 +125,7 @@ def title(measured: dict) -> str:
     """What a results file is of, in a line."""
     if "answer" in measured:
         return "What the pipeline returns for one recording"
-    if "columns" in measured:
+    if "columns" in measured or "tables" in measured:
         return measured["title"]
     speakers = f", speakers {', '.join(measured['speakers'])}" if measured.get("speakers") else ""
     named = f"{Path(measured['model']).name} on {Path(measured['corpus']).name}, {measured['split']}{speakers}"
@@ -150,6 +153,18 @@ def _part(
     return [tuple(str(row[place]) for place in kept) for row in rows], tuple(columns or header)
 
 
+def _one_table(measured: dict, beginning: str = "") -> dict:
+    """The table of a file whose title begins so, under both titles; the file itself where it is one table."""
+    if "tables" not in measured:
+        return measured
+    found = [table for table in measured["tables"] if table["title"].startswith(beginning)]
+    if len(found) != 1:
+        raise ValueError(
+            f"table is {beginning!r}; it must begin one of {[each['title'] for each in measured['tables']]}"
+        )
+    return {**found[0], "title": f"{measured['title']}. {found[0]['title']}"}
+
+
 def _table(measured: dict) -> tuple[tuple[str, ...], list]:
     if "columns" in measured:
         return tuple(measured["columns"]), measured["rows"]
@@ -161,6 +176,10 @@ def _section(name: str, measured: Measured) -> str:
     about = f"## {title(whole)}\n\n`{whole['command']}` ({name}.json)"
     if "answer" in whole:
         return f"{about}\n\n{example(measured, '')}"
+    if "tables" in whole:
+        shown = [f"### {each['title']}\n\n{markdown_table(each['rows'], each['columns'])}" for each in whole["tables"]]
+        notes = "\n".join(f"- {note}" for note in whole["notes"])
+        return "\n\n".join([about, *shown, notes])
     header, rows = _table(whole)
     table = markdown_table(rows, header)
     if "columns" not in whole:

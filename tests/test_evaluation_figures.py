@@ -108,6 +108,31 @@ def test_a_column_or_cell_that_is_not_there_is_refused(block, says):
         figures.fill(PAGE.format(block), {"speed": BENCHMARK})
 
 
+SYSTEMS = {
+    "title": "Systems",
+    "command": "xser systems",
+    "tables": [
+        BENCHMARK | {"title": "Table 1: words"},
+        {"title": "Table 2: UA", "columns": ["row"], "rows": [["full"]]},
+    ],
+    "notes": ["In percent."],
+}
+
+
+def test_a_file_of_several_tables_is_shown_whole_with_its_notes():
+    page = figures.fill(PAGE.format("file systems"), {"systems": SYSTEMS})
+    for line in ("## Systems", "### Table 1: words", "| 1 | 2 |", "### Table 2: UA", "| full |", "- In percent."):
+        assert f"\n{line}\n" in page
+
+
+def test_a_part_of_several_tables_is_of_the_one_that_is_named():
+    page = figures.fill(PAGE.format("part systems\ntable: Table 2\n"), {"systems": SYSTEMS})
+    assert "Systems. Table 2: UA:\n\n| row |" in page and "| 1 | 2 |" not in page
+    for line in ("", "table: Table\n", "table: Table 3\n"):
+        with pytest.raises(ValueError, match=r"part systems: table is .*; it must begin one of .*'Table 1: words'"):
+            figures.fill(PAGE.format(f"part systems\n{line}"), {"systems": SYSTEMS})
+
+
 def test_a_changed_figure_makes_a_page_stale(root):
     figures.main([])
     changed = EVALUATION | {"wa": 0.5}

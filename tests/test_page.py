@@ -428,6 +428,10 @@ def test_the_same_files_give_the_same_bytes_wherever_they_lie(tmp_path):
         (TABLE | {"columns": []}, r"'columns' is \[\]; it must be a list of texts"),
         (TABLE | {"title": 5}, "'title' and 'command' must be texts"),
         ({"columns": ["a"]}, r"x\.json has columns and lacks \['title', 'rows'\]"),
+        ({"title": "t", "tables": []}, r"x\.json: 'tables' is \[\]; it must be a list of tables"),
+        ({"title": "t", "tables": [TABLE | {"rows": 5}]}, "'rows' is 5; it must be a list of rows"),
+        ({"tables": [TABLE]}, "'title' and 'command' must be texts"),
+        ({"title": "t", "tables": [TABLE], "notes": "n"}, "'notes' is 'n'; it must be a list of texts"),
         (EVALUATION | {"recall": []}, r"x\.json: 'recall' is \[\]; it must be of kind dict"),
         (EVALUATION | {"ua": "0.8"}, "'ua' is '0.8'; it must be a number, or null"),
         (EVALUATION | {"wa": float("nan")}, "'wa' is nan; it must be a number"),
@@ -440,6 +444,17 @@ def test_a_file_of_no_kind_is_refused_by_name_and_nothing_is_written(tmp_path, c
     with pytest.raises(ValueError, match=message):
         make(tmp_path / "out", [write(tmp_path / "x.json", content)])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_of_several_tables_has_each_of_them_and_its_notes(tmp_path):
+    second = {"title": "Second", "columns": ["row"], "rows": [["b"]]}
+    content = {"title": "Systems", "command": "xser systems", "tables": [TABLE, second], "notes": ["In percent."]}
+    html, _, report = make(tmp_path / "out", [write(tmp_path / "systems.json", content)])
+    shown = {each["title"]: each["cells"][1:] for each in tables_of_json(report)}
+    assert (
+        shown[TABLE["title"]] == TABLE["rows"] and shown["Second"] == [["b"]] and shown["Notes"] == [["In percent."]]
+    )
+    assert report["files"] == ["systems.json"] and "Systems" in html
 
 
 def test_files_that_every_run_calls_alike_have_the_name_of_their_folder(tmp_path):

@@ -87,7 +87,7 @@ class XSERConfig(PreTrainedConfig):
             `size` (D of its (B, T, D) features), `frame_stack`, and the fields of a bottleneck. `prosody` is measured
             by the processor; any other is handed to it.
         summary_tokens (`bool`): a token of the whole utterance after those of the descriptor stream, and of every
-            auxiliary one.
+            auxiliary one; after those of the one stream where `disentangled` is false.
         emotion_weight (`float`): weight of a classification of the emotion on each of these summaries by itself; 0
             for no such head.
         emotion_votes (`bool`): these classifications have a say in the answer: its emotion's scores are the
@@ -304,7 +304,7 @@ class XSERConfig(PreTrainedConfig):
         needs = "false where speaker_reference is false: it is told beside what is usual for the speaker"
         _require(self.speaker_reference or not self.recording_states, "recording_states", True, needs)
         if not self.disentangled:
-            for name in ("aux_streams", "summary_tokens", "speaker_reference"):
+            for name in ("aux_streams", "speaker_reference"):
                 value = getattr(self, name)
                 _require(not value, name, value, "left out where disentangled is false: it needs a descriptor stream")
 
@@ -327,6 +327,13 @@ class XSERConfig(PreTrainedConfig):
     def num_ctc_units(self) -> int:
         """Classes of CTC, without the blank."""
         return 256 if self.ctc_unit == "byte" else self.text_config.vocab_size
+
+    @property
+    def voice_streams(self) -> dict[str, dict]:
+        """Name → bottleneck of each stream that a description takes the voice from; the one of the tower is first."""
+        if not self.disentangled:
+            return {"content": self.content_bottleneck}
+        return {"descriptors": self.descriptor_bottleneck, **self.aux_streams}
 
     @property
     def schema(self) -> LabelSchema:

@@ -274,7 +274,6 @@ class XSEREmotionHead(nn.Module):
 
     def __init__(self, config: XSERConfig):
         super().__init__()
-        streams = {"descriptors": config.descriptor_bottleneck, **config.aux_streams}
         self.classifiers = nn.ModuleDict(
             {
                 name: nn.Sequential(
@@ -284,7 +283,7 @@ class XSEREmotionHead(nn.Module):
                     nn.Dropout(config.summary_dropout),
                     nn.Linear(64, len(config.emotions)),
                 )
-                for name, options in streams.items()
+                for name, options in config.voice_streams.items()
             }
         )
 
@@ -298,7 +297,6 @@ class XSERDimensionHead(nn.Module):
 
     def __init__(self, config: XSERConfig):
         super().__init__()
-        streams = {"descriptors": config.descriptor_bottleneck, **config.aux_streams}
         self.regressors = nn.ModuleDict(
             {
                 name: nn.Sequential(
@@ -308,7 +306,7 @@ class XSERDimensionHead(nn.Module):
                     nn.Dropout(config.summary_dropout),
                     nn.Linear(64, len(config.dimensions)),
                 )
-                for name, options in streams.items()
+                for name, options in config.voice_streams.items()
             }
         )
 

@@ -403,12 +403,13 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             losses["aux_kl"] = sum(stream.bottleneck.kl for stream in aux.values())
             options = self.config.aux_streams
             loss = loss + sum(options[name]["beta"] * stream.bottleneck.kl for name, stream in aux.items())
-        if self.emotion_head is not None and emotion_labels is not None and DESCRIPTORS in streams:
+        has_voice = self.config.voice_streams.keys() <= streams.keys()
+        if self.emotion_head is not None and emotion_labels is not None and has_voice:
             logits = self.emotion_head(streams).values()
             soft = rated["soft_emotion_labels"]
             losses["emotion_loss"] = emotion_loss([*logits], emotion_labels, loss_weights, soft)
             loss = loss + self.config.emotion_weight * losses["emotion_loss"]
-        if self.dimension_head is not None and rated["dimension_labels"] is not None and DESCRIPTORS in streams:
+        if self.dimension_head is not None and rated["dimension_labels"] is not None and has_voice:
             predicted = [*self.dimension_head(streams).values()]
             losses["dimension_loss"] = dimension_loss(predicted, rated["dimension_labels"])
             loss = loss + self.config.dimension_weight * losses["dimension_loss"]
@@ -458,7 +459,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
 
     def votes(self, streams: Mapping[str, StreamOutput]) -> dict[str, torch.Tensor]:
         """Stream → (B, emotions) log-probabilities of the streams that have a say in the answer's emotion."""
-        if not self.config.emotion_votes or DESCRIPTORS not in streams:
+        if not self.config.emotion_votes or not self.config.voice_streams.keys() <= streams.keys():
             return {}
         return {name: logits.float().log_softmax(-1) for name, logits in self.emotion_head(streams).items()}
 

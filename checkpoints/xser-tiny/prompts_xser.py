@@ -51,15 +51,15 @@ class PromptsMixin:
         self, task: str, num_frames: int, aux_frames: Mapping[str, int] | None = None
     ) -> dict[str, int]:
         """Placeholder → how many of it: `ceil(frames / frame_stack)`, and one more for a stream with a summary."""
-        counts = {self.content_token: -(-num_frames // self.frame_stack)}
-        summary = int(self.summary_tokens)
+        summary, tokens = int(self.summary_tokens), -(-num_frames // self.frame_stack)
+        counts = {self.content_token: tokens if self.disentangled else tokens + summary}
         if self._hears_descriptors(task):
-            counts[self.descriptor_token] = counts[self.content_token] + summary
+            counts[self.descriptor_token] = tokens + summary
             for name, options in self.aux_streams.items():
                 frames = (aux_frames or {}).get(name, 0)
                 counts[AUX_TOKEN.format(name=name)] = -(-frames // options["frame_stack"]) + summary
         elif task == "asr" and self.asr_descriptors == "zero":
-            counts[self.zero_token] = counts[self.content_token] + summary
+            counts[self.zero_token] = tokens + summary
         return counts
 
     def prompt_ids(

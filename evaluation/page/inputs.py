@@ -17,7 +17,7 @@ TABLE = ("title", "columns", "rows")
 SAME = 1e-6  # two files of one run may differ by so much
 EXPECTED = (
     "a results file of eval.py or `xser score` (with 'n', 'n_of', 'ua', 'wa', 'wer', 'recall', "
-    "'descriptors'), or a table ('title', 'command', 'columns', 'rows')"
+    "'descriptors'), a table ('title', 'command', 'columns', 'rows'), or tables.json of `xser systems`"
 )
 
 
@@ -45,7 +45,7 @@ class Given:
     Attributes:
         systems: by name, in the order given.
         answered: names of those with predictions, in the order of these; the first is what others are held against.
-        tables: name and content of each other file, which has `title`, `columns` and `rows`.
+        tables: name and content of each other file, which has `title`, and `columns` and `rows` or several `tables`.
     """
 
     systems: dict[str, System]
@@ -74,7 +74,7 @@ def read_given(files: Sequence[Path], predictions: Sequence[Path], resamples: in
     results, tables = {}, []
     for path in files:
         content = _read(path)
-        if "columns" in content:
+        if "columns" in content or "tables" in content:
             tables.append((path.name, content))
         else:
             _refuse_second(results, path)
@@ -123,7 +123,9 @@ def _read(path: Path) -> dict:
     content = read_json(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}; it must be {EXPECTED}")
-    if "columns" in content:
+    if "tables" in content:
+        _check_tables(content, path)
+    elif "columns" in content:
         _check_table(content, path)
     else:
         _check_evaluation(content, path)
@@ -153,12 +155,27 @@ def _check_evaluation(content: dict, path: Path) -> None:
         raise ValueError(f"{path}: the recalls of {unsaid} are null, and 'gaps' does not say why")
 
 
+def _check_tables(content: dict, path: Path) -> None:
+    tables, notes = content["tables"], content.get("notes", [])
+    if not isinstance(tables, list) or not tables or not all(isinstance(each, dict) for each in tables):
+        raise ValueError(f"{path}: 'tables' is {tables!r:.80}; it must be a list of tables")
+    if not _are_texts(notes):
+        raise ValueError(f"{path}: 'notes' is {notes!r:.80}; it must be a list of texts")
+    _check_title(content, path)
+    for each in tables:
+        _check_table(each, path)
+
+
+def _check_title(content: dict, path: Path) -> None:
+    if not isinstance(content.get("title"), str) or not isinstance(content.get("command", ""), str):
+        raise ValueError(f"{path}: 'title' and 'command' must be texts")
+
+
 def _check_table(content: dict, path: Path) -> None:
     missing = [key for key in TABLE if key not in content]
     if missing:
         raise ValueError(f"{path} has columns and lacks {missing}; it must be {EXPECTED}")
-    if not isinstance(content["title"], str) or not isinstance(content.get("command", ""), str):
-        raise ValueError(f"{path}: 'title' and 'command' must be texts")
+    _check_title(content, path)
     columns, rows = content["columns"], content["rows"]
     if not _are_texts(columns) or not columns:
         raise ValueError(f"{path}: 'columns' is {columns!r:.80}; it must be a list of texts")

@@ -90,8 +90,14 @@ def _side_by_side(systems: list[System]) -> Table:
 
 def _of_table(name: str, content: dict) -> Section:
     command = without_folders(content.get("command", ""))
-    table = Table(name, tuple(content["columns"]), [tuple(row) for row in content["rows"]])
-    return Section(content["title"], command=command, blocks=[table if table.rows else Gap(name, "it has no rows")])
+    tables = [
+        Table(each["title"], tuple(each["columns"]), [tuple(row) for row in each["rows"]])
+        for each in content.get("tables", [{**content, "title": name}])
+    ]
+    if content.get("notes"):
+        tables.append(Table("Notes", ("note",), [(note,) for note in content["notes"]]))
+    blocks = [table if table.rows else Gap(table.title, "it has no rows") for table in tables]
+    return Section(content["title"], command=command, blocks=blocks)
 
 
 def _comparison_table(comparisons: list[dict]) -> Table:
