@@ -48,6 +48,10 @@ class EvalArguments:
     )
     limit: int | None = field(default=None, metadata={"help": "evaluate so many rows, drawn under a fixed seed"})
     speakers: list[str] = field(default_factory=list, metadata={"help": "evaluate these speakers alone"})
+    slots: list[str] = field(
+        default_factory=list,
+        metadata={"help": "ask for these slots alone, such as emotion; by default for what the data know"},
+    )
     predictions: str | None = field(default=None, metadata={"help": "JSONL file to write every answer to"})
     condition: str = field(default=AS_RECORDED, metadata={"help": f"made harder: one of {list(CONDITIONS)}"})
     reference: str | None = field(
@@ -125,6 +129,7 @@ def evaluate(arguments: EvalArguments) -> dict:
         arguments.limit,
         arguments.condition,
         reference=arguments.reference,
+        slots=arguments.slots or None,
     )
     if arguments.information is not None:
         try:

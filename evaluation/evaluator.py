@@ -3,7 +3,7 @@
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 import datasets
@@ -20,7 +20,7 @@ from xser.evaluation.predictions import reference_of
 from xser.evaluation.ratings import score_dimensions, score_ratings
 from xser.evaluation.references import speaker_profiles, told_reference
 from xser.evaluation.scoring import score, wording
-from xser.grammar_xser import AGE, EMOTION, GENDER, EmotionDescription, LabelSchema
+from xser.grammar_xser import AGE, EMOTION, GENDER, TRANSCRIPT, EmotionDescription, LabelSchema
 from xser.training.metrics import metric
 
 SAMPLE_SEED = 0  # of the sample that `limit` draws
@@ -35,6 +35,7 @@ def evaluate_model(
     condition: str = AS_RECORDED,
     progress: bool = True,
     reference: str | int | None = None,
+    slots: Sequence[str] | None = None,
 ) -> tuple[dict, list[dict]]:
     """Explain every row of `dataset` and compare with what is known of it.
 
@@ -48,6 +49,7 @@ def evaluate_model(
         progress: show a bar.
         reference: what voices are heard relative to: "all" of the speaker's recordings, or so many of them (see
             `references`); `None` for nothing but the training data.
+        slots: the answer's slots to ask for, the emotion among them; what the data set knows by default.
 
     Returns:
         The figures (accuracies and rates from 0 to 1, `None` where no row has what it takes):
@@ -64,7 +66,8 @@ def evaluate_model(
         and one prediction a row, in the order of `dataset`: `id`, `reference` and the explanation's own fields.
 
     Raises:
-        ValueError: `limit` or `batch_size` is below 1, the processor is another model's, or no row could be evaluated.
+        ValueError: `limit` or `batch_size` is below 1, `slots` are not the model's or lack the emotion, the processor
+            is another model's, or no row could be evaluated.
     """
     check_batch_size(batch_size)
     processor = matching_processor(processor, model.config)
@@ -73,8 +76,14 @@ def evaluate_model(
     dataset = sampled(dataset, limit)
     started = time.perf_counter()
     answers, left_out, speech_seconds = {}, [], 0.0
-    transcribe = any(text is not None for text in dataset["text"])
-    slots = _known_slots(dataset, processor.schema)
+    schema, transcribe = processor.schema, any(text is not None for text in dataset["text"])
+    if slots is None:
+        asked = _known_slots(dataset, schema)
+    else:
+        asked, schema = schema.check_slots(slots), schema.only(slots)
+        transcribe = TRANSCRIPT in asked
+        if EMOTION not in asked:
+            raise ValueError(f"slots {asked} lack {EMOTION!r}, which every evaluation is of: add it")
     profiles = {} if reference is None else speaker_profiles(model, processor, dataset, reference)
     with tqdm(total=len(dataset), unit="utterance", desc="explaining", disable=not progress) as bar:
         for batch in _batches(dataset, batch_size):
@@ -93,7 +102,7 @@ def evaluate_model(
                     waves,
                     processor,
                     batch_size=batch_size,
-                    slots=slots,
+                    slots=asked,
                     transcript=transcribe,
                     reference=[profiles.get(row["id"]) for _, row, _ in rows],
                 )
@@ -105,20 +114,22 @@ def evaluate_model(
         first = f"the first: {left_out[0]['id']}: {left_out[0]['reason']}" if left_out else "it is empty"
         raise ValueError(f"none of the data set's {len(dataset)} rows could be evaluated; {first}")
 
-    captioner = Captioner(dataset, processor.schema)
+    captioner = Captioner(dataset, processor.schema) if slots is None else None
     predictions = [_prediction(*answers[index], captioner) for index in sorted(answers)]
-    scored = score(predictions, processor.schema)
-    if captioner.gap is not None:
+    scored = score(predictions, schema)
+    if captioner is None:
+        scored["gaps"]["captions"] = f"only {asked} were asked for"
+    elif captioner.gap is not None:
         scored["gaps"]["captions"] = captioner.gap
     results = {
         "n": len(predictions),
         **scored,
         "dimensions": score_dimensions(predictions),
         "ratings": score_ratings(predictions),
-        "wording": wording(predictions, [slot for slot in slots if slot != EMOTION]),
+        "wording": wording(predictions, [slot for slot in asked if slot not in (EMOTION, TRANSCRIPT)]),
         **_best_possible([answers[index][0] for index in sorted(answers)]),
         "speaker_reference": told_reference(reference),
-        "slots": slots,
+        "slots": asked,
         "status": dict(Counter(prediction["status"] for prediction in predictions)),
         "left_out": left_out,
         "speech_seconds": round(speech_seconds, 1),
@@ -160,11 +171,12 @@ def _batches(dataset: datasets.Dataset, batch_size: int) -> Iterator[list[tuple[
         yield [(index, dataset[index]) for index in order[start : start + batch_size]]
 
 
-def _prediction(row: dict, known: EmotionDescription, answer: dict, captioner: Captioner) -> dict:
+def _prediction(row: dict, known: EmotionDescription, answer: dict, captioner: Captioner | None) -> dict:
     """An answer beside what is known of its row, columns that the schema has as descriptors among these."""
     reference = reference_of(row)
     reference["descriptors"] |= {slot: known.levels[slot] for slot in (AGE, GENDER) if slot in known.levels}
-    return captioner.add({"id": row["id"], "reference": reference, **answer}, row)
+    prediction = {"id": row["id"], "reference": reference, **answer}
+    return prediction if captioner is None else captioner.add(prediction, row)
 
 
 def _best_possible(rows: list[dict]) -> dict:

@@ -15,6 +15,7 @@ from conftest import SMALL, make_wave
 from datasets import DatasetDict
 
 import xser
+from xser.audio_xser import SAMPLE_RATE
 from xser.corpora import load_corpus, make_row
 from xser.corpora.cache import write_dataset
 from xser.corpora.folds import by_fold
@@ -114,6 +115,27 @@ def test_figures_do_not_depend_on_the_batch_size(tiny_pair, dataset):
     for alone, together in zip(one, several, strict=True):
         assert alone["scores"] == pytest.approx(together.pop("scores"), abs=1e-4)
         assert {key: value for key, value in alone.items() if key != "scores"} == together
+
+
+def test_the_slots_that_are_asked_for_are_scored_and_no_others(tiny_pair, dataset):
+    (model, processor), slots = tiny_pair, ["emotion", "pitch"]
+    results, predictions = evaluate_model(model, processor, dataset(rows()), slots=slots, progress=False)
+    waves = [(processor.load(row["audio"]), SAMPLE_RATE) for row in rows()]
+    asked = model.explain(waves, processor, slots=slots, transcript=False)
+    assert [each["emotion"] for each in predictions] == [each["emotion"] for each in asked]
+    assert results["slots"] == ["pitch", "emotion"] and list(results["descriptors"]) == ["pitch"]
+    assert results["ua"] is not None and results["wer"] is None and results["captions"] is None
+    assert results["gaps"]["captions"] == "only ['pitch', 'emotion'] were asked for"
+    assert all(each["transcript"] is None and list(each["descriptors"]) == ["pitch"] for each in predictions)
+
+
+@pytest.mark.parametrize(
+    ("slots", "message"),
+    [(["pitch"], "lack 'emotion'"), (["emotion", "pich"], "'pich' is none"), (["emotion", "emotion"], "at most once")],
+)
+def test_slots_that_cannot_be_asked_for_are_refused(tiny_pair, dataset, slots, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate_model(*tiny_pair, dataset(rows()), slots=slots, progress=False)
 
 
 def test_bad_rows_are_left_out_by_name_and_the_others_are_not_lost(tiny_pair, dataset):

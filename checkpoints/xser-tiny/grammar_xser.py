@@ -280,6 +280,13 @@ class LabelSchema:
             raise ValueError(f"slots {slots} must be some of {self.slots}, each at most once{hints}")
         return [slot for slot in self.slots if slot in slots]
 
+    def only(self, slots: Iterable[str]) -> "LabelSchema":
+        """The schema of these slots and the emotion; `ValueError` as for `check_slots`."""
+        kept = self.check_slots([EMOTION, *(slot for slot in slots if slot != EMOTION)])
+        descriptors = {slot: levels for slot, levels in self.descriptors.items() if slot in kept}
+        cuts = self.age_cuts if AGE in kept else None
+        return LabelSchema(self.emotions, descriptors, EMPHASIS in kept, TRANSCRIPT in kept, tuple(kept), cuts)
+
     def filled(self, description: EmotionDescription) -> list[str]:
         """The slots that `description` fills, in the order of the answer."""
         return [slot for slot in self.order if description.value(slot) is not None]
