@@ -47,9 +47,8 @@ class AgreementMixin:
         """(name, own value, the model's) of all that must be the same; labels in any order."""
         for name in ("emotions", "descriptors"):
             yield name, _unordered(getattr(self, name)), _unordered(getattr(config, name))
-        tower = config.audio_config
-        for name in ("conv_kernel", "conv_stride"):
-            yield name, list(getattr(self, name)), list(getattr(tower, name))
+        for name, wanted in config.tower.frames.options.items():
+            yield name, getattr(self, name), wanted
         yield "aux_streams", _stream_fields(self.aux_streams), _stream_fields(config.aux_streams)
         for name in SAME:
             yield name, getattr(self, name), getattr(config, name)

@@ -1,8 +1,9 @@
 """Loading the pretrained models that XSER is built around: whole or not at all, in a dtype that suits the device."""
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
+from .audio_tower_xser import audio_tower
 from .options_xser import HUB_OPTIONS
 
 SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")  # device maps over all accelerators that there are
@@ -37,17 +38,20 @@ def load_tower(id_or_path: str, num_layers: int | None, options: dict) -> PreTra
         options: for `from_pretrained`; `quantization_config` is left out, for the tower is small.
 
     Raises:
-        ValueError: it has fewer layers, or lacks weights.
+        ValueError: it is of no kind that can be a tower, has fewer layers, or lacks weights.
     """
     options = {key: value for key, value in options.items() if key != "quantization_config"}
+    hub_options = {key: options[key] for key in HUB_OPTIONS if key in options}
+    config = AutoConfig.from_pretrained(id_or_path, **hub_options)
+    kind = audio_tower(config, name=f"the config of the audio tower {id_or_path}")
     if num_layers is not None:
-        there = AutoConfig.from_pretrained(
-            id_or_path, **{key: options[key] for key in HUB_OPTIONS if key in options}
-        ).num_hidden_layers
+        there = config.num_hidden_layers
         if not 1 <= num_layers <= there:
             raise ValueError(f"{num_layers} layers of the audio tower {id_or_path} are wanted; it has {there}")
         options["num_hidden_layers"] = num_layers
-    return load_whole(AutoModel, id_or_path, **options)
+    tower = load_whole(kind.model_class, id_or_path, **kind.load_options, **options)
+    tower._weight_conversions = None  # it is saved under the names that it has now
+    return tower
 
 
 def load_language_model(id_or_path: str, options: dict) -> PreTrainedModel:
@@ -79,10 +83,16 @@ def load_whole(auto_class: type, id_or_path: str, **options) -> PreTrainedModel:
     return model
 
 
-def load_from_state(config: PreTrainedConfig, auto_class: type, state: dict, options: dict) -> PreTrainedModel:
-    """A backbone whose weights are at hand, as `from_pretrained` loads one from its folder."""
+def model_class_of(auto_class: type, config: PreTrainedConfig) -> type[PreTrainedModel]:
+    """The class of the model that an Auto class makes of a config."""
     with torch.device("meta"):
-        model_class = type(auto_class.from_config(config))
+        return type(auto_class.from_config(config))
+
+
+def load_from_state(
+    config: PreTrainedConfig, model_class: type[PreTrainedModel], state: dict, options: dict
+) -> PreTrainedModel:
+    """A backbone whose weights are at hand, as `from_pretrained` loads one from its folder."""
     return model_class.from_pretrained(None, config=config, state_dict=state, **options)
 
 
@@ -91,4 +101,6 @@ def named(keys) -> str:
     return ", ".join(sorted(keys)[:5]) + (" …" if len(keys) > 5 else "") + f" ({len(keys)} in all)"
 
 
-__all__ = ["load_from_state", "load_language_model", "load_tower", "load_whole", "loading_dtype", "named"]
+__all__ = [
+    "load_from_state", "load_language_model", "load_tower", "load_whole", "loading_dtype", "model_class_of", "named",
+]  # fmt: skip

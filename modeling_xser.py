@@ -1,4 +1,4 @@
-"""XSER: a frozen HuBERT hears, two information bottlenecks pull words and voice apart, LLaMA with LoRA answers.
+"""XSER: a frozen audio tower hears, two information bottlenecks pull words and voice apart, LLaMA with LoRA answers.
 
 The prompt decides what the model hears: it holds placeholders of a stream, and that stream's features are scattered
 there. A transcription prompt holds content placeholders; a description prompt holds content and descriptors.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from transformers import AutoModel, AutoModelForCausalLM, Cache, GenerationConfig, GenerationMixin, PreTrainedModel
+from transformers import AutoModelForCausalLM, Cache, GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
@@ -36,7 +36,6 @@ from .streams_xser import (
     XSERLevelHead,
     XSERSpeechStream,
 )
-from .tower_xser import mark_padding, prepare_tower
 
 if TYPE_CHECKING:  # named here so that the pipeline travels with every saved model
     from .pipeline_xser import XSERPipeline  # noqa: F401
@@ -106,9 +105,11 @@ class XSERModel(XSERPreTrainedModel):
 
     def __init__(self, config: XSERConfig, audio_tower: PreTrainedModel | None = None):
         super().__init__(config)
-        self.audio_tower = audio_tower or AutoModel.from_config(config.audio_config)
-        self.audio_tower.config.layerdrop = 0.0  # a dropped layer would be missing from the mix
-        prepare_tower(self.audio_tower)
+        model_class = config.tower.model_class
+        if audio_tower is not None and not isinstance(audio_tower, model_class):
+            raise ValueError(f"audio_tower is a {type(audio_tower).__name__}; it must be a {model_class.__name__}")
+        self.audio_tower = audio_tower or model_class._from_config(config.audio_config)
+        config.tower.prepare(self.audio_tower)
         self.content = XSERSpeechStream(config, config.content_bottleneck, hears_voice=not config.disentangled)
         self.descriptors = None
         if config.disentangled:
@@ -125,19 +126,10 @@ class XSERModel(XSERPreTrainedModel):
 
     def encode_audio(self, input_values: torch.Tensor, input_values_mask: torch.Tensor):
         """All hidden states of the tower, (L+1) x (B, T, H), and the mask of real frames, (B, T)."""
-        input_values = mark_padding(self.audio_tower, input_values, input_values_mask)
-        is_trained = any(parameter.requires_grad for parameter in self.audio_tower.parameters())
+        tower, is_trained = self.config.tower, any(weight.requires_grad for weight in self.audio_tower.parameters())
         with nullcontext() if is_trained else torch.no_grad():
-            hidden_states = self.audio_tower(
-                input_values.to(self.audio_tower.dtype),
-                attention_mask=input_values_mask.long(),
-                output_hidden_states=True,
-                return_dict=True,
-            ).hidden_states
-        frame_mask = self.audio_tower._get_feature_vector_attention_mask(
-            hidden_states[0].shape[1], input_values_mask.long()
-        )
-        return hidden_states, frame_mask
+            hidden_states = tower.encode(self.audio_tower, input_values, input_values_mask)
+        return hidden_states, tower.frames.mask(input_values_mask)
 
     @torch.no_grad()
     def all_states(self, input_values: torch.Tensor, input_values_mask: torch.Tensor) -> torch.Tensor:
@@ -234,7 +226,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
 
     def _freeze_backbones(self):
         """Freeze what the config freezes. Done after loading too: flags set while building do not survive it."""
-        self.model.audio_tower.requires_grad_(not self.config.freeze_audio_tower)
+        self.config.tower.set_trained(self.model.audio_tower, not self.config.freeze_audio_tower)
         for name, parameter in self.language_model.named_parameters():
             parameter.requires_grad_(name.endswith(LORA_NAMES) or not self.config.freeze_language_model)
 

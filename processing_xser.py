@@ -25,6 +25,7 @@ from .grammar_xser import TRANSCRIPT, EmotionDescription, LabelSchema, OwnCaptio
 from .options_xser import LOADING_OPTIONS, refuse_unknown
 from .padding_xser import pad_left, pad_right
 from .prompts_xser import AUX_TOKEN, CONTENT_TOKEN, DESCRIPTOR_TOKEN, ZERO_TOKEN, PromptsMixin, chat_template_of
+from .tower_frames_xser import TowerFrames
 from .voice_inputs_xser import VoiceInputsMixin
 
 IGNORED = -100  # labels that carry no loss
@@ -46,9 +47,11 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
     r"""Prepares recordings and prompts for [`XSERForEmotionDescription`].
 
     Args:
-        feature_extractor ([`Wav2Vec2FeatureExtractor`]): says whether clips are normalised; 16 kHz.
+        feature_extractor ([`Wav2Vec2FeatureExtractor`] or [`WhisperFeatureExtractor`]): the tower's own, which says
+            whether clips are normalised; 16 kHz.
         tokenizer ([`PreTrainedTokenizerFast`]): the language model's, with both placeholder tokens added.
-        conv_kernel, conv_stride (`list[int]`): of the audio tower, from which the number of frames follows.
+        conv_kernel, conv_stride (`list[int]`), conv_padding (`list`, *optional*): of the audio tower, from which the
+            number of frames follows; see `tower_frames_xser`.
         frame_stack (`int`): frames that make one placeholder.
         emotions, descriptors, transcript, emphasis, slot_order, age_cuts: the label schema, as in [`XSERConfig`].
         answer, system_prompt, asr_descriptors (`str`): as in [`XSERConfig`].
@@ -107,9 +110,11 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         usual_measures=None,
         calibration=None,
         chat_template=None,
+        conv_padding=None,
     ):
         self.conv_kernel = list(conv_kernel)
         self.conv_stride = list(conv_stride)
+        self.conv_padding = None if conv_padding is None else [list(each) for each in conv_padding]
         self.frame_stack = frame_stack
         self.emotions = list(emotions)
         self.descriptors = {slot: list(levels) for slot, levels in descriptors.items()}
@@ -206,12 +211,12 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         shared = ("frame_stack", "emotions", "descriptors", "emphasis", "disentangled", "ctc_unit", "aux_streams")
         shared += ("summary_tokens", "speaker_reference", "transcript", "slot_order", "age_cuts", "answer")
         shared += ("system_prompt", "asr_descriptors")
+        config.tower.check_extractor(feature_extractor)
         limits = ("min_audio_seconds", "max_audio_seconds", "silence_dbfs", "voice_activity")
         processor = cls(
             feature_extractor,
             tokenizer,
-            conv_kernel=config.audio_config.conv_kernel,
-            conv_stride=config.audio_config.conv_stride,
+            **config.tower.frames.options,
             **{name: getattr(config, name) for name in shared + limits},
         )
         config.content_token_id = processor.content_token_id
@@ -276,13 +281,16 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
 
     def num_frames(self, num_samples: int) -> int:
         """Frames that the audio tower makes of `num_samples`; 0 where they do not fill one."""
-        for kernel, stride in zip(self.conv_kernel, self.conv_stride, strict=True):
-            num_samples = (num_samples - kernel) // stride + 1
-        return max(num_samples, 0)
+        return self.frames.num_frames(num_samples)
+
+    @property
+    def frames(self) -> TowerFrames:
+        """Where the audio tower's frames are."""
+        return TowerFrames(self.conv_kernel, self.conv_stride, self.conv_padding)
 
     def normalize(self, wave: np.ndarray) -> np.ndarray:
         """Zero mean and unit variance over this clip alone, where the feature extractor says so."""
-        if not self.feature_extractor.do_normalize:
+        if not getattr(self.feature_extractor, "do_normalize", False):
             return wave
         return (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
 

@@ -146,10 +146,9 @@ class _XSERSpelling:
 
     def _frame_starts(self, num_frames: int) -> np.ndarray:
         """(T + 1,) seconds: around the middle of what each frame's convolutions see."""
-        field, hop = 1, 1
-        for kernel, stride in zip(self.processor.conv_kernel, self.processor.conv_stride, strict=True):
-            field, hop = field + (kernel - 1) * hop, hop * stride
-        return ((field - hop) / 2 + hop * np.arange(num_frames + 1)) / SAMPLE_RATE
+        frames = self.processor.frames
+        centres = frames.first_centre + frames.hop * (np.arange(num_frames + 1) - 0.5)
+        return (centres + 0.5) / SAMPLE_RATE
 
     def spell(self, words: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Units, and the index of the word that each belongs to, -1 between words."""

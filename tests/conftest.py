@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    Data2VecAudioConfig,
+    Data2VecAudioModel,
     HubertConfig,
     HubertModel,
     LlamaConfig,
@@ -22,6 +24,9 @@ from transformers import (
     Wav2Vec2Model,
     WavLMConfig,
     WavLMModel,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
 )
 
 from xser.modeling_xser import XSERForEmotionDescription
@@ -46,6 +51,19 @@ TINY_AUDIO = {
     "num_conv_pos_embedding_groups": 4,
     "mask_time_prob": 0.0,
 }
+TINY_WHISPER = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 48,
+    "decoder_layers": 1,
+    "decoder_attention_heads": 2,
+    "decoder_ffn_dim": 48,
+    "num_mel_bins": 16,
+    "vocab_size": 60,
+    "init_std": 0.2,  # so that layers do something
+    **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 1),
+}
 TINY_TEXT = {
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -59,6 +77,7 @@ AUDIO_MODELS = {
     "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
     "wavlm": (WavLMConfig, WavLMModel),
 }
+TOWERS = (*AUDIO_MODELS, "data2vec-audio", "whisper")
 TEXT_MODELS = {
     "llama": (LlamaConfig, LlamaForCausalLM),
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),
@@ -80,6 +99,21 @@ def save_audio_backbone(directory, kind="hubert", norm="group"):
     config = config_class(**TINY_AUDIO, feat_extract_norm=norm, do_stable_layer_norm=norm == "layer")
     model_class(config).save_pretrained(directory)
     Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=norm == "layer").save_pretrained(directory)
+    return directory
+
+
+def save_tower(directory, kind):
+    """A tiny random tower of any kind, as its makers would save it: Whisper with its decoder."""
+    if kind in AUDIO_MODELS:
+        return save_audio_backbone(directory, kind)
+    torch.manual_seed(0)
+    if kind == "whisper":
+        WhisperForConditionalGeneration(WhisperConfig(**TINY_WHISPER)).save_pretrained(directory)
+        WhisperFeatureExtractor(feature_size=TINY_WHISPER["num_mel_bins"]).save_pretrained(directory)
+    else:
+        options = {**TINY_AUDIO, "num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 5}
+        Data2VecAudioModel(Data2VecAudioConfig(**options)).save_pretrained(directory)
+        Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(directory)
     return directory
 
 

@@ -58,7 +58,20 @@ def test_configs_do_not_share_defaults():
         ({"lora": {"rank": 0}}, r"lora\['rank'\] is 0"),
         ({"lora": {}, "freeze_language_model": False}, "freeze_language_model is False"),
         ({"thin": True}, "audio_model_id, text_model_id"),
-        ({"audio_config": {"model_type": "whisper"}}, "'whisper'.*hubert"),
+        ({"audio_config": {"model_type": "llama"}}, "audio_config.model_type is 'llama'; .*'hubert'.*'whisper'"),
+        (
+            {"audio_config": {"model_type": "whisper", "conv_kernel": [10]}},
+            r"'whisper' has conv_kernel \[10\], which is a field of hubert",
+        ),
+        (
+            {"audio_config": {"model_type": "hubert", "num_mel_bins": 80}},
+            "'hubert' has num_mel_bins 80, which is a field of whisper",
+        ),
+        ({"padded": True}, "padded is True; it must be false with a tower of type 'hubert'.*Whisper"),
+        (
+            {"audio_config": {"model_type": "whisper"}, "max_audio_seconds": 31},
+            "max_audio_seconds is 31; it must be at most 30",
+        ),
         ({"min_audio_seconds": 5, "max_audio_seconds": 2}, "min_audio_seconds, max_audio_seconds"),
         ({"content_token_id": 7, "descriptor_token_id": 7}, "two different ids"),
         ({"silence_dbfs": 3}, "silence_dbfs is 3"),

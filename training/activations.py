@@ -154,7 +154,7 @@ def _hidden_states(model: PreTrainedModel, shape: BatchShape, dtype: torch.dtype
     tower.config.apply_spec_augment = False  # it draws by NumPy, and needs no memory to speak of
     with _where_trained(tower):
         waves = torch.empty(shape.utterances, shape.samples, dtype=dtype)
-        return tower(waves, output_hidden_states=True, return_dict=True).hidden_states
+        return model.config.tower.encode(tower, waves)
 
 
 def _trace_xser(model: PreTrainedModel, task: str, shape: BatchShape, dtype: torch.dtype) -> torch.Tensor:

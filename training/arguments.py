@@ -31,7 +31,9 @@ LOAD_OPTIONS = (  # of from_pretrained
 MODEL_SOURCES = ("system", "model", "audio_model", "text_model", "load_options", "audio_layers")
 XSER, CLASSIFIER = "xser", "classifier"
 SYSTEMS = (XSER, CLASSIFIER)
-OF_CLASSIFIERS = ("emotions", "ctc_weight", "freeze_audio_tower", "max_audio_seconds")  # all of the config it may have
+OF_CLASSIFIERS = (  # all of the config it may have
+    *("emotions", "ctc_weight", "padded", "freeze_audio_tower", "max_audio_seconds"),
+)
 
 
 @dataclass
@@ -48,7 +50,10 @@ class ModelArguments:
     )
     model: str | None = field(default=None, metadata=help_text("an XSER checkpoint to go on from"))
     audio_model: str | None = field(
-        default=None, metadata=help_text("HuBERT to build a new model on: folder or Hub id")
+        default=None,
+        metadata=help_text(
+            "HuBERT, wav2vec2, WavLM, data2vec-audio or Whisper to build a new model on: folder or Hub id"
+        ),
     )
     text_model: str | None = field(default=None, metadata=help_text("causal language model to build a new model on"))
     load_options: dict | str | None = field(
@@ -56,6 +61,10 @@ class ModelArguments:
     )
     audio_layers: int | None = field(
         default=None, metadata=help_text("take so many layers of audio_model only, from the first on")
+    )
+    padded: bool | None = field(
+        default=None,
+        metadata=help_text("a Whisper tower reads every recording with silence up to 30 s, as stock Whisper"),
     )
     emotions: list[str] | None = field(default=None, metadata=help_text("labels, as adjectives"))
     descriptors: dict | str | None = field(default=None, metadata=help_text("slot → its levels; {} for none"))

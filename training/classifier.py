@@ -107,7 +107,7 @@ class XSERClassifier(XSERPreTrainedModel):
         self._freeze_tower()
 
     def _freeze_tower(self):
-        self.model.audio_tower.requires_grad_(not self.config.freeze_audio_tower)
+        self.config.tower.set_trained(self.model.audio_tower, not self.config.freeze_audio_tower)
 
     def train(self, mode: bool = True):
         super().train(mode)
@@ -213,7 +213,7 @@ def build_classifier(audio_model: str, audio_layers: int | None = None, load_opt
     """A new `XSERClassifier` on a pretrained tower, and its processor.
 
     Args:
-        audio_model: folder or Hub id of the HuBERT family.
+        audio_model: folder or Hub id of the HuBERT family, or of a Whisper.
         audio_layers, load_options: as of `XSERForEmotionDescription.from_backbones`.
         options: fields of `XSERConfig`.
     """

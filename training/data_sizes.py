@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from transformers import AutoTokenizer, Wav2Vec2FeatureExtractor
+from transformers import AutoTokenizer
 
 from xser.audio_xser import SAMPLE_RATE
 from xser.configuration_xser import XSERConfig
@@ -62,8 +62,7 @@ def read_processor(config: XSERConfig, text_model: str | None) -> tuple[XSERProc
             tokenizer = AutoTokenizer.from_pretrained(text_model, **options)
         except HUB_ERRORS:
             bytes_a_token = BYTES_A_TOKEN
-    extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
-    return XSERProcessor.from_config(config, extractor, tokenizer), bytes_a_token
+    return XSERProcessor.from_config(config, config.tower.extractor(), tokenizer), bytes_a_token
 
 
 def published_row(corpus: PublishedCorpus, config: XSERConfig) -> dict:

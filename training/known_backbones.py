@@ -1,10 +1,18 @@
 """Configs of backbones, for a dry run: the backbone's own where it is at hand, else the shape that its makers publish.
 
-The shapes are those of the models that the paper names. For these no hub is asked: a copy in the cache is read, and
-without one the shape stands in.
+The shapes are those of the models that the paper names, and of Whisper-base. For these no hub is asked: a copy in the
+cache is read, and without one the shape stands in.
 """
 
-from transformers import AutoConfig, HubertConfig, LlamaConfig, PreTrainedConfig, Wav2Vec2Config, WavLMConfig
+from transformers import (
+    AutoConfig,
+    HubertConfig,
+    LlamaConfig,
+    PreTrainedConfig,
+    Wav2Vec2Config,
+    WavLMConfig,
+    WhisperConfig,
+)
 
 from xser.options_xser import HUB_OPTIONS
 
@@ -14,11 +22,21 @@ _LARGE = {  # 24 layers, 1,024 wide, seven convolutions of 512 channels: common 
     "num_attention_heads": 16,
     "intermediate_size": 4096,
 }
+_WHISPER_BASE = {
+    "d_model": 512,
+    "encoder_layers": 6,
+    "encoder_attention_heads": 8,
+    "encoder_ffn_dim": 2048,
+    "decoder_layers": 6,
+    "decoder_attention_heads": 8,
+    "decoder_ffn_dim": 2048,
+}
 _LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
 PUBLISHED = {
     "facebook/hubert-large-ls960-ft": (HubertConfig, {**_LARGE, **_LAYER_NORM, "conv_bias": True}),
     "microsoft/wavlm-large": (WavLMConfig, {**_LARGE, **_LAYER_NORM, "conv_bias": False}),
     "facebook/wav2vec2-large-960h": (Wav2Vec2Config, _LARGE),
+    "openai/whisper-base": (WhisperConfig, _WHISPER_BASE),
     "meta-llama/Llama-3.1-8B-Instruct": (
         LlamaConfig,
         {

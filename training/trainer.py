@@ -268,8 +268,8 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
         if "tower_mask" in features:
             frames = features["tower_mask"].sum(-1)
         else:
-            tower = self.accelerator.unwrap_model(model).model.audio_tower
-            frames = tower._get_feat_extract_output_lengths(features["input_values_mask"].sum(-1))
+            tower = self.accelerator.unwrap_model(model).config.tower
+            frames = tower.frames.num_frames(features["input_values_mask"].sum(-1))
         return ctc_frames_needed(features["ctc_labels"]) > frames
 
     def floating_point_ops(self, inputs) -> int:

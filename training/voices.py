@@ -114,7 +114,8 @@ class Voices:
         tower = model.model.audio_tower
         layers = tower.config.num_hidden_layers + 1
         function = partial(_states, model, processor, speed)
-        kind = f"tower-{digest_of(tower)}-{processor.feature_extractor.do_normalize:d}-{speed:g}"
+        normalised = getattr(processor.feature_extractor, "do_normalize", False)
+        kind = f"tower-{digest_of(tower)}-{normalised:d}-{speed:g}" + ("-padded" if model.config.padded else "")
         kept = computed_once(kind, rows, function, f"hearing at speed {speed:g}", np.float16)
         return [each.reshape(len(each), layers, -1) for each in kept]
 

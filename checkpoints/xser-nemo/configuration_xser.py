@@ -6,7 +6,9 @@ import re
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
+from .audio_tower_xser import AudioTower, audio_tower
 from .grammar_xser import LabelSchema
+from .log_mel_xser import SAMPLE_RATE
 from .options_xser import LOADING_OPTIONS, UnknownOptionError, nearest, refuse_unknown
 
 DEFAULT_EMOTIONS = ["angry", "happy", "sad", "neutral", "fearful", "surprised"]
@@ -39,7 +41,6 @@ ANSWERS = ("tags", "caption")
 ASR_DESCRIPTORS = ("absent", "zero")
 # what configs that were saved before these fields existed stand for
 LAYERS_OF_BEFORE = {"encoder_layers": 1, "sigma": "exp"}
-AUDIO_MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
 # what transformers writes into a config or takes out of its options, beside the fields of `PreTrainedConfig`
 HOST_FIELDS = (
     *("model_type", "auto_map", "custom_pipelines", "torch_dtype", "num_labels", "name_or_path", "output_attentions"),
@@ -52,7 +53,10 @@ class XSERConfig(PreTrainedConfig):
     r"""Configuration of XSER (arXiv 2505.23236).
 
     Args:
-        audio_config (`PreTrainedConfig` or `dict`): HuBERT, or its relatives wav2vec2 and WavLM.
+        audio_config (`PreTrainedConfig` or `dict`): HuBERT, or its relatives wav2vec2, WavLM and data2vec-audio, or
+            Whisper, of which the encoder is taken.
+        padded (`bool`): a Whisper tower reads every recording with silence up to 30 s, as it does by itself; off, for
+            as long as it is. Frames of that silence are not handed on.
         text_config (`PreTrainedConfig` or `dict`): any causal language model; LLaMA by default.
         audio_model_id, text_model_id (`str`, *optional*): where the backbones came from; a thin checkpoint reads
             them from there.
@@ -127,6 +131,7 @@ class XSERConfig(PreTrainedConfig):
 
     audio_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
+    padded: bool = False
     audio_model_id: str | None = None
     text_model_id: str | None = None
     content_bottleneck: dict | None = None
@@ -235,8 +240,11 @@ class XSERConfig(PreTrainedConfig):
                 _require(bottleneck[key] >= 1, f"{name}[{key!r}]", bottleneck[key], "at least 1")
             _check_bottleneck(name, bottleneck)
         self._check_voice_streams()
-        if self.audio_config.model_type not in AUDIO_MODEL_TYPES:
-            _require(False, "audio_config.model_type", self.audio_config.model_type, f"one of {AUDIO_MODEL_TYPES}")
+        longest = self.tower.max_samples  # checks audio_config, too
+        if longest is not None:
+            needs = f"at most {longest / SAMPLE_RATE:g}, all that this tower has positions for"
+            fits = self.max_audio_seconds * SAMPLE_RATE <= longest
+            _require(fits, "max_audio_seconds", self.max_audio_seconds, needs)
         if self.lora is not None:
             _require(self.lora["rank"] >= 1, "lora['rank']", self.lora["rank"], "at least 1, or lora null for none")
             _require(0 <= self.lora["dropout"] < 1, "lora['dropout']", self.lora["dropout"], "in [0, 1)")
@@ -322,6 +330,11 @@ class XSERConfig(PreTrainedConfig):
         """As its parent's, but unsorted: the order of the descriptors is that of the answer."""
         fields = self.to_diff_dict() if use_diff else self.to_dict()
         return json.dumps(self._encode_special_floats(fields), indent=2) + "\n"
+
+    @property
+    def tower(self) -> AudioTower:
+        """The kind of the audio tower: how it is loaded, where its frames are, how it reads a waveform."""
+        return audio_tower(self.audio_config, self.padded)
 
     @property
     def num_ctc_units(self) -> int:

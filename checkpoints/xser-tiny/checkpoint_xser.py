@@ -11,10 +11,17 @@ from os import PathLike
 from pathlib import Path
 
 import torch
-from transformers import AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoFeatureExtractor, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from .adapters_xser import own_state, save_adapters
-from .backbones_xser import load_from_state, load_language_model, load_tower, loading_dtype, named
+from .backbones_xser import (
+    load_from_state,
+    load_language_model,
+    load_tower,
+    loading_dtype,
+    model_class_of,
+    named,
+)
 from .configuration_xser import DEFAULT_LORA, FIELDS, XSERConfig
 from .lora_xser import LORA_NAMES, OLD_NAMES, merge_lora
 from .options_xser import HUB_OPTIONS, LOADING_OPTIONS, PLACEMENT_OPTIONS, SAVING_OPTIONS, refuse_unknown
@@ -56,7 +63,8 @@ class XSERCheckpointMixin:
         """A new model, and its processor, around two pretrained backbones.
 
         Args:
-            audio_id_or_path, text_id_or_path: folder or Hub id of a HuBERT-family model and of a causal LM.
+            audio_id_or_path, text_id_or_path: folder or Hub id of a model of the HuBERT family or a Whisper, of which
+                the encoder alone is loaded, and of a causal LM.
             emotions: the labels; any further field of `XSERConfig` may follow by name. LoRA is on by default.
             load_options: for both backbones' `from_pretrained`, such as `dtype` (float32 on a CPU, elsewhere that of
                 the files), `device_map`, or `quantization_config`, which is the language model's alone.
@@ -157,8 +165,9 @@ class XSERCheckpointMixin:
             check_fit(f"checkpoint {path}", loaded, _wanted(cls, config), "save it anew from its model")
             parts = [_take(loaded, prefix) for prefix in (TOWER, LANGUAGE_MODEL)]
             tower_options = {key: value for key, value in options.items() if key != "quantization_config"}
-            tower = load_from_state(config.audio_config, AutoModel, parts[0], tower_options)
-            language_model = load_from_state(config.text_config, AutoModelForCausalLM, parts[1], options)
+            tower = load_from_state(config.audio_config, config.tower.model_class, parts[0], tower_options)
+            text_class = model_class_of(AutoModelForCausalLM, config.text_config)
+            language_model = load_from_state(config.text_config, text_class, parts[1], options)
         model = cls(config, tower, language_model)
         own = {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if model._is_read(name)}
         held = {id(own[name]) for name in loaded if name in own}  # tied tensors are held once
@@ -303,10 +312,11 @@ def check_fit(what: str, state: dict[str, torch.Tensor], wanted: dict[str, torch
 
 def _check_tower(path, config: XSERConfig, tower) -> None:
     wanted = config.audio_config
-    for name in ("hidden_size", "conv_kernel", "conv_stride"):
-        if _plain(getattr(tower.config, name)) != _plain(getattr(wanted, name)):
+    for name in ("model_type", *config.tower.same_fields):
+        found = getattr(tower.config, name)
+        if _plain(found) != _plain(getattr(wanted, name)):
             raise ValueError(
-                f"the audio tower {config.audio_model_id} has {name} {getattr(tower.config, name)}, the "
+                f"the audio tower {config.audio_model_id} has {name} {found}, the "
                 f"checkpoint {path} was made with {getattr(wanted, name)}: it needs the tower it was trained on"
             )
 

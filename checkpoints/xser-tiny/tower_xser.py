@@ -1,14 +1,18 @@
-"""The audio tower, made so that padding changes nothing, and bfloat16 little.
+"""Audio towers of convolutions and a transformer, made so that padding changes nothing, and bfloat16 little.
 
-Shapes: B batch, S samples, C channels, G groups, T frames.
+HuBERT, wav2vec2, WavLM and data2vec-audio: they differ in their layers, and read a waveform alike.
+
+Shapes: B batch, S samples, C channels, G groups, T frames, H width.
 """
 
 from functools import partial
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import MODEL_MAPPING, PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .tower_frames_xser import TowerFrames
 
 FEW_CHANNELS = 32  # a group, below which a convolution stays in float32
 
@@ -43,18 +47,39 @@ def masked_group_norm(hidden_states: torch.Tensor, lengths: torch.Tensor, norm: 
     return (normed * norm.weight.unsqueeze(-1) + norm.bias.unsqueeze(-1)).to(hidden_states.dtype)
 
 
+class MaskedPositionalConvolutions(nn.Module):
+    """data2vec-audio's positions, five convolutions one after another, of which each sees zeros where padding is.
+
+    Each but the first would see what the one before makes of padding. Where that is, the states say: the encoder sets
+    them to zero, as no real frame is.
+    """
+
+    def __init__(self, embedding: nn.Module):
+        super().__init__()
+        self.layers = embedding.layers
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:  # (B, T, H)
+        is_padding = (hidden_states == 0).all(-1).unsqueeze(1)  # (B, 1, T)
+        hidden_states = hidden_states.transpose(1, 2)
+        for layer in self.layers:
+            hidden_states = layer(hidden_states.masked_fill(is_padding, 0))
+        return hidden_states.transpose(1, 2)
+
+
 def prepare_tower(tower: PreTrainedModel, least_channels: int = 2) -> None:
-    """Mask the group norm, and keep convolutions of few channels a group in float32, in place.
+    """Mask what sees padding, and keep convolutions of few channels a group in float32, in place.
 
     Args:
         least_channels: convolutions of fewer channels a group are left as they are.
     """
-    layers = tower.feature_extractor.conv_layers
+    layers, encoder = tower.feature_extractor.conv_layers, tower.encoder
     if isinstance(getattr(layers[0], "layer_norm", None), nn.GroupNorm):  # only ever in the first layer
         layers[0] = MaskedNormConvLayer(layers[0])
-    for conv in (*(layer.conv for layer in layers), tower.encoder.pos_conv_embed.conv):
-        if least_channels <= conv.in_channels // conv.groups < FEW_CHANNELS:
-            _convolve_in_float32(conv)
+    positions = [encoder.pos_conv_embed]
+    if hasattr(encoder.pos_conv_embed, "layers"):
+        encoder.pos_conv_embed = MaskedPositionalConvolutions(encoder.pos_conv_embed)
+        positions = encoder.pos_conv_embed.layers
+    convolve_in_float32(*(layer.conv for layer in (*layers, *positions)), least_channels=least_channels)
 
 
 def mark_padding(tower: PreTrainedModel, input_values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -64,13 +89,15 @@ def mark_padding(tower: PreTrainedModel, input_values: torch.Tensor, mask: torch
     return input_values.masked_fill(mask == 0, torch.nan)
 
 
-def _convolve_in_float32(conv: nn.Conv1d) -> None:
-    """Make a convolution compute in float32, whatever its weights' dtype, in place.
+def convolve_in_float32(*convolutions: nn.Conv1d, least_channels: int = 2) -> None:
+    """Make convolutions of few channels a group compute in float32, whatever their weights' dtype, in place.
 
     oneDNN, as torch 2.11 has it, gets some bfloat16 convolutions of few channels a group wrong on CPUs with AMX: not
     by rounding, the sums are others. A small tower's positional convolution is of that kind.
     """
-    conv._conv_forward = partial(_float32_forward, conv._conv_forward)
+    for conv in convolutions:
+        if least_channels <= conv.in_channels // conv.groups < FEW_CHANNELS:
+            conv._conv_forward = partial(_float32_forward, conv._conv_forward)
 
 
 def _float32_forward(convolve, hidden_states, weight, bias):
@@ -79,4 +106,55 @@ def _float32_forward(convolve, hidden_states, weight, bias):
     return output.to(hidden_states.dtype)
 
 
-__all__ = ["MaskedNormConvLayer", "mark_padding", "prepare_tower"]
+class ConvTower:
+    """See `AudioTower`."""
+
+    model_types = ("hubert", "wav2vec2", "wavlm", "data2vec-audio")
+    own_fields = ("conv_dim", "conv_kernel", "conv_stride")
+    same_fields = ("hidden_size", "conv_kernel", "conv_stride")
+    load_options = {}
+    max_samples = None
+
+    def __init__(self, config: PreTrainedConfig, padded: bool = False):
+        if padded:
+            raise ValueError(
+                f"XSERConfig.padded is True; it must be false with a tower of type {config.model_type!r}, which reads "
+                "recordings of any length: it is for Whisper"
+            )
+        self.frames = TowerFrames(config.conv_kernel, config.conv_stride)
+        self.model_class = MODEL_MAPPING[type(config)]
+
+    def extractor(self) -> Wav2Vec2FeatureExtractor:
+        return Wav2Vec2FeatureExtractor(return_attention_mask=True)
+
+    def check_extractor(self, extractor) -> None:
+        if not hasattr(extractor, "do_normalize"):
+            raise ValueError(
+                f"feature_extractor is a {type(extractor).__name__}, which does not say whether clips are normalised "
+                "(do_normalize): give the Wav2Vec2FeatureExtractor of the tower's folder"
+            )
+
+    def prepare(self, tower: PreTrainedModel) -> None:
+        tower.config.layerdrop = 0.0  # a dropped layer would be missing from the mix
+        prepare_tower(tower)
+
+    def set_trained(self, tower: PreTrainedModel, is_trained: bool) -> None:
+        tower.requires_grad_(is_trained)
+
+    def encode(
+        self, tower: PreTrainedModel, input_values: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        if mask is not None:
+            input_values, mask = mark_padding(tower, input_values, mask), mask.long()
+        input_values = input_values.to(tower.dtype)
+        return tower(input_values, attention_mask=mask, output_hidden_states=True, return_dict=True).hidden_states
+
+
+__all__ = [
+    "ConvTower",
+    "MaskedNormConvLayer",
+    "MaskedPositionalConvolutions",
+    "convolve_in_float32",
+    "mark_padding",
+    "prepare_tower",
+]

@@ -203,7 +203,7 @@ class _Hearing:
     def _rate(self, output: StreamOutput, name: str, row: int, wave: np.ndarray) -> float:
         """Frames a second: the tower's, or however many an auxiliary stream has of the recording."""
         if name in self.streams:
-            return SAMPLE_RATE / math.prod(self.processor.conv_stride)
+            return SAMPLE_RATE / self.processor.frames.hop
         return int(output.frame_mask[row].sum()) / len(wave) * SAMPLE_RATE
 
     def _frames(self, values: torch.Tensor, source: str, seconds: float) -> Frames:
@@ -216,11 +216,9 @@ class _Hearing:
             centres = (np.arange(count) + 0.5) / count * seconds
         else:
             stack = self.model.config.frame_stack if source.endswith(ADAPTER) else 1
-            field_of_view, hop = 1, 1  # samples
-            for kernel, stride in zip(self.processor.conv_kernel, self.processor.conv_stride, strict=True):
-                field_of_view, hop = field_of_view + (kernel - 1) * hop, hop * stride
-            middle = (field_of_view - 1) / 2 + (stack - 1) / 2 * hop  # of what the first sees
-            centres = (middle + stack * hop * np.arange(count)) / SAMPLE_RATE
+            frames = self.processor.frames
+            middle = frames.first_centre + (stack - 1) / 2 * frames.hop  # of what the first sees, in samples
+            centres = (middle + stack * frames.hop * np.arange(count)) / SAMPLE_RATE
         return Frames(values.float().numpy(), np.append(centres, [np.inf] * has_summary))  # a summary is at no time
 
 
