@@ -15,7 +15,7 @@ from transformers.audio_utils import mel_filter_bank
 SAMPLE_RATE = 16_000  # Hz
 WINDOW, HOP = 400, 160  # samples: 25 and 10 ms
 SMALLEST = 1e-10  # of a power whose logarithm is taken
-RANGE = 8.0  # powers of ten below the loudest bin that are told apart: 80 dB
+RANGE = 8.0  # powers of ten below the loudest bin that count: 80 dB
 
 
 def log_mel(waves: torch.Tensor, num_mel_bins: int) -> torch.Tensor:
