@@ -23,12 +23,15 @@ from xser.evaluation.bias.measure import bias
 from xser.evaluation.bias.table import picture_rows, table_columns, table_rows
 from xser.evaluation.intervals import RESAMPLES
 from xser.evaluation.predictions import read_predictions, references_of, system_name
-from xser.evaluation.report import command_line, figure_rows, text_table
+from xser.evaluation.report import NOT_KNOWN, command_line, figure_rows, text_table
 from xser.evaluation.scoring import score
-from xser.evaluation.significance import TESTS, Comparison, compare
+from xser.evaluation.significance import TESTS, Comparison, WordErrors, compare
 
 PROGRAM = "xser"
-COLUMNS = ("system", "n", "UA", "difference", "95% interval", "WA difference", *TESTS, "t, one-tailed", "resolvable")
+COLUMNS = (
+    *("system", "n", "UA", "difference", "95% interval", "WA difference", *TESTS, "t, one-tailed", "resolvable"),
+    *("WER", "WER difference", "95% interval of WER"),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,8 +85,9 @@ def compare_command(predictions: list[Path], resamples: int, output: Path | None
     compared = compare(systems, resamples)
     against = compared[0]
     title = (
-        f"Against {against.against}: UA {against.ua_against:.3f}, n {against.n}; p over {against.of}, Holm-corrected, "
-        "but for the paired t test; resolvable: the difference of WA that McNemar's test finds at 80% power"
+        f"Against {against.against}: UA {against.ua_against:.3f}{_wer_of_first(compared)}, n {against.n}; p over "
+        f"{against.of}, Holm-corrected, but for the paired t test; resolvable: the difference of WA that McNemar's "
+        "test finds at 80% power"
     )
     rows = [_row(comparison) for comparison in compared]
     print(title, text_table(rows, COLUMNS), sep="\n")
@@ -118,18 +122,32 @@ def bias_command(
 
 
 def _row(compared: Comparison) -> tuple[str, ...]:
-    interval = "–" if compared.low is None else f"{compared.low:+.3f} to {compared.high:+.3f}"
     return (
         compared.name,
         str(compared.n),
         f"{compared.ua:.3f}",
         f"{compared.difference:+.3f}",
-        interval,
+        _between(compared),
         f"{compared.wa_difference:+.3f}",
         *(f"{compared.p_holm[test]:.4f}" for test in TESTS),
         f"{compared.p_t:.4f}",
-        "–" if compared.resolvable is None else f"{compared.resolvable:.3f}",
+        NOT_KNOWN if compared.resolvable is None else f"{compared.resolvable:.3f}",
+        *_word_cells(compared.words),
     )
+
+
+def _wer_of_first(compared: list[Comparison]) -> str:
+    return next((f", WER {each.words.wer_against:.3f}" for each in compared if each.words), "")
+
+
+def _word_cells(words: WordErrors | None) -> tuple[str, ...]:
+    if words is None:
+        return (NOT_KNOWN,) * 3
+    return f"{words.wer:.3f}", f"{words.difference:+.3f}", _between(words)
+
+
+def _between(found: Comparison | WordErrors) -> str:
+    return NOT_KNOWN if found.low is None else f"{found.low:+.3f} to {found.high:+.3f}"
 
 
 def _write(output: Path | None, results: dict) -> None:

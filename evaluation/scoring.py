@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import jiwer
 import numpy as np
 
 from xser.evaluation import counts
 from xser.evaluation.captions import caption_figures
+from xser.evaluation.edits import count_character_edits, count_word_edits, predicted_texts, reference_texts
 from xser.evaluation.intervals import RESAMPLES, SAME_SPEAKERS, UTTERANCES, Bootstrap
 from xser.evaluation.predictions import NO_ANSWER
 from xser.grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT, EmotionDescription, LabelSchema
@@ -175,8 +175,8 @@ def _of_words(tally: Tally) -> dict:
     if all(tally.predictions[row]["transcript"] is None for row in rows):
         tally.gaps["text"] = f"none of {len(rows)} predictions has a transcript"
         return nothing
-    said = [" ".join(tally.predictions[row]["reference"]["text"].split()) for row in rows]
-    heard = [" ".join((tally.predictions[row]["transcript"] or "").split()) for row in rows]
+    transcribed = [tally.predictions[row] for row in rows]
+    predicted, said = predicted_texts(transcribed), reference_texts(transcribed)
     empty = said.count("")
     if empty == len(rows):
         tally.gaps["text"] = f"none of {empty} transcripts of the references holds a word"
@@ -185,26 +185,8 @@ def _of_words(tally: Tally) -> dict:
         tally.gaps["text"] = (
             f"{empty} of {len(rows)} references are empty transcripts: words heard there are insertions"
         )
-    words = count_edits(heard, said, jiwer.process_words, str.split)
-    characters = count_edits(heard, said, jiwer.process_characters, str)
-    values = tally.add(rows, words, {"wer": (counts.share, "log")})
-    return values | tally.add(rows, characters, {"cer": (counts.share, "log")})
-
-
-def count_edits(heard: list[str], said: list[str], process: Callable, items: Callable) -> np.ndarray:
-    """`(N, 2)`: edits, and words or characters of the reference."""
-    columns = np.zeros((len(said), 2))
-    spoken = [index for index, text in enumerate(said) if text]
-    for index in set(range(len(said))) - set(spoken):
-        columns[index, 0] = len(items(heard[index]))  # nothing was said: every one is an insertion
-    aligned = process([said[index] for index in spoken], [heard[index] for index in spoken])
-    for index, chunks in zip(spoken, aligned.alignments, strict=True):
-        edits = (chunk for chunk in chunks if chunk.type != "equal")
-        columns[index] = (
-            sum(max(e.ref_end_idx - e.ref_start_idx, e.hyp_end_idx - e.hyp_start_idx) for e in edits),
-            len(items(said[index])),
-        )
-    return columns
+    values = tally.add(rows, count_word_edits(predicted, said), {"wer": (counts.share, "log")})
+    return values | tally.add(rows, count_character_edits(predicted, said), {"cer": (counts.share, "log")})
 
 
 def _of_descriptors(tally: Tally, slots: Sequence[str]) -> dict:

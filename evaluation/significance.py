@@ -6,6 +6,8 @@ resample and shuffle whole speakers, for utterances of one speaker are no indepe
 and finds too much where systems differ by speaker. Several systems are each tested against the first, and Holm's
 correction (1979) accounts for their number.
 
+Where both systems transcribe, the difference of their word error rates has an interval of the same bootstrap.
+
 Beside these stand two figures for papers: the paired t test, one-tailed and not corrected, that many of them report;
 and the difference of accuracies that so many utterances can resolve, below which a comparison says little.
 
@@ -18,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from xser.evaluation.counts import confusion_columns, unweighted_accuracy, weighted_accuracy
+from xser.evaluation.counts import confusion_columns, share, unweighted_accuracy, weighted_accuracy
+from xser.evaluation.edits import count_word_edits, predicted_texts, reference_texts
 from xser.evaluation.intervals import LEVEL, RESAMPLES, Bootstrap, sum_by_unit
 from xser.evaluation.predictions import NO_ANSWER, PredictionError, references_of, refuse_other_references
 
@@ -26,6 +29,26 @@ MIN_SPEAKERS = 6  # with 5, shuffling whole speakers gives no p below 2 / 2^5 = 
 TESTS = ("mcnemar", "bootstrap", "randomisation")
 ALPHA, POWER = 0.05, 0.8
 PRIOR_DISCORDANCE = 0.5  # of two systems that err independently, each on half of the utterances
+
+
+@dataclass(frozen=True)
+class WordErrors:
+    """The word error rates of two systems.
+
+    Attributes:
+        n: utterances whose words are known.
+        wer, wer_against, difference: of all words together, and how far the system's lies above the other's.
+        low, high: the interval of the difference; `None` where every resample agrees.
+        of: what was resampled, as in `intervals.Interval`.
+    """
+
+    n: int
+    wer: float
+    wer_against: float
+    difference: float
+    low: float | None
+    high: float | None
+    of: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +67,7 @@ class Comparison:
         p_holm: the same, corrected for the number of systems.
         p_t: of `paired_t` of whether each utterance is right: one-tailed, not corrected, by utterances.
         resolvable: of `resolvable_difference` at the discordance of these two; `None` where there is none.
+        words: of `compare_words`.
     """
 
     name: str
@@ -62,6 +86,7 @@ class Comparison:
     p_holm: dict[str, float]
     p_t: float
     resolvable: float | None
+    words: WordErrors | None
 
 
 def compare(systems: Mapping[str, Sequence[dict]], resamples: int = RESAMPLES, seed: int = 0) -> list[Comparison]:
@@ -92,10 +117,48 @@ def compare(systems: Mapping[str, Sequence[dict]], resamples: int = RESAMPLES, s
     }
     found = [_against(name, first, answers, truth, bootstrap, resamples, seed) for name in others]
     corrected = {test: holm([p[test] for *_, p, _ in found]) for test in TESTS}
+    words = [compare_words(aligned[name], aligned[first], resamples, seed) for name in others]
     return [
-        Comparison(name, first, len(truth), *rest, p, {test: corrected[test][index] for test in TESTS}, *by_utterance)
+        Comparison(
+            name,
+            first,
+            len(truth),
+            *rest,
+            p,
+            {test: corrected[test][index] for test in TESTS},
+            *by_utterance,
+            words[index],
+        )
         for index, (name, (*rest, p, by_utterance)) in enumerate(zip(others, found, strict=True))
     ]
+
+
+def compare_words(
+    predictions: Sequence[dict], others: Sequence[dict], resamples: int = RESAMPLES, seed: int = 0
+) -> WordErrors | None:
+    """The word error rates of two systems over the same utterances, those whose words are known.
+
+    An utterance without a transcript counts as an empty one.
+
+    Args:
+        predictions, others: of the two, in one order.
+        resamples, seed: of the bootstrap.
+
+    Returns:
+        `None` where one of the two transcribes nothing, or no words are known.
+    """
+    rows = [index for index, each in enumerate(predictions) if each["reference"].get("text") is not None]
+    mine, other = ([of[index] for index in rows] for of in (predictions, others))
+    said = reference_texts(mine)
+    if not any(said) or any(all(each.get("transcript") is None for each in of) for of in (mine, other)):
+        return None
+    (edits, words), (other_edits, _) = (count_word_edits(predicted_texts(of), said).T for of in (mine, other))
+    speakers = [prediction["reference"].get("speaker") for prediction in mine]
+    bootstrap = Bootstrap(speakers, resamples, seed, MIN_SPEAKERS)
+    interval = bootstrap.resample(np.stack([edits - other_edits, words], axis=1)).interval(share, "linear")
+    wer, wer_against = float(edits.sum() / words.sum()), float(other_edits.sum() / words.sum())
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return WordErrors(len(rows), wer, wer_against, wer - wer_against, low, high, bootstrap.of)
 
 
 def mcnemar(only_this: int, only_other: int) -> float:

@@ -217,10 +217,7 @@ def show_tables(output: Path, others: Mapping[str, Path], resamples: int) -> dic
             if not missing:
                 raise
             left_out[name] = f"{one_line(error)} (some runs are missing)"
-    figures = {
-        name: figures_of(seeds, SYSTEMS[name].has_asr if name in SYSTEMS else True, resamples)
-        for name, seeds in systems.items()
-    }
+    figures = {name: figures_of(seeds, resamples) for name, seeds in systems.items()}
     comparisons, not_compared = compare_all(systems, first, resamples) if len(systems) > 1 else ([], {})
     labels = {name: label for name in others if (label := label_of(name)) != name}
     tables = paper_tables(figures, labels)

@@ -12,7 +12,14 @@ import numpy as np
 
 from xser.evaluation.intervals import RESAMPLES
 from xser.evaluation.predictions import NO_ANSWER
-from xser.evaluation.significance import MIN_SPEAKERS, compare, holm, paired_t, resolvable_difference
+from xser.evaluation.significance import (
+    MIN_SPEAKERS,
+    compare,
+    compare_words,
+    holm,
+    paired_t,
+    resolvable_difference,
+)
 from xser.systems.figures import Seeds, units
 
 OURS = ("bootstrap", "randomisation")
@@ -31,6 +38,7 @@ class Against:
         p_t: of the paper's test: is the full system better?
         discordance: how often one of the two alone is right; of several seeds, the mean square of the difference.
         resolvable: the difference of accuracies that so many utterances resolve at 80% power, at this discordance.
+        words: as `significance.WordErrors`, of the full system against the other; `None` where not both transcribe.
     """
 
     name: str
@@ -46,6 +54,7 @@ class Against:
     p_t: float
     discordance: float
     resolvable: float | None
+    words: dict | None
 
 
 def compare_all(
@@ -90,6 +99,7 @@ def _against(name: str, first: str, pairs: list[tuple[dict, dict]], seeds: list[
             reference = {**pair[0]["reference"], "speaker": speaker}
             aligned[system].append({**prediction, "id": f"{number}", "reference": reference})
     [tested] = compare(aligned, resamples)
+    words = compare_words(aligned[first], aligned[name], resamples)
     of_first, of_other = (_share_right([pair[side] for pair in pairs]) for side in (0, 1))
     discordance = float(np.mean((of_first - of_other) ** 2))
     return {
@@ -105,6 +115,7 @@ def _against(name: str, first: str, pairs: list[tuple[dict, dict]], seeds: list[
         "p_t": paired_t(of_first, of_other),
         "discordance": discordance,
         "resolvable": resolvable_difference(len(of_first), discordance),
+        "words": asdict(words) if words else None,
     }
 
 

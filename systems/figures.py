@@ -11,19 +11,25 @@ from xser.evaluation.predictions import NO_ANSWER, read_predictions
 from xser.evaluation.protocols.folder import PREDICTIONS, RESULTS
 from xser.evaluation.report import read_json
 from xser.evaluation.scoring import score
+from xser.systems.published import SYSTEMS
 from xser.systems.run import runs_there, why_not_done
 
 Seeds = Mapping[int, Sequence[dict]]  # seed → predictions of all folds that are done
 
 
 def read_systems(output: Path) -> tuple[dict[str, dict[int, list[dict]]], dict[str, str]]:
-    """Predictions of every run that is done, by system and seed, and of each that is not the reason."""
+    """Predictions of every run that is done, by system and seed, and of each that is not the reason.
+
+    A system that was not trained to transcribe has no transcripts.
+    """
     found, missing = {}, {}
     for run in runs_there(output):
         if not run.is_done(output):
             missing[run.name] = why_not_done(output, run)
             continue
         read = read_predictions(run.folder(output) / PREDICTIONS)
+        if run.system in SYSTEMS and not SYSTEMS[run.system].has_asr:
+            read = [{**prediction, "transcript": None} for prediction in read]
         found.setdefault(run.system, {}).setdefault(run.seed, []).extend(read)
     return found, missing
 
@@ -41,12 +47,11 @@ def information_of(output: Path, system: str) -> dict[str, dict[str, float]]:
     }
 
 
-def figures_of(seeds: Seeds, has_asr: bool = True, resamples: int = RESAMPLES) -> dict:
+def figures_of(seeds: Seeds, resamples: int = RESAMPLES) -> dict:
     """Figures of one system.
 
     Args:
         seeds: its predictions.
-        has_asr: whether it writes transcripts; its WER is not known where it does not.
         resamples: of the intervals.
 
     Returns:
@@ -57,8 +62,6 @@ def figures_of(seeds: Seeds, has_asr: bool = True, resamples: int = RESAMPLES) -
     """
     predictions = [prediction for answers in seeds.values() for prediction in answers]
     unit, of = units(predictions, MIN_SPEAKERS)
-    if not has_asr:
-        predictions = [{**prediction, "transcript": None} for prediction in predictions]
     scored = score([_with_speaker(p, name) for p, name in zip(predictions, unit, strict=True)], resamples=resamples)
     by_seed = {seed: _unweighted_accuracy(answers) for seed, answers in sorted(seeds.items())}
     known = [ua for ua in by_seed.values() if ua is not None]

@@ -18,6 +18,8 @@ COMPARED = (
     "p, shuffled",
     "p, paper's t",
     "resolvable",
+    "WER difference",
+    "95% interval of WER",
     "n",
 )
 
@@ -59,17 +61,18 @@ def comparison_table(comparisons: Sequence[Mapping], first: str) -> Shown:
     """The first system against each other one."""
     rows = []
     for each in comparisons:
-        interval = NOT_KNOWN if each["low"] is None else f"{_signed(each['low'])} to {_signed(each['high'])}"
+        words = each["words"]
         rows.append(
             (
                 each["name"],
                 _signed(each["difference"]),
-                interval,
+                _between(each),
                 _signed(each["wa_difference"]),
                 f"{each['p_holm']['bootstrap']:.4f}",
                 f"{each['p_holm']['randomisation']:.4f}",
                 f"{each['p_t']:.4f}",
                 NOT_KNOWN if each["resolvable"] is None else f"{100 * each['resolvable']:.1f}",
+                *(2 * [NOT_KNOWN] if words is None else [_signed(words["difference"]), _between(words)]),
                 f"{each['n']:,}",
             )
         )
@@ -188,6 +191,10 @@ def _published(row: Row, table: Table) -> str:
         if names:
             said.append(f"{data} {' / '.join(values)}")
     return "; ".join(said) or NOT_KNOWN
+
+
+def _between(found: Mapping) -> str:
+    return NOT_KNOWN if found["low"] is None else f"{_signed(found['low'])} to {_signed(found['high'])}"
 
 
 def _signed(difference: float) -> str:

@@ -116,6 +116,47 @@ def test_a_difference_from_one_speaker_alone_is_no_evidence():
     assert of_speakers.p["bootstrap"] > 0.05 > 0.01 > of_utterances.p["bootstrap"]
 
 
+def transcribed(words, speakers=None, said="one two three four"):
+    """Predictions with so many words of the transcript right; `None` is no transcript."""
+    of = system([True] * len(words), speakers, CLASSES[: len(words)], text=said)
+    texts = [None if n is None else " ".join(said.split()[:n]) for n in words]
+    return [{**prediction, "transcript": text} for prediction, text in zip(of, texts, strict=True)]
+
+
+def test_word_error_rates_are_compared_over_all_words():
+    rng = np.random.default_rng(0)
+    right, other = rng.integers(3, 5, 60), rng.integers(1, 4, 60)
+    speakers = [f"s{i // 6}" for i in range(60)]
+    words = compare({"a": transcribed(other, speakers), "b": transcribed(right, speakers)}, 2000)[0].words
+    assert (words.n, words.of) == (60, "speakers")
+    assert words.wer == pytest.approx(1 - right.sum() / 240) and words.wer_against == pytest.approx(
+        1 - other.sum() / 240
+    )
+    assert words.difference == pytest.approx((other.sum() - right.sum()) / 240)
+    assert words.low < words.difference < words.high < 0
+    by_speaker = (other - right).reshape(10, 6).sum(axis=1) / 24  # of equal length: the interval is that of their mean
+    arm = stats.t.ppf(0.975, 9) * by_speaker.std(ddof=1) / np.sqrt(10)
+    assert words.high - words.difference == pytest.approx(arm, rel=0.05)
+
+
+def test_a_missing_transcript_is_an_empty_one_and_a_system_without_any_has_no_word_errors():
+    full, without = transcribed([4] * 12), transcribed([None] * 12)
+    half = transcribed([4, None] * 6)
+    assert compare({"a": full, "b": half}, 100)[0].words.difference == 0.5
+    assert compare({"a": full, "b": without}, 100)[0].words is None
+    assert compare({"a": without, "b": full}, 100)[0].words is None
+    assert compare({"a": transcribed([0] * 12, said=""), "b": transcribed([0] * 12, said="")}, 100)[0].words is None
+
+
+def test_utterances_without_known_words_do_not_count_as_errors():
+    known, of_other = transcribed([4, 3] * 6), transcribed([4, 4] * 6)
+    for index in range(0, 12, 4):
+        for of in (known, of_other):
+            of[index]["reference"] = {**of[index]["reference"], "text": None}
+    words = compare({"a": of_other, "b": known}, 100)[0].words
+    assert (words.n, words.wer, words.wer_against) == (9, pytest.approx(6 / 36), 0.0)
+
+
 def test_too_few_speakers_are_said_to_be_so():
     speakers = [f"s{i % 5}" for i in range(60)]
     found = compare({"a": system(draw(0.5, 1), speakers), "b": system(draw(0.9, 2), speakers)}, 500)[0]

@@ -11,12 +11,12 @@ from xser.evaluation.predictions import write_predictions
 from xser.evaluation.significance import holm, resolvable_difference
 from xser.systems.__main__ import main
 from xser.systems.comparisons import compare_all
-from xser.systems.figures import figures_of, units
+from xser.systems.figures import figures_of, read_systems, units
 from xser.systems.picture import curve, draw_information
 from xser.systems.picture import main as draw
 from xser.systems.published import EMOSEC, FULL, IEMOCAP, MELD, SYSTEMS, TABLES, places_of
 from xser.systems.run import Run
-from xser.systems.tables import label_of, paper_tables
+from xser.systems.tables import comparison_table, label_of, paper_tables
 
 EMOTIONS = ("angry", "happy", "sad", "neutral")
 CAPTION = "a {} voice says that we won"
@@ -74,7 +74,6 @@ def test_figures_are_over_all_seeds_and_each_seed_stands_alone():
     assert found["ua"] == found["wa"] == pytest.approx(1 - 4 / 64)
     assert found["std"] == pytest.approx(np.std([31 / 32, 29 / 32], ddof=1))
     assert (found["wer"], found["intervals"]["ua"]["of"]) == (0.0, "speakers")
-    assert figures_of({1: predictions(all_but(0))}, has_asr=False, resamples=50)["wer"] is None
 
 
 def test_an_utterance_of_several_seeds_is_one_unit():
@@ -113,6 +112,28 @@ def test_comparisons_are_paired_over_the_seeds_that_both_have():
         assert [weak["p_holm"][test], weaker["p_holm"][test]] == holm([weak["p"][test], weaker["p"][test]])
 
 
+def test_the_words_of_two_systems_are_compared_where_both_transcribe():
+    worse = predictions(all_but(0), transcript="we won a game")  # one word of four
+    without = predictions(all_but(0), transcript=None)
+    systems = {"full": {1: predictions(all_but(0))}, "worse": {1: worse}, "no_asr": {1: without}}
+    (worse, no_asr), _ = compare_all(systems, "full", 100)
+    assert (worse["words"]["difference"], worse["words"]["low"], worse["words"]["n"]) == (-0.25, None, 32)
+    assert no_asr["words"] is None
+    of = {row[0]: row for row in comparison_table([worse, no_asr], "full").rows}
+    assert of["worse"][-3:] == ("-25.0", "–", "32") and of["no_asr"][-3:] == ("–", "–", "32")
+
+
+def test_transcripts_of_a_system_that_was_not_trained_to_transcribe_do_not_count(tmp_path):
+    for name in ("full", "no_asr"):
+        write_json(tmp_path / name / "system.json", {"options": {}})
+        folder = Run(name, "s0", 1).folder(tmp_path)
+        folder.mkdir(parents=True)
+        write_predictions(folder / "predictions.jsonl", predictions(all_but(0)))
+        write_json(folder / "results.json", {})
+    systems, _ = read_systems(tmp_path)
+    assert {name: figures_of(of, resamples=50)["wer"] for name, of in systems.items()} == {"full": 0, "no_asr": None}
+
+
 def test_a_system_of_others_is_compared_with_every_seed():
     systems = {"full": {seed: predictions(draws(0.9, seed)) for seed in (1, 2)}, "P5": {0: predictions(draws(0.5, 9))}}
     [found], _ = compare_all(systems, "full", 50)
@@ -122,7 +143,7 @@ def test_a_system_of_others_is_compared_with_every_seed():
 def test_tables_hold_ours_in_the_papers_columns_beside_the_published_ones():
     figures = {
         "full": figures_of({1: predictions(all_but(0), caption=CAPTION)}, resamples=50),
-        "no_asr": figures_of({1: predictions(all_but(0, 1, 2, 3))}, has_asr=False, resamples=50),
+        "no_asr": figures_of({1: predictions(all_but(0, 1, 2, 3), transcript=None)}, resamples=50),
         "P5": figures_of({0: predictions(all_but())}, resamples=50),
         "mine": figures_of({0: predictions(all_but(), transcript="we won a game")}, resamples=50),
     }

@@ -14,7 +14,10 @@ from xser.evaluation.significance import TESTS, compare
 
 SPEAKER_REFERENCE = "speaker_reference"  # key of a results file: were measurements held against the speaker's usual?
 PRIVATE = ("command", "model", "corpus", "predictions", "left_out")  # keys of a results file that may hold paths
-COMPARED = ("system", "against", "n", "UA", "difference", "95% interval", "WA difference", *TESTS)
+COMPARED = (
+    *("system", "against", "n", "UA", "difference", "95% interval", "WA difference", *TESTS),
+    *("WER", "WER difference", "95% interval of WER"),
+)
 LEAST_P = 0.0001  # that is written out
 HOW_TO_READ = (
     "UA is the mean recall of the emotions, WA the share of utterances whose emotion is right. A value is followed by "
@@ -108,18 +111,33 @@ def _comparison_table(comparisons: list[dict]) -> Table:
             str(c["n"]),
             f"{c['ua']:.3f}",
             f"{c['difference']:+.3f}",
-            f"{NOT_KNOWN} (every resample agrees)" if c["low"] is None else f"{c['low']:+.3f} to {c['high']:+.3f}",
+            _between(c),
             f"{c['wa_difference']:+.3f}",
             *map(_p, (c["p_holm"][test] for test in TESTS)),
+            *_word_cells(c["words"]),
         )
         for c in comparisons
     ]
     first = comparisons[0]
     note = (
-        f"UA of {first['against']}: {first['ua_against']:.3f}. The last three columns are p-values, corrected for the "
+        f"UA of {first['against']}: {first['ua_against']:.3f}. {', '.join(TESTS)} are p-values, corrected for the "
         f"number of systems (Holm). McNemar's test is of the WA, the others are of the UA, over {first['of']}."
     )
     return Table("Paired tests", COMPARED, rows, note)
+
+
+def _word_cells(words: dict | None) -> tuple[str, ...]:
+    if words is None:
+        return (f"{NOT_KNOWN} (not both transcribe)",) * 3
+    return f"{words['wer']:.3f}", f"{words['difference']:+.3f}", _between(words)
+
+
+def _between(found: dict) -> str:
+    return (
+        f"{NOT_KNOWN} (every resample agrees)"
+        if found["low"] is None
+        else f"{found['low']:+.3f} to {found['high']:+.3f}"
+    )
 
 
 def _numbers(system: System) -> dict:
