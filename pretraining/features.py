@@ -20,7 +20,7 @@ Features = Callable[[list[np.ndarray]], list[np.ndarray]]  # waves (S,) -> (T, L
 
 NUM_CEPSTRA, NUM_MELS = 13, 40
 MIN_WINDOW = 400  # samples, 25 ms
-BATCH = 32
+BATCH, BATCH_SECONDS = 32, 120
 HIGHEST_HALF = float(np.finfo(np.float16).max)
 
 
@@ -105,10 +105,20 @@ def features_of(
     waves: Callable[[int], np.ndarray], indices: Iterable[int], lengths: np.ndarray, features: Features
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(index, (T, L, D)) of pieces, in batches of about equal length."""
-    order = by_length(indices, lengths)
-    for start in range(0, len(order), BATCH):
-        batch = order[start : start + BATCH]
+    for batch in _batches(by_length(indices, lengths), lengths):
         yield from zip(batch, features([waves(index) for index in batch]), strict=True)
+
+
+def _batches(order: Iterable[int], lengths: np.ndarray) -> Iterator[list[int]]:
+    """Pieces in batches of at most `BATCH`, and of so many seconds that a large teacher's first layers fit."""
+    batch = []
+    for index in order:  # the longest so far
+        if batch and (len(batch) == BATCH or (len(batch) + 1) * lengths[index] > BATCH_SECONDS * SAMPLE_RATE):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 def perplexity(counts: np.ndarray) -> float:
