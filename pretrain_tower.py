@@ -166,6 +166,7 @@ def main(argv: list[str] | None = None) -> dict:
     start_process(arguments)
     check_run_folder(arguments)
     check_plan(tower_arguments, data_arguments)
+    teachers = teachers_of(tower_arguments.steps)
     run = Path(arguments.output_dir)
     with arguments.main_process_first(desc="looking for checkpoints"):
         for folder in (run, *run.glob("iteration-*")):
@@ -174,18 +175,21 @@ def main(argv: list[str] | None = None) -> dict:
         first, checkpoint = where_to_resume(run, arguments.resume_from_checkpoint, iterations, needs)
     with arguments.main_process_first(desc="preparing the data"):
         sources = load_sources(data_arguments, arguments.seed)
-    teachers = teachers_of(tower_arguments.steps)
     if arguments.should_save:
         heard = {data.name: data.report() for data in sources}
         facts = {"data": heard, "teachers": teachers}
         write_record(run, ["pretrain_tower.py", *argv], groups, ("torchaudio", "scikit-learn"), **facts)
+    return run_iterations(groups, sources, first, checkpoint, start, origin_writer(groups, teachers, argv))
+
+
+def origin_writer(groups: tuple, teachers: list[dict], argv: list[str]) -> Callable[[Path], None]:
+    """What writes into a folder which towers, corpora and options its tower was made of, and by which command."""
+    tower_arguments, data_arguments, _ = groups
     towers = named_towers(tower_arguments.steps)
     provenance = Provenance(towers, [source.corpus or source.folder for source in data_arguments.sources])
-    command = without_tokens(["python", "pretrain_tower.py", *argv])
-    record = {**resolved_config(*groups), "teachers": teachers}
-    config, command = (without_places(each, towers.values()) for each in (record, command))
-    write_origin = partial(provenance.write, config=config, command=command)
-    return run_iterations(groups, sources, first, checkpoint, start, write_origin)
+    config = without_places({**resolved_config(*groups), "teachers": teachers}, towers.values())
+    command = without_places(without_tokens(["python", "pretrain_tower.py", *argv]), towers.values())
+    return partial(provenance.write, config=config, command=command)
 
 
 def read_results(run: Path) -> dict:

@@ -88,7 +88,7 @@ class TowerFeatures:
     def _frames(self, states: np.ndarray, samples: int) -> np.ndarray:
         """(T', L, D) -> (T, L, D)."""
         averaged = states[self.grid.aligned(self.teacher.kind.frames, samples)].mean(1)
-        if (highest := np.abs(averaged).max()) > HIGHEST_HALF:
+        if not (highest := np.abs(averaged).max()) <= HIGHEST_HALF:  # or it is no number
             raise ValueError(
                 f"states of layers {list(self.layers)} of {self.teacher.id_or_path} reach {highest:.0f}; "
                 f"half precision ends at {HIGHEST_HALF:.0f}: choose other teacher_layers"

@@ -74,10 +74,10 @@ class Teacher:
                 raise ValueError(f"targets are from layer {layer} of {self.id_or_path}, which has layers 0 to {there}")
         frames, limit = self.kind.frames, self.kind.max_samples
         grid.check_aligns(frames, self.id_or_path)
-        if frames.num_frames(shortest) < 1:
+        if min(frames.num_frames(shortest), grid.num_frames(shortest)) < 1:
             raise ValueError(
-                f"targets are from {self.id_or_path}, which has no frame in the shortest pieces, of "
-                f"{shortest / SAMPLE_RATE:g} s: raise min_seconds"
+                f"targets are from {self.id_or_path}, but it, or the tower in training, has no frame in the shortest "
+                f"pieces, of {shortest / SAMPLE_RATE:g} s: raise min_seconds"
             )
         if limit is not None and longest > limit:
             raise ValueError(

@@ -301,9 +301,16 @@ def test_two_iterations_may_learn_from_the_teacher_by_two_objectives(write):
     assert "eval_regression_loss" in results["iteration-1"] and "eval_masked_loss" in results["iteration-2"]
 
 
-def test_a_teacher_that_does_not_fit_leaves_no_run_folder(write, tmp_path):
+def test_a_teacher_that_does_not_fit_leaves_nothing_behind(write, teacher, tmp_path):
     cache = tmp_path / "cache"
     config, run = write(teacher_layers=[1, 9], cache_dir=str(cache))
     with pytest.raises(ValueError, match=r"targets are from layer 9 of .*tiny-whisper, which has layers 0 to 2"):
+        main([config])
+    assert not run.exists() and not cache.exists()
+    (empty := tmp_path / "empty").mkdir()
+    for name in ("config.json", "preprocessor_config.json"):
+        shutil.copy(teacher / name, empty)
+    config, run = write(teacher=str(empty), cache_dir=str(cache))
+    with pytest.raises(ValueError, match="empty holds no weights"):
         main([config])
     assert not run.exists() and not cache.exists()

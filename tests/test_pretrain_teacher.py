@@ -155,6 +155,9 @@ def test_states_beyond_half_precision_are_an_error(whisper_folder):
     teacher.tower.conv2.weight.data.mul_(1e4)
     with pytest.raises(ValueError, match=r"states of layers \[1\] of .* reach \d+; half precision ends at 65504"):
         teacher([tone(150, 0.7)])
+    teacher.tower.conv2.weight.data.fill_(np.nan)
+    with pytest.raises(ValueError, match="reach nan; half precision"):
+        teacher([tone(150, 0.7)])
 
 
 # ---------------------------------------------------------------------- targets
@@ -310,6 +313,8 @@ def test_a_teacher_that_does_not_fit_is_refused_before_any_work(whisper_folder, 
     with pytest.raises(ValueError, match="mask_length is 4, but the shortest pieces"):
         check(whisper_folder, data={"min_seconds": 0.1})
     check(whisper_folder, data={"min_seconds": 0.1}, objective=REGRESSION)
+    with pytest.raises(ValueError, match=r"has no frame in the shortest pieces, of 0\.05 s: raise min_seconds"):
+        check(whisper_folder, data={"min_seconds": 0.05}, objective=REGRESSION)
 
 
 def test_a_folder_that_holds_no_teacher_is_refused(whisper_folder, tiny_backbone_folders, tmp_path):
