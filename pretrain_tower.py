@@ -1,7 +1,9 @@
-r"""Pretrain a HuBERT tower on unlabelled speech: masked prediction of clusters (Hsu et al. 2021, arXiv 2106.07447).
+r"""Pretrain a HuBERT tower on unlabelled speech: masked prediction of clusters (Hsu et al. 2021, arXiv 2106.07447), or
+regression on the states of a pretrained tower (Chang et al. 2022, arXiv 2110.01900).
 
     python pretrain_tower.py configs/pretraining/30-minutes.yaml
     python pretrain_tower.py configs/pretraining/120-minutes.yaml --data path/to/recordings espeak
+    python pretrain_tower.py configs/pretraining/student.yaml --teacher openai/whisper-base --teacher_layers 2 3
     accelerate launch pretrain_tower.py configs/pretraining/gpu.yaml --data '{folder: DIR, weight: 3}' espeak
     python pretrain_tower.py configs/pretraining/30-minutes.yaml --resume_from_checkpoint true
 
@@ -17,6 +19,8 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,8 +38,10 @@ from xser.pretraining.arguments import (
 from xser.pretraining.augment import Augmenter
 from xser.pretraining.collator import TowerCollator
 from xser.pretraining.frames import FrameGrid
-from xser.pretraining.items import MFCC, NEW, PREVIOUS, Iteration
+from xser.pretraining.items import PREVIOUS, Iteration
 from xser.pretraining.model import TowerForPretraining, export_tower, start_tower
+from xser.pretraining.objectives import objective_of
+from xser.pretraining.origin import named_towers, teachers_of, without_places
 from xser.pretraining.plan import (
     check_plan,
     iteration_arguments,
@@ -73,10 +79,15 @@ def run_iteration(
             iteration, sources, grid, cache, tower_arguments.fit_frames, arguments.seed, arguments.device
         )
     set_seed(arguments.seed)  # whether targets were on disk makes no difference
-    model = TowerForPretraining(tower, iteration.clusters, tower_arguments.head)
+    model = TowerForPretraining(tower, objective_of(targets, tower.config.hidden_size, tower_arguments.head))
     augmenter = Augmenter(tower_arguments.augment) if any(tower_arguments.augment.values()) else None
     collator = TowerCollator(
-        grid, tower_arguments.mask_prob, tower_arguments.mask_length, tower_arguments.do_normalize, augmenter
+        grid,
+        tower_arguments.mask_prob,
+        tower_arguments.mask_length,
+        tower_arguments.do_normalize,
+        augmenter,
+        targets.objective,
     )
     train, held_out = source_datasets(sources, targets, grid)
     left = minutes_left(arguments, start)
@@ -106,10 +117,13 @@ def run_iterations(
     first: int,
     checkpoint: str | None,
     start: float,
-    provenance: Provenance,
-    command: list[str],
+    write_origin: Callable[[Path], None],
 ) -> dict:
-    """Train from iteration `first` (from 0), which goes on from `checkpoint`; the figures of all, and final/."""
+    """Train from iteration `first` (from 0), which goes on from `checkpoint`; the figures of all, and final/.
+
+    Args:
+        write_origin: writes into final/ what it was made of.
+    """
     tower_arguments, data_arguments, arguments = groups
     run = Path(arguments.output_dir)
     results = read_results(run) if first else {}
@@ -139,7 +153,7 @@ def run_iterations(
     if arguments.should_save:
         with whole_folder(run / "final") as folder:
             shutil.copytree(tower_folder, folder, dirs_exist_ok=True)
-            provenance.write(folder, resolved_config(*groups), command)
+            write_origin(folder)
     return results
 
 
@@ -152,6 +166,7 @@ def main(argv: list[str] | None = None) -> dict:
     start_process(arguments)
     check_run_folder(arguments)
     check_plan(tower_arguments, data_arguments)
+    teachers = teachers_of(tower_arguments.steps)
     run = Path(arguments.output_dir)
     with arguments.main_process_first(desc="looking for checkpoints"):
         for folder in (run, *run.glob("iteration-*")):
@@ -162,22 +177,19 @@ def main(argv: list[str] | None = None) -> dict:
         sources = load_sources(data_arguments, arguments.seed)
     if arguments.should_save:
         heard = {data.name: data.report() for data in sources}
-        write_record(run, ["pretrain_tower.py", *argv], groups, ("torchaudio", "scikit-learn"), data=heard)
-    command = without_tokens(["python", "pretrain_tower.py", *argv])
-    provenance = provenance_of(tower_arguments, data_arguments)
-    return run_iterations(groups, sources, first, checkpoint, start, provenance, command)
+        facts = {"data": heard, "teachers": teachers}
+        write_record(run, ["pretrain_tower.py", *argv], groups, ("torchaudio", "scikit-learn"), **facts)
+    return run_iterations(groups, sources, first, checkpoint, start, origin_writer(groups, teachers, argv))
 
 
-def provenance_of(tower_arguments: TowerArguments, data_arguments: TowerDataArguments) -> Provenance:
-    """Of the towers that the iterations name, and of the corpora."""
-    named = {step: (each.start, each.targets) for step, each in enumerate(tower_arguments.steps, start=1)}
-    parents = {
-        f"iteration {step}, {use}": folder
-        for step, folders in named.items()
-        for use, folder in zip(("start", "targets"), folders, strict=True)
-        if folder not in (NEW, MFCC, PREVIOUS)
-    }
-    return Provenance(parents, [source.corpus or source.folder for source in data_arguments.sources])
+def origin_writer(groups: tuple, teachers: list[dict], argv: list[str]) -> Callable[[Path], None]:
+    """What writes into a folder which towers, corpora and options its tower was made of, and by which command."""
+    tower_arguments, data_arguments, _ = groups
+    towers = named_towers(tower_arguments.steps)
+    provenance = Provenance(towers, [source.corpus or source.folder for source in data_arguments.sources])
+    config = without_places({**resolved_config(*groups), "teachers": teachers}, towers.values())
+    command = without_places(without_tokens(["python", "pretrain_tower.py", *argv]), towers.values())
+    return partial(provenance.write, config=config, command=command)
 
 
 def read_results(run: Path) -> dict:

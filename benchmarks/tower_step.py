@@ -21,9 +21,10 @@ from xser.corpora.cache import cache_root, write_json
 from xser.evaluation.report import command_line, text_table
 from xser.pretraining.arguments import parse_tower_config
 from xser.pretraining.augment import Augmenter
-from xser.pretraining.collator import NOT_MASKED, TowerCollator
+from xser.pretraining.collator import TowerCollator
 from xser.pretraining.frames import FrameGrid
 from xser.pretraining.model import TowerForPretraining, start_tower
+from xser.pretraining.objectives import objective_of
 from xser.pretraining.sources import load_sources
 from xser.pretraining.targets import make_targets
 from xser.pretraining.trainer import TowerTrainer, source_datasets
@@ -53,7 +54,7 @@ class StepTimer(TrainerCallback):
             states = trainer.model.tower(
                 batch["input_values"],
                 attention_mask=batch["attention_mask"],
-                mask_time_indices=batch["labels"] != NOT_MASKED,
+                mask_time_indices=batch["is_masked"],
             ).last_hidden_state
         states.backward(torch.ones_like(states))
         seconds = self._time() - start
@@ -98,8 +99,9 @@ def build(argv: list[str], steps: int, output_dir: str) -> NotingTrainer:
         tower_arguments.mask_length,
         tower_arguments.do_normalize,
         Augmenter(tower_arguments.augment) if any(tower_arguments.augment.values()) else None,
+        targets.objective,
     )
-    model = TowerForPretraining(tower, iteration.clusters, tower_arguments.head)
+    model = TowerForPretraining(tower, objective_of(targets, tower.config.hidden_size, tower_arguments.head))
     train, held_out = source_datasets(sources, targets, grid)
     weights = {data.name: data.weight for data in sources}
     return NotingTrainer(model, arguments, collator, train, weights, held_out, targets)

@@ -2,16 +2,22 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from transformers import HubertConfig, TrainingArguments
 
 from xser.pretraining.augment import AUGMENTATIONS
 from xser.pretraining.items import (
+    CLUSTERS,
+    MFCC,
+    NEW,
+    OBJECTIVES,
     PREVIOUS,
+    TEACHER,
     Iteration,
     Source,
+    check_layers,
     check_number,
     from_mapping,
     iteration_item,
@@ -48,10 +54,29 @@ class TowerArguments:
     iterations: list[str] | None = field(
         default=None,
         metadata=help_text(
-            "one {targets: {from, layer}, clusters, start, max_steps, max_minutes, learning_rate} each"
+            "one {targets: {from, layer}, objective, clusters, start, max_steps, max_minutes, learning_rate} each; "
+            "one with the teacher's targets by default, or with those of mfcc without a teacher"
         ),
     )
-    fit_frames: int = field(default=200_000, metadata=help_text("frames that k-means is fitted on"))
+    teacher: str | None = field(
+        default=None, metadata=help_text("folder or Hub id of a pretrained audio tower to learn from")
+    )
+    teacher_layers: list[int] | None = field(
+        default=None, metadata=help_text("its layers to learn from, 0 being what enters the first; each has a head")
+    )
+    objective: str = field(
+        default=CLUSTERS,
+        metadata=help_text(
+            "'clusters': masked prediction, as HuBERT; 'regression' on states, as DistilHuBERT; 'masked_regression'"
+        ),
+    )
+    init_from: str | None = field(
+        default=None, metadata=help_text("folder of a HubertModel whose weights the first iteration starts from")
+    )
+    cache_states: bool = field(
+        default=True, metadata=help_text("keep the teacher's states on disk; else they are computed when needed")
+    )
+    fit_frames: int = field(default=200_000, metadata=help_text("frames that k-means and scales are fitted on"))
     augment: dict | str | None = field(
         default=None, metadata=help_text(f"probability of each of {', '.join(AUGMENTATIONS)}; none by default")
     )
@@ -59,7 +84,8 @@ class TowerArguments:
     def __post_init__(self):
         parse_dicts(self, "tower", "augment")
         self.tower, self.augment = self.tower or {}, self.augment or {}
-        self.iterations = [iteration_item(item) for item in self.iterations or [{}]]
+        default = {} if self.teacher is None else {"targets": TEACHER}
+        self.iterations = [iteration_item(item) for item in self.iterations or [default]]
         known = HubertConfig().to_dict()
         for key in self.tower:
             if key in OURS:
@@ -72,17 +98,46 @@ class TowerArguments:
                 raise ValueError(f"augment: unknown key {key!r}; there are {list(AUGMENTATIONS)}")
             if not 0 <= check_number(value, f"augment[{key!r}]") <= 1:
                 raise ValueError(f"augment[{key!r}] is {value}; a probability is from 0 to 1")
-        for name, options in (("head", HEADS), ("filters", FILTERS)):
+        for name, options in (("head", HEADS), ("filters", FILTERS), ("objective", OBJECTIVES)):
             if getattr(self, name) not in options:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {list(options)}")
         if not 0 < self.mask_prob <= 1 or self.mask_length < 1:
             raise ValueError(f"mask_prob {self.mask_prob}, mask_length {self.mask_length}: give 0 to 1, and 1 or more")
+        self._check_teacher()
         self._check_iterations()
         if self.filters == "spectral":
             self._check_spectral()
 
+    def _check_teacher(self) -> None:
+        has_its_targets = any(item.get("targets") == TEACHER for item in self.iterations)
+        if self.teacher is None:
+            if self.teacher_layers is not None:
+                raise ValueError(
+                    f"teacher_layers is {self.teacher_layers}, but teacher is missing: give its folder or id"
+                )
+            if has_its_targets:
+                raise ValueError("iterations: targets are from the teacher, and none is given: give its folder or id")
+            return
+        if not self.teacher or self.teacher in (MFCC, PREVIOUS, NEW, TEACHER):
+            raise ValueError(f"teacher is {self.teacher!r}; give the folder or id of a pretrained audio tower")
+        if self.teacher_layers is None:
+            raise ValueError(f"teacher is {self.teacher}, but teacher_layers is missing: give its layers, such as 2 3")
+        check_layers(self.teacher_layers, "teacher_layers")
+        if not has_its_targets:
+            raise ValueError(
+                f"teacher is {self.teacher}, but no iteration learns from it: give one {{targets: {{from: teacher}}}}"
+            )
+
     def _check_iterations(self) -> None:
+        first = from_mapping(Iteration, self.iterations[0], "iterations").start
+        if self.init_from is not None and first != NEW:
+            raise ValueError(f"init_from is {self.init_from}, but the first iteration starts from {first}: give one")
         for number, iteration in enumerate(self.steps, start=1):
+            if iteration.targets == MFCC and iteration.objective != CLUSTERS:
+                raise ValueError(
+                    f"objective is {iteration.objective!r}, but iteration {number} has targets from mfcc: regression "
+                    "is on the states of a tower, give teacher and teacher_layers"
+                )
             if iteration.clusters > self.fit_frames:
                 raise ValueError(f"fit_frames is {self.fit_frames}, fewer than the {iteration.clusters} clusters")
             if number == 1 and PREVIOUS in (iteration.targets, iteration.start):
@@ -99,8 +154,18 @@ class TowerArguments:
 
     @property
     def steps(self) -> list[Iteration]:
-        """The iterations, in order."""
-        return [from_mapping(Iteration, item, "iterations") for item in self.iterations]
+        """The iterations, in order, with what the run says of all of them."""
+        steps = [self._step(from_mapping(Iteration, item, "iterations")) for item in self.iterations]
+        if self.init_from is not None:
+            steps[0] = replace(steps[0], start=self.init_from)
+        return steps
+
+    def _step(self, iteration: Iteration) -> Iteration:
+        iteration = replace(iteration, objective=iteration.objective or self.objective)
+        if iteration.targets != TEACHER:
+            return iteration
+        layers, is_cached = tuple(self.teacher_layers), self.cache_states
+        return replace(iteration, targets=self.teacher, layer=layers, cache_states=is_cached)
 
     @property
     def new_config(self) -> HubertConfig:

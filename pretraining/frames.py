@@ -6,6 +6,7 @@ import numpy as np
 from transformers import HubertConfig
 
 from xser.audio_xser import SAMPLE_RATE
+from xser.tower_frames_xser import TowerFrames
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,31 @@ class FrameGrid:
         """Frames of so many samples."""
         return np.maximum((samples - self.field) // self.stride + 1, 0)
 
-    def nearest(self, other: "FrameGrid", num_frames: int, num_others: int) -> np.ndarray:
-        """For each of `num_frames` frames, (T,) the frame of a grid of the same stride whose centre is nearest."""
-        assert self.stride == other.stride
-        shift = round((self.field - other.field) / (2 * self.stride))
-        return np.clip(np.arange(num_frames) + shift, 0, num_others - 1)
+    def aligned(self, other: TowerFrames, samples: int) -> np.ndarray:
+        """Which frames of another tower stand for each frame of this one, over a recording of so many samples.
+
+        As many frames as one of ours lasts, those whose common centre is nearest to ours: their states are averaged.
+        Where the other's frames are as long or longer, the nearest one. At the edges the other's first or last frame
+        takes the place of those beyond it.
+
+        Returns:
+            (T, R) numbers of the other's frames, R = stride / other.hop or 1.
+        """
+        num_frames, num_others = int(self.num_frames(samples)), int(other.num_frames(samples))
+        together = max(1, self.stride // other.hop)
+        centres = (self.field - 1) / 2 + self.stride * np.arange(num_frames)
+        first = np.floor((centres - other.first_centre) / other.hop - (together - 1) / 2 + 0.5).astype(np.int64)
+        return np.clip(first[:, None] + np.arange(together), 0, num_others - 1)
+
+    def check_aligns(self, other: TowerFrames, what: str) -> None:
+        """`ValueError` where neither frame rate is a whole multiple of the other.
+
+        Args:
+            what: the other tower, in the message.
+        """
+        if self.stride % other.hop and other.hop % self.stride:
+            raise ValueError(
+                f"targets are from {what}, which has {SAMPLE_RATE / other.hop:g} frames a second, but the tower in "
+                f"training has {self.rate:g}: of their strides, {other.hop} and {self.stride} samples, one must be a "
+                "whole multiple of the other"
+            )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import yaml
 from xser.corpora.loading import NAMES
 from xser.training.options import Loader
 
-MFCC, PREVIOUS, NEW = "mfcc", "previous", "new"
+MFCC, PREVIOUS, NEW, TEACHER = "mfcc", "previous", "new", "teacher"
+CLUSTERS, REGRESSION, MASKED_REGRESSION = OBJECTIVES = ("clusters", "regression", "masked_regression")
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,25 @@ class Source:
 
 @dataclass(frozen=True)
 class Iteration:
-    """One item of `iterations`: what is predicted, by how many classes, from which weights, and for how long.
+    """One item of `iterations`: what is predicted, by which objective, from which weights, and for how long.
 
     Args:
-        targets: `mfcc`, `previous` (the tower of the iteration before) or a folder with a `HubertModel`.
-        layer: of that tower, whose features are clustered: 0 (before the first layer) to its number of layers.
-        clusters: k of k-means.
+        targets: `mfcc`, `previous` (the tower of the iteration before), `teacher` (the run's), or a folder or id of
+            an audio tower.
+        layer: of that tower, one or a list, 0 (before the first layer) to its number of layers; the teacher's are
+            `teacher_layers`.
+        objective: `clusters`, `regression` or `masked_regression`; the run's where it is not given.
+        clusters: k of k-means, of each layer; `clusters` alone uses it.
+        cache_states: keep the states of a folder's or id's layers on disk; for the teacher's, the run's counts.
         start: `new` weights, those of the `previous` iteration, or a folder's.
         max_steps, max_minutes, learning_rate: instead of the run's.
     """
 
     targets: str = MFCC
-    layer: int | None = None
+    layer: int | tuple[int, ...] | None = None
+    objective: str | None = None
     clusters: int = 100
+    cache_states: bool = False
     start: str = NEW
     max_steps: int | None = None
     max_minutes: float | None = None
@@ -78,14 +86,36 @@ class Iteration:
     def __post_init__(self):
         if self.targets == MFCC and self.layer is not None:
             raise ValueError(f"iterations: layer is {self.layer}, but targets are from mfcc, which has no layers")
-        if self.targets != MFCC and not (isinstance(self.layer, int) and self.layer >= 0):
-            raise ValueError(f"iterations: targets are from {self.targets!r}: give the layer, 0 or more")
+        if self.targets == TEACHER and self.layer is not None:
+            raise ValueError(f"iterations: layer is {self.layer}, but the teacher's are given as teacher_layers")
+        if self.targets not in (MFCC, TEACHER):
+            if self.layer is None:
+                raise ValueError(f"iterations: targets are from {self.targets!r}: give the layer, 0 or more")
+            check_layers(self.layers, "iterations: layer")
+        if self.objective not in (None, *OBJECTIVES):
+            raise ValueError(f"iterations: objective is {self.objective!r}; it must be one of {list(OBJECTIVES)}")
+        if not isinstance(self.cache_states, bool):
+            raise ValueError(f"iterations: cache_states is {self.cache_states!r}; it must be true or false")
         if not 2 <= check_whole_number(self.clusters, "clusters") <= 65_535:
             raise ValueError(f"iterations: clusters is {self.clusters}; it must be from 2 to 65,535")
         for name in ("max_steps", "max_minutes", "learning_rate"):
             value, check = getattr(self, name), check_whole_number if name == "max_steps" else check_number
             if value is not None and not check(value, name) > 0:
                 raise ValueError(f"iterations: {name} is {value}; it must be above 0")
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers that targets are from, in order; none of `mfcc`."""
+        return tuple(self.layer) if isinstance(self.layer, (list, tuple)) else (self.layer,) * (self.layer is not None)
+
+
+def check_layers(layers: Sequence[int], name: str) -> None:
+    """`ValueError` where there are none, one is below 0 or no whole number, or one is named twice."""
+    for layer in layers:
+        if check_whole_number(layer, name) < 0:
+            raise ValueError(f"{name} is {list(layers)}; give 0 or more")
+    if not layers or len(set(layers)) < len(layers):
+        raise ValueError(f"{name} is {list(layers)}; give at least one, and each once")
 
 
 def check_number(value: object, name: str) -> float:
@@ -140,6 +170,9 @@ def iteration_item(item: object) -> dict:
     targets = value.get("targets")
     if isinstance(targets, dict):
         if "from" not in targets or set(targets) - {"from", "layer"}:
-            raise ValueError(f"iterations: targets is {targets}; give {{from: mfcc}} or {{from: FOLDER, layer: 3}}")
+            raise ValueError(
+                f"iterations: targets is {targets}; give {{from: mfcc}}, {{from: teacher}} or "
+                "{from: FOLDER, layer: 3}"
+            )
         value = {**value, "targets": targets["from"], "layer": targets.get("layer")}
     return value

@@ -1,6 +1,6 @@
-"""A HuBERT and the head that predicts the clusters of masked frames (Hsu et al. 2021, arXiv 2106.07447).
+"""The HuBERT in training: where its weights come from, its loss, and the folder that it is written to.
 
-Shapes: B pieces, S samples, T frames, M masked frames of the batch, H width, K clusters.
+Shapes: B pieces, S samples, T frames, M frames of the batch that count, L layers of targets, D width of a teacher.
 """
 
 import math
@@ -15,12 +15,10 @@ from transformers.utils import ModelOutput
 from xser.audio_xser import SAMPLE_RATE
 from xser.backbones_xser import load_whole
 from xser.pretraining.arguments import TowerArguments
-from xser.pretraining.collator import NOT_MASKED
 from xser.pretraining.items import NEW
 from xser.tower_xser import mark_padding, prepare_tower
 from xser.training.whole import whole_folder
 
-TEMPERATURE = 0.1  # of the cosine, equation 3
 LOWEST_HZ, HIGHEST_HZ = 60.0, 7_600.0  # of spectral filters
 
 
@@ -28,59 +26,45 @@ LOWEST_HZ, HIGHEST_HZ = 60.0, 7_600.0  # of spectral filters
 class TowerOutput(ModelOutput):
     """Of one batch."""
 
-    loss: torch.FloatTensor | None = None  # cross-entropy of masked frames, nats; mean a piece, then over pieces
-    predictions: torch.LongTensor | None = None  # (M,)
-    targets: torch.LongTensor | None = None  # (M,)
-
-
-class ClusterHead(nn.Module):
-    """Scores of K clusters: a linear layer, or the cosine to an embedding of each, as in the paper."""
-
-    def __init__(self, hidden_size: int, num_clusters: int, kind: str):
-        super().__init__()
-        self.kind = kind
-        self.projector = nn.Linear(hidden_size, hidden_size if kind == "cosine" else num_clusters)
-        if kind == "cosine":
-            self.clusters = nn.Parameter(torch.randn(num_clusters, hidden_size))
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:  # (M, H) -> (M, K) float32
-        scores = self.projector(hidden_states).float()
-        if self.kind == "linear":
-            return scores
-        with torch.autocast(scores.device.type, enabled=False):
-            return nn.functional.normalize(scores, dim=-1) @ nn.functional.normalize(self.clusters).T / TEMPERATURE
+    loss: torch.FloatTensor | None = None  # of frames that count; mean a piece, then over pieces
+    predictions: torch.Tensor | None = None  # (M, L) clusters or (M, L, D) states
+    targets: torch.Tensor | None = None  # of the same shape
 
 
 class TowerForPretraining(nn.Module):
-    """Masked prediction of clusters.
+    """A tower and what its states are asked for.
 
     The tower computes what it will compute inside XSER: group norm counts real samples only, and convolutions of few
     channels a group stay in float32 (see `xser.tower_xser`).
+
+    Args:
+        objective: gives losses of frames, see `xser.pretraining.objectives`.
     """
 
-    def __init__(self, tower: HubertModel, num_clusters: int, head: str):
+    def __init__(self, tower: HubertModel, objective: nn.Module):
         super().__init__()
-        self.tower = tower
-        self.head = ClusterHead(tower.config.hidden_size, num_clusters, head)
+        self.tower, self.objective = tower, objective
         prepare_tower(tower, least_channels=1)
 
     def forward(
         self,
         input_values: torch.Tensor,  # (B, S)
         attention_mask: torch.Tensor,  # (B, S)
-        labels: torch.Tensor,  # (B, T), -100 where a frame is not masked
+        is_masked: torch.Tensor,  # (B, T) frames that the tower does not see
+        is_counted: torch.Tensor,  # (B, T) frames of the loss
+        targets: torch.Tensor,  # (B, T, L) clusters, or (B, T, L, D) states
     ) -> TowerOutput:
-        is_masked = labels != NOT_MASKED
         hidden_states = self.tower(
             mark_padding(self.tower, input_values, attention_mask),
             attention_mask=attention_mask,
             mask_time_indices=is_masked,
         ).last_hidden_state
-        masked = is_masked.flatten().nonzero().squeeze(1)  # whole rows: their gradient is far cheaper than of a mask
-        scores, targets = self.head(hidden_states.flatten(0, 1).index_select(0, masked)), labels[is_masked]
-        losses = nn.functional.cross_entropy(scores, targets, reduction="none")
-        share = (is_masked / is_masked.sum(-1, keepdim=True))[is_masked]  # (M,) weight of a frame in its piece
-        return TowerOutput((losses * share).sum() / len(labels), scores.detach().argmax(-1), targets)
+        counted = is_counted.flatten().nonzero().squeeze(1)  # whole rows: their gradient is far cheaper than of a mask
+        losses, predictions, targets = self.objective(
+            *(each.flatten(0, 1).index_select(0, counted) for each in (hidden_states, targets))
+        )
+        share = (is_counted / is_counted.sum(-1, keepdim=True))[is_counted]  # (M,) weight of a frame in its piece
+        return TowerOutput((losses * share).sum() / len(is_counted), predictions, targets)
 
 
 def spectral_filters(channels: int, kernel: int) -> torch.Tensor:
@@ -129,14 +113,6 @@ def read_tower_config(folder: str | Path) -> HubertConfig:
     if settings.get("model_type") != "hubert":
         raise ValueError(f"{folder} holds a model of type {settings.get('model_type')!r}; it must be 'hubert'")
     return HubertConfig.from_dict(settings)
-
-
-def check_layer(config: HubertConfig, layer: int, folder: str | Path) -> None:
-    """`ValueError` where a tower has no such layer."""
-    if layer > config.num_hidden_layers:
-        raise ValueError(
-            f"targets are from layer {layer} of {folder}, which has layers 0 to {config.num_hidden_layers}"
-        )
 
 
 def export_tower(tower: HubertModel, folder: Path, do_normalize: bool) -> None:

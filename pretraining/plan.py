@@ -1,17 +1,20 @@
 """From where a run begins, what each iteration is given, and whether the whole plan can be carried out."""
 
 import copy
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from accelerate.utils import broadcast_object_list
 
+from xser.audio_tower_xser import audio_tower
+from xser.audio_xser import SAMPLE_RATE
 from xser.pretraining.arguments import TowerArguments, TowerDataArguments, TowerTrainingArguments
 from xser.pretraining.frames import FrameGrid
-from xser.pretraining.items import MFCC, NEW, PREVIOUS, Iteration
-from xser.pretraining.model import check_layer, read_tower_config
-from xser.pretraining.targets import check_targets
+from xser.pretraining.items import MFCC, NEW, PREVIOUS, REGRESSION, Iteration
+from xser.pretraining.model import read_tower_config
+from xser.pretraining.teacher import Teacher
 from xser.training.checkpoints import Needs, checkpoints_in, last_whole, weights_fault
 
 RESUME = (None, "false", "true", "auto")
@@ -58,21 +61,21 @@ def check_plan(tower: TowerArguments, data: TowerDataArguments) -> None:
         ValueError: names what does not fit.
     """
     config = None
+    longest = math.ceil(data.max_seconds * SAMPLE_RATE / min(speed for each in data.sources for speed in each.speeds))
     for iteration in tower.steps:
         before, config = config, config if iteration.start == PREVIOUS else None
         if config is None:
             config = tower.new_config if iteration.start == NEW else read_tower_config(iteration.start)
         grid = FrameGrid.of(config)
-        check_mask_fits(grid, tower.mask_length, data.min_seconds)
+        if iteration.objective != REGRESSION:
+            check_mask_fits(grid, tower.mask_length, data.min_seconds)
+        if iteration.targets == MFCC:
+            continue
         if iteration.targets == PREVIOUS:
-            check_layer(before, iteration.layer, "the iteration before")
-            if FrameGrid.of(before).stride != grid.stride:
-                raise ValueError(
-                    f"targets are from the iteration before, which has {FrameGrid.of(before).rate:g} frames a second, "
-                    f"but the tower of this one has {grid.rate:g}"
-                )
-        elif iteration.targets != MFCC:
-            check_targets(iteration, grid)
+            teacher = Teacher("the iteration before", before, audio_tower(before), tower.do_normalize)
+        else:
+            teacher = Teacher.read(iteration.targets)
+        teacher.check(iteration.layers, grid, int(data.min_seconds * SAMPLE_RATE), longest)
 
 
 def iteration_arguments(arguments: TowerTrainingArguments, iteration: Iteration, folder: Path, layerdrop: float):
@@ -97,7 +100,7 @@ def minutes_left(arguments: TowerTrainingArguments, start: float) -> float | Non
 
 def check_mask_fits(grid: FrameGrid, mask_length: int, min_seconds: float) -> None:
     """`ValueError` where the shortest pieces have fewer frames than are masked in a row."""
-    frames = grid.num_frames(int(min_seconds * 16_000))
+    frames = grid.num_frames(int(min_seconds * SAMPLE_RATE))
     if frames < mask_length:
         raise ValueError(
             f"mask_length is {mask_length}, but the shortest pieces (min_seconds {min_seconds}) have {frames} frames "

@@ -1,11 +1,13 @@
-"""Which cluster each frame belongs to: k-means, once, kept on disk under a digest of all it depends on.
+"""What each frame is asked for, once, on disk under a digest of all it depends on: clusters, or a teacher's states.
 
 Chosen here: every feature is scaled to zero mean and unit variance before k-means, so that deltas count; sources lend
-frames to the fit by their weight.
+frames to the fit by their weight; each layer has clusters of its own.
+
+Shapes: S samples, T frames of a piece, N frames of a source, L layers, D width of the teacher.
 """
 
-import hashlib
 import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,51 +17,69 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.preprocessing import StandardScaler
 from torch.utils.data import Dataset
 from tqdm import tqdm
-from transformers import HubertModel, Wav2Vec2FeatureExtractor
 
-from xser.backbones_xser import load_whole
 from xser.corpora.cache import digest, written_beside
-from xser.pretraining.features import BATCH, CepstralFeatures, Features, LayerFeatures, features_of, perplexity
+from xser.pretraining.features import (
+    BATCH,
+    CepstralFeatures,
+    Features,
+    TowerFeatures,
+    by_length,
+    features_of,
+    perplexity,
+)
 from xser.pretraining.frames import FrameGrid
-from xser.pretraining.items import MFCC, Iteration
-from xser.pretraining.model import check_layer, read_tower_config
+from xser.pretraining.items import CLUSTERS, MFCC, Iteration
 from xser.pretraining.sources import TowerData
+from xser.pretraining.states import LayerStates, cached_states, frame_offsets
+from xser.pretraining.teacher import Teacher
 from xser.training.sampler import stable_hash
 
 logger = logging.getLogger(__name__)
-VERSION = 1  # of how targets are made
+VERSION = 2  # of how targets are made
 KMEANS_BATCH = 10_000
+Reader = Callable[[int, Iterable[int]], Iterator[tuple[int, np.ndarray]]]  # source, pieces -> (piece, (T, L, D))
 
 
 @dataclass
 class Targets:
-    """Clusters of all frames of all sources.
+    """Targets of all frames of all sources.
 
     Args:
         digest: of all that they depend on.
-        num_clusters: k.
-        frames: of each source, (all frames,) uint16, piece after piece.
+        objective: that they are made for.
+        frames: of each source, piece after piece: (N, L) uint16 clusters, or (N, L, D) float16 states; None where
+            `live` computes these when they are needed.
+        num_layers: L.
+        num_clusters: k of each layer; 0 of states.
+        mean, std: (L, D) float32 by which states are standardised; None of clusters.
+        live: gives the states of recordings.
     """
 
     digest: str
-    num_clusters: int
-    frames: list[np.ndarray]
+    objective: str
+    frames: Sequence[np.ndarray | LayerStates] | None
+    num_layers: int
+    num_clusters: int = 0
+    mean: np.ndarray | None = None
+    std: np.ndarray | None = None
+    live: TowerFeatures | None = None
 
 
 class TowerDataset(Dataset):
-    """Pieces of one source with their targets: rows `{id, wave (S,), targets (T,)}`.
+    """Pieces of one source with their targets: rows `{id, wave (S,), targets (T, L) or (T, L, D)}`.
 
     Args:
         data: of a source.
         indices: of its pieces.
-        frames: (all frames,) clusters of all its pieces.
+        frames: of all its pieces, as in `Targets`; without them rows have no targets.
         grid: of the tower.
     """
 
-    def __init__(self, data: TowerData, indices: np.ndarray, frames: np.ndarray, grid: FrameGrid):
+    def __init__(self, data: TowerData, indices: np.ndarray, frames: np.ndarray | LayerStates | None, grid: FrameGrid):
         self.pieces, self.indices, self.frames = data.pieces, indices, frames
-        self.offsets = np.concatenate([[0], np.cumsum(grid.num_frames(data.pieces.lengths))])
-        assert self.offsets[-1] == len(frames)
+        self.offsets = frame_offsets(data, grid)
+        assert frames is None or self.offsets[-1] == len(frames)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -71,8 +91,11 @@ class TowerDataset(Dataset):
 
     def __getitem__(self, number: int) -> dict:
         index = self.indices[number]
+        row = {"id": self.pieces.ids[index], "wave": self.pieces.wave(index)}
+        if self.frames is None:
+            return row
         targets = self.frames[self.offsets[index] : self.offsets[index + 1]]
-        return {"id": self.pieces.ids[index], "wave": self.pieces.wave(index), "targets": targets.astype(np.int64)}
+        return {**row, "targets": targets.astype(np.int64) if targets.dtype == np.uint16 else targets}
 
 
 def make_targets(
@@ -87,104 +110,196 @@ def make_targets(
     """Targets of an iteration, from disk if they are there.
 
     Args:
-        iteration: its `targets` is `mfcc` or a tower's folder.
+        iteration: its `targets` is `mfcc`, or a tower's folder or id.
         root: folder of the cache.
+        fit_frames: that k-means, or the scale of states, is fitted on.
 
     Raises:
-        ValueError: no such tower or layer, a tower of another frame rate, or fewer frames than clusters.
+        ValueError: no such tower or layer, a tower of another frame rate, fewer frames than clusters, or no space for
+            a teacher's states.
     """
-    check_targets(iteration, grid)
-    origin = MFCC
-    if iteration.targets != MFCC:
-        weights = sorted(Path(iteration.targets).glob("*.safetensors"))
-        files = [
-            *weights,
-            Path(iteration.targets) / "config.json",
-            Path(iteration.targets) / "preprocessor_config.json",
-        ]
-        origin = ([hashlib.sha256(file.read_bytes()).hexdigest() for file in files], iteration.layer)
+    teacher = None if iteration.targets == MFCC else Teacher.read(iteration.targets)
+    if teacher is not None:
+        lengths = [data.pieces.lengths for data in sources]
+        teacher.check(iteration.layers, grid, *(int(fold(map(fold, lengths))) for fold in (min, max)))
+    origin = MFCC if teacher is None else (teacher.stamp(), iteration.layers)
+    aim = iteration.clusters if iteration.objective in (None, CLUSTERS) else "states"
     pieces = [(data.pieces.digest, data.weight, data.train.tolist()) for data in sources]
-    key = digest("targets", VERSION, origin, iteration.clusters, (grid.stride, grid.field), fit_frames, seed, pieces)
+    key = digest("targets", VERSION, origin, aim, (grid.stride, grid.field), fit_frames, seed, pieces)
+    maker = _Maker(iteration, teacher, sources, grid, root, device)
     folder = root / f"targets-{key}"
+    if aim == "states":
+        return _states(maker, folder, key, fit_frames, seed)
+    return _clusters(maker, folder, key, fit_frames, seed)
+
+
+class _Maker:
+    """What targets of an iteration are made from; nothing is loaded or computed before it is asked for."""
+
+    def __init__(
+        self,
+        iteration: Iteration,
+        teacher: Teacher | None,
+        sources: list[TowerData],
+        grid: FrameGrid,
+        root: Path,
+        device: torch.device,
+    ):
+        self.iteration, self.teacher, self.sources, self.grid = iteration, teacher, sources, grid
+        self.root, self.device = root, device
+        self._features: Features | None = None
+
+    @property
+    def name(self) -> str:
+        if self.teacher is None:
+            return MFCC
+        return f"layer {', '.join(map(str, self.iteration.layers))} of {self.teacher.id_or_path}"
+
+    @property
+    def num_layers(self) -> int:
+        return max(1, len(self.iteration.layers))
+
+    def features(self) -> Features:
+        """Of recordings, computed anew."""
+        if self._features is None:
+            self._features = (
+                CepstralFeatures(self.grid)
+                if self.teacher is None
+                else TowerFeatures(self.teacher, self.iteration.layers, self.grid, self.device)
+            )
+        return self._features
+
+    def states(self) -> list[LayerStates] | None:
+        """The teacher's, of every source, where they are kept on disk."""
+        if not self.iteration.cache_states or self.teacher is None:
+            return None
+        return cached_states(self.teacher, self.iteration.layers, self.sources, self.grid, self.root, self.device)
+
+    def reader(self) -> Reader:
+        """(piece, (T, L, D)) of pieces of a source, from disk or computed."""
+        states = self.states()
+        if states is None:
+            pieces = [data.pieces for data in self.sources]
+            return lambda source, indices: features_of(
+                pieces[source].wave, indices, pieces[source].lengths, self.features()
+            )
+        return lambda source, indices: _read(states[source], self.sources[source], self.grid, indices)
+
+
+def _read(
+    states: LayerStates, data: TowerData, grid: FrameGrid, indices: Iterable[int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """As `features_of`, from disk."""
+    offsets = frame_offsets(data, grid)
+    for index in by_length(indices, data.pieces.lengths):
+        yield index, states[offsets[index] : offsets[index + 1]]
+
+
+def _clusters(maker: _Maker, folder: Path, key: str, fit_frames: int, seed: int) -> Targets:
+    """Clusters of features, from disk if they are there."""
+    clusters = maker.iteration.clusters
     if not folder.is_dir():
-        features = _features(iteration, grid, device)
-        model = _fit(sources, features, grid, iteration.clusters, fit_frames, seed)
+        read = maker.reader()
+        models = _fit(maker, read, clusters, fit_frames, seed)
         with written_beside(folder, keep_others=True) as beside:
             beside.mkdir()
-            for number, data in enumerate(sources):
-                np.save(beside / f"{number}.npy", _assign(data, features, grid, *model), allow_pickle=False)
-    frames = [np.load(folder / f"{number}.npy", mmap_mode="r", allow_pickle=False) for number in range(len(sources))]
-    counts = sum(np.bincount(each, minlength=iteration.clusters) for each in frames)
-    logger.info(
-        "targets from %s: %d frames, %d of %d clusters used, perplexity %.1f",
-        _origin_name(iteration), counts.sum(), (counts > 0).sum(), iteration.clusters, perplexity(counts),
-    )  # fmt: skip
-    return Targets(key, iteration.clusters, frames)
+            for number in range(len(maker.sources)):
+                np.save(beside / f"{number}.npy", _assign(maker, read, number, models), allow_pickle=False)
+    frames = [
+        np.load(folder / f"{number}.npy", mmap_mode="r", allow_pickle=False) for number in range(len(maker.sources))
+    ]
+    for layer in range(maker.num_layers):
+        counts = sum(np.bincount(each[:, layer], minlength=clusters) for each in frames)
+        logger.info(
+            "targets from %s, %d of %d: %d frames, %d of %d clusters used, perplexity %.1f", maker.name, layer + 1,
+            maker.num_layers, counts.sum(), (counts > 0).sum(), clusters, perplexity(counts),
+        )  # fmt: skip
+    return Targets(key, CLUSTERS, frames, maker.num_layers, num_clusters=clusters)
 
 
-def check_targets(iteration: Iteration, grid: FrameGrid) -> None:
-    """Whether targets of the tower that an iteration names can be had; a `ValueError` says what is wrong."""
-    if iteration.targets == MFCC:
-        return
-    config = read_tower_config(iteration.targets)
-    check_layer(config, iteration.layer, iteration.targets)
-    other = FrameGrid.of(config)
-    if other.stride != grid.stride:
-        raise ValueError(
-            f"targets are from {iteration.targets}, which has {other.rate:g} frames a second, but the tower in "
-            f"training has {grid.rate:g}: their strides, {other.stride} and {grid.stride} samples, must be the same"
-        )
+def _states(maker: _Maker, folder: Path, key: str, fit_frames: int, seed: int) -> Targets:
+    """States of a teacher's layers, and the scale that they are standardised by."""
+    states = maker.states()
+    if not folder.is_dir():
+        scales = [_scale(vectors) for vectors in _layers(_sample(maker, maker.reader(), fit_frames, seed))]
+        with written_beside(folder, keep_others=True) as beside:
+            beside.mkdir()
+            for name in ("mean_", "scale_"):  # a feature that never changes has scale 1
+                values = np.stack([getattr(scaler, name) for scaler in scales]).astype(np.float32)
+                np.save(beside / f"{name}.npy", values, allow_pickle=False)
+    mean, std = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("mean_", "scale_"))
+    live = maker.features() if states is None else None
+    where = "computed when needed" if states is None else "from disk"
+    logger.info("targets are states of %s, %d numbers a frame each, %s", maker.name, mean.shape[1], where)
+    return Targets(key, maker.iteration.objective, states, maker.num_layers, mean=mean, std=std, live=live)
 
 
-def _origin_name(iteration: Iteration) -> str:
-    return MFCC if iteration.targets == MFCC else f"layer {iteration.layer} of {iteration.targets}"
+def _sample(maker: _Maker, read: Reader, fit_frames: int, seed: int) -> np.ndarray:
+    """(frames, L, D) of pieces drawn from the training part of every source, as many as its weight is worth."""
+    total = sum(data.weight for data in maker.sources)
+    chosen = []
+    for number, data in enumerate(maker.sources):
+        rng = np.random.default_rng(stable_hash(seed, "k-means", data.pieces.digest))
+        order = rng.permutation(data.train)
+        frames = np.cumsum(maker.grid.num_frames(data.pieces.lengths[order]))
+        order = order[: np.searchsorted(frames, fit_frames * data.weight / total) + 1]
+        bar = tqdm(read(number, order), f"features of {data.name}", len(order), disable=None)
+        chosen += [vectors for _, vectors in bar]
+    return np.concatenate(chosen)
 
 
-def _features(iteration: Iteration, grid: FrameGrid, device: torch.device) -> Features:
-    if iteration.targets == MFCC:
-        return CepstralFeatures(grid)
-    tower = load_whole(HubertModel, iteration.targets, dtype=torch.float32)
-    do_normalize = Wav2Vec2FeatureExtractor.from_pretrained(iteration.targets).do_normalize
-    return LayerFeatures(tower, iteration.layer, grid, do_normalize, device)
+def _layers(vectors: np.ndarray) -> Iterator[np.ndarray]:
+    """(frames, L, D) -> (frames, D) float32 of one layer after the other: one copy at a time."""
+    for layer in range(vectors.shape[1]):
+        yield vectors[:, layer].astype(np.float32)
+
+
+def _scale(vectors: np.ndarray) -> StandardScaler:
+    return StandardScaler().fit(vectors)
 
 
 def _fit(
-    sources: list[TowerData], features: Features, grid: FrameGrid, clusters: int, fit_frames: int, seed: int
-) -> tuple[StandardScaler, MiniBatchKMeans]:
-    """k-means on frames of pieces drawn from the training part of every source, as many as its weight is worth."""
-    total = sum(data.weight for data in sources)
-    chosen = []
-    for data in sources:
-        rng = np.random.default_rng(stable_hash(seed, "k-means", data.pieces.digest))
-        order = rng.permutation(data.train)
-        frames = np.cumsum(grid.num_frames(data.pieces.lengths[order]))
-        order = order[: np.searchsorted(frames, fit_frames * data.weight / total) + 1]
-        each = features_of(data.pieces.wave, order, data.pieces.lengths, features)
-        chosen += [vectors for _, vectors in tqdm(each, f"features of {data.name}", len(order), disable=None)]
-    vectors = np.concatenate(chosen)
+    maker: _Maker, read: Reader, clusters: int, fit_frames: int, seed: int
+) -> list[tuple[StandardScaler, MiniBatchKMeans]]:
+    """k-means of every layer."""
+    vectors = _sample(maker, read, fit_frames, seed)
     if len(vectors) < clusters:
         raise ValueError(f"clusters is {clusters}, but all that is heard has {len(vectors)} frames: ask for fewer")
-    scaler = StandardScaler().fit(vectors)
-    kmeans = MiniBatchKMeans(
-        clusters, batch_size=KMEANS_BATCH, n_init=3, max_no_improvement=50, reassignment_ratio=0.0, random_state=seed
-    )
-    kmeans.fit(scaler.transform(vectors).astype(np.float32))
-    return scaler, kmeans
+    models = []
+    for layer in tqdm(_layers(vectors), "k-means", maker.num_layers, disable=None):
+        scaler = _scale(layer)
+        kmeans = MiniBatchKMeans(
+            clusters,
+            batch_size=KMEANS_BATCH,
+            n_init=3,
+            max_no_improvement=50,
+            reassignment_ratio=0.0,
+            random_state=seed,
+        )
+        models.append((scaler, kmeans.fit(scaler.transform(layer).astype(np.float32))))
+    return models
 
 
 def _assign(
-    data: TowerData, features: Features, grid: FrameGrid, scaler: StandardScaler, kmeans: MiniBatchKMeans
+    maker: _Maker, read: Reader, source: int, models: list[tuple[StandardScaler, MiniBatchKMeans]]
 ) -> np.ndarray:
-    """(all frames,) uint16 cluster of every frame of every piece, held out or not."""
-    offsets = np.concatenate([[0], np.cumsum(grid.num_frames(data.pieces.lengths))])
-    frames = np.zeros(offsets[-1], dtype=np.uint16)
+    """(N, L) uint16 cluster of every frame of every piece of a source, held out or not."""
+    data = maker.sources[source]
+    offsets = frame_offsets(data, maker.grid)
+    frames = np.zeros((offsets[-1], len(models)), dtype=np.uint16)
     batch = []
-    every = features_of(data.pieces.wave, range(len(data.pieces)), data.pieces.lengths, features)
+    every = read(source, range(len(data.pieces)))
     for number, item in enumerate(tqdm(every, f"targets of {data.name}", len(data.pieces), disable=None), start=1):
         batch.append(item)
         if len(batch) == BATCH or number == len(data.pieces):
             vectors = np.concatenate([vectors for _, vectors in batch])
-            found = kmeans.predict(scaler.transform(vectors).astype(np.float32))
+            found = np.stack(
+                [
+                    kmeans.predict(scaler.transform(layer).astype(np.float32))
+                    for layer, (scaler, kmeans) in zip(_layers(vectors), models, strict=True)
+                ],
+                axis=1,
+            )
             split = np.cumsum([len(vectors) for _, vectors in batch])[:-1]
             for (index, _), clusters in zip(batch, np.split(found, split), strict=True):
                 frames[offsets[index] : offsets[index + 1]] = clusters

@@ -13,9 +13,9 @@ from transformers import Trainer
 
 from xser.corpora.cache import write_json
 from xser.pretraining.arguments import TowerTrainingArguments
-from xser.pretraining.collator import TowerCollator
-from xser.pretraining.features import perplexity
-from xser.pretraining.model import TowerForPretraining, TowerOutput
+from xser.pretraining.collator import TowerCollator, padded
+from xser.pretraining.meters import meter_of
+from xser.pretraining.model import TowerForPretraining
 from xser.pretraining.shares import Shares
 from xser.pretraining.targets import Targets, TowerDataset
 from xser.training.checkpoints import WEIGHTS, Needs, Resumable
@@ -24,41 +24,13 @@ from xser.training.sampler import TaskDataset, stable_hash
 from xser.training.stopping import TimeLimit
 
 OBJECTIVE = "objective.json"
+COMPARED = {"objective": "objective", "targets": "digest", "clusters": "num_clusters"}  # of targets
 COLLAPSED = 0.1  # of the targets' perplexity
 PATIENCE = 0.25  # of the steps, before which few clusters are no sign of anything
 
 
 class CollapseWarning(UserWarning):
     """Predictions use next to no clusters."""
-
-
-class PredictionMeter:
-    """Loss, accuracy, and histograms of predictions and targets over masked frames, since the last reading."""
-
-    def __init__(self, num_clusters: int, device: torch.device):
-        self.num_clusters = num_clusters
-        self.sums = torch.zeros(3, dtype=torch.float64, device=device)  # losses, batches, right predictions
-        self.counts = torch.zeros(2, num_clusters, dtype=torch.float64, device=device)  # predictions, targets
-
-    def add(self, outputs: TowerOutput) -> None:
-        """Add a batch; nothing waits for the device."""
-        is_right = (outputs.predictions == outputs.targets).sum()
-        self.sums += torch.stack([outputs.loss.detach().double(), torch.ones_like(self.sums[0]), is_right.double()])
-        for counts, clusters in zip(self.counts, (outputs.predictions, outputs.targets), strict=True):
-            counts.index_add_(0, clusters, torch.ones_like(clusters, dtype=counts.dtype))
-
-    def read(self, accelerator) -> dict[str, float]:
-        """The figures over all processes; starts anew."""
-        loss, batches, right = accelerator.reduce(self.sums, "sum").tolist()
-        predicted, targets = accelerator.reduce(self.counts, "sum").cpu().numpy()
-        self.sums, self.counts = torch.zeros_like(self.sums), torch.zeros_like(self.counts)
-        return {
-            "masked_loss": loss / max(batches, 1),
-            "masked_accuracy": right / max(targets.sum(), 1),
-            "clusters_predicted": float((predicted > 0).mean()),
-            "prediction_perplexity": perplexity(predicted),
-            "target_perplexity": perplexity(targets),
-        }
 
 
 class HeldOut(Dataset):
@@ -79,7 +51,7 @@ class HeldOut(Dataset):
 
 
 class TowerTrainer(Resumable, Trainer):
-    """Trains a tower on clusters.
+    """Trains a tower on clusters, or on a teacher's states.
 
     Args:
         model: `TowerForPretraining`.
@@ -90,8 +62,9 @@ class TowerTrainer(Resumable, Trainer):
         held_out: pieces to evaluate on.
         targets: what is predicted; a checkpoint of other targets is refused.
 
-    Logged: `masked_loss` (nats a masked frame), `masked_accuracy`, `clusters_predicted` (share of the clusters that is
-    ever predicted), `prediction_perplexity`, `target_perplexity`; with `eval_` before it, of held-out pieces.
+    Logged of clusters: `masked_loss` (nats a masked frame), `masked_accuracy`, `clusters_predicted` (share of the
+    clusters that is ever predicted), `prediction_perplexity`, `target_perplexity`. Of states: `regression_loss`,
+    `mean_difference`, `mean_cosine`. With `eval_` before it, of held-out pieces.
     """
 
     def __init__(
@@ -114,7 +87,7 @@ class TowerTrainer(Resumable, Trainer):
         )
         assert not self.model_accepts_loss_kwargs, "losses are means: the Trainer has to divide them by accumulation"
         self.source_weights, self.targets = weights, targets
-        self.meter = PredictionMeter(targets.num_clusters, args.device)
+        self.meter = meter_of(targets, args.device)
         self.has_collapsed = False
         if max_minutes is not None:
             self.add_callback(TimeLimit(max_minutes))
@@ -134,6 +107,14 @@ class TowerTrainer(Resumable, Trainer):
 
     # ------------------------------------------------------------------ training
 
+    def _prepare_inputs(self, inputs: dict) -> dict:
+        """On the device, with targets: those of recordings that have none come from the teacher, outside autocast."""
+        inputs = super()._prepare_inputs(inputs)
+        if "waves" not in inputs:
+            return inputs
+        states = padded(self.targets.live(inputs.pop("waves")), inputs["is_counted"].shape[1])
+        return {**inputs, "targets": states.to(self.args.device)}
+
     def compute_loss(self, model, inputs: dict, return_outputs: bool = False, num_items_in_batch=None):
         """The loss of a micro-batch, its predictions noted for the log."""
         outputs = model(**inputs)
@@ -145,7 +126,8 @@ class TowerTrainer(Resumable, Trainer):
         if "loss" in logs:
             figures = self.meter.read(self.accelerator)
             logs |= figures
-            self._warn_of_collapse(figures)
+            if "prediction_perplexity" in figures:
+                self._warn_of_collapse(figures)
         super().log(logs, start_time)
 
     def _warn_of_collapse(self, figures: dict[str, float]) -> None:
@@ -166,7 +148,7 @@ class TowerTrainer(Resumable, Trainer):
 
     @torch.no_grad()
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
-        """Masked prediction on held-out pieces, unperturbed; every process hears its share of them.
+        """Predictions on held-out pieces, unperturbed; every process hears its share of them.
 
         Raises:
             ValueError: nothing is held out.
@@ -175,12 +157,13 @@ class TowerTrainer(Resumable, Trainer):
             raise ValueError("there is nothing to evaluate on: set held_out above 0, or eval_strategy to 'no'")
         rank, world = self.args.process_index, self.args.world_size
         collator = replace(self.data_collator, augmenter=None)
-        meter, size = PredictionMeter(self.targets.num_clusters, self.args.device), self.args.eval_batch_size
+        meter, size = meter_of(self.targets, self.args.device), self.args.eval_batch_size
         self.model.eval()
         for start in range(rank * size, len(self.eval_dataset), world * size):
             rows = [self.eval_dataset[i] for i in range(start, min(start + size, len(self.eval_dataset)))]
+            inputs = self._prepare_inputs(collator(rows))
             with self.compute_loss_context_manager():
-                meter.add(self.model(**self._prepare_inputs(collator(rows))))
+                meter.add(self.model(**inputs))
         self.model.train()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in meter.read(self.accelerator).items()}
         self.log(metrics)
@@ -197,8 +180,8 @@ class TowerTrainer(Resumable, Trainer):
         """What a checkpoint must have been trained on to go on from it."""
         tower = self.accelerator.unwrap_model(self.model).tower.config.to_diff_dict()
         tower.pop("transformers_version", None)
-        sampling = {"weights": self.source_weights, "seed": self.args.seed}
-        return {"targets": self.targets.digest, "clusters": self.targets.num_clusters, "tower": tower, **sampling}
+        targets = {name: getattr(self.targets, attribute) for name, attribute in COMPARED.items()}
+        return {**targets, "tower": tower, "weights": self.source_weights, "seed": self.args.seed}
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Weights of tower and head, and what they were trained on."""
@@ -239,7 +222,7 @@ def needs_of(arguments: TowerTrainingArguments) -> Needs:
 def source_datasets(sources: list, targets: Targets, grid) -> tuple[dict[str, TowerDataset], list[TowerDataset]]:
     """Training pieces by source, and the held-out ones, with their targets."""
     train, held_out = {}, []
-    for data, frames in zip(sources, targets.frames, strict=True):
+    for data, frames in zip(sources, targets.frames or [None] * len(sources), strict=True):
         train[data.name] = TowerDataset(data, data.train, frames, grid)
         held_out.append(TowerDataset(data, np.asarray(data.held_out), frames, grid))
     return train, held_out

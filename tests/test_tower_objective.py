@@ -8,9 +8,11 @@ from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from xser.pretraining.arguments import TowerArguments
 from xser.pretraining.augment import AUGMENTATIONS, Augmenter
-from xser.pretraining.collator import NOT_MASKED, TowerCollator, span_mask
+from xser.pretraining.collator import TowerCollator, span_mask
 from xser.pretraining.frames import FrameGrid
 from xser.pretraining.model import TowerForPretraining, new_tower, spectral_filters
+from xser.pretraining.objectives import ClusterPrediction
+from xser.tower_frames_xser import TowerFrames
 from xser.training.sampler import stable_hash
 
 GRID = FrameGrid(stride=640, field=880)
@@ -20,7 +22,7 @@ NORMS = ("layer", "group")
 def rows(*seconds: float) -> list[dict]:
     rng = np.random.default_rng(0)
     waves = [tone(100 + 50 * i, length, i) for i, length in enumerate(seconds)]
-    targets = [rng.integers(0, 8, GRID.num_frames(len(wave))) for wave in waves]
+    targets = [rng.integers(0, 8, (GRID.num_frames(len(wave)), 1)) for wave in waves]
     return [
         {"wave": wave, "targets": each, "noise_seed": stable_hash(i)}
         for i, (wave, each) in enumerate(zip(waves, targets, strict=True))
@@ -30,7 +32,8 @@ def rows(*seconds: float) -> list[dict]:
 def pretraining_model(norm: str = "layer", head: str = "cosine") -> TowerForPretraining:
     torch.manual_seed(0)
     arguments = TowerArguments(tower={**TINY_TOWER, "feat_extract_norm": norm, "hidden_dropout": 0.0})
-    return TowerForPretraining(new_tower(arguments), num_clusters=8, head=head)
+    tower = new_tower(arguments)
+    return TowerForPretraining(tower, ClusterPrediction(tower.config.hidden_size, 1, 8, head))
 
 
 @pytest.mark.parametrize("samples", [880, 1519, 1520, 16_000, 16_001])
@@ -41,11 +44,13 @@ def test_grid_counts_frames_as_the_tower_does(samples):
     assert GRID.rate == 25
 
 
-def test_nearest_frame_is_the_one_whose_centre_is():
-    wide = FrameGrid(stride=640, field=880 + 2 * 640)
-    assert GRID.nearest(GRID, 4, 4).tolist() == [0, 1, 2, 3]
-    assert wide.nearest(GRID, 3, 5).tolist() == [1, 2, 3]
-    assert GRID.nearest(wide, 5, 3).tolist() == [0, 0, 1, 2, 2]
+def test_frame_of_another_tower_of_the_same_rate_is_the_one_whose_centre_is_nearest():
+    wide = 880 + 2 * 640
+    samples = 880 + 4 * 640  # five frames, or three of the wide ones
+    same, other = TowerFrames([880], [640]), TowerFrames([wide], [640])
+    assert GRID.aligned(same, samples).tolist() == [[0], [1], [2], [3], [4]]
+    assert FrameGrid(stride=640, field=wide).aligned(same, samples).tolist() == [[1], [2], [3]]
+    assert GRID.aligned(other, samples).tolist() == [[0], [0], [1], [2], [2]]
 
 
 def test_masks_are_spans_and_a_function_of_the_seed():
@@ -72,12 +77,11 @@ def test_collator_normalises_as_the_feature_extractor_does_and_masks_real_frames
     assert torch.equal(batch["input_values"][:, :samples], wanted["input_values"])
     assert torch.equal(batch["attention_mask"].int()[:, :samples], wanted["attention_mask"])
     assert not batch["attention_mask"][:, samples:].any() and not batch["input_values"][:, samples:].any()
-    num_frames = len(pieces[0]["targets"])
-    assert (batch["labels"][0, num_frames:] == NOT_MASKED).all()
-    for row, labels in zip(pieces, batch["labels"], strict=True):
-        masked = (labels != NOT_MASKED).nonzero().flatten().numpy()
-        assert 0 < len(masked) < len(row["targets"])
-        assert (labels.numpy()[masked] == row["targets"][masked]).all()
+    assert torch.equal(batch["is_masked"], batch["is_counted"])
+    for row, is_masked, targets in zip(pieces, batch["is_masked"], batch["targets"], strict=True):
+        num_frames = len(row["targets"])
+        assert 0 < is_masked[:num_frames].sum() < num_frames and not is_masked[num_frames:].any()
+        assert (targets[:num_frames].numpy() == row["targets"]).all()
 
 
 def test_a_batch_lasts_whole_frames_so_that_its_shapes_recur():
@@ -85,16 +89,16 @@ def test_a_batch_lasts_whole_frames_so_that_its_shapes_recur():
     assert len(shapes) == 2 and all(samples % GRID.stride == 0 for _, samples in shapes)
     batch = TowerCollator(GRID, 0.5, 4)(rows(1.001))
     frames = HubertModel(HubertConfig(**TINY_TOWER))._get_feat_extract_output_lengths(batch["input_values"].shape[1])
-    assert batch["labels"].shape[1] == frames
+    assert batch["targets"].shape[1] == batch["is_masked"].shape[1] == frames
 
 
 def test_a_piece_is_masked_and_perturbed_the_same_alone_and_in_a_batch():
     collator = TowerCollator(GRID, 0.5, 4, augmenter=Augmenter(dict.fromkeys(AUGMENTATIONS, 1.0)))
     pieces = rows(0.6, 1.1)
     together, alone = collator(pieces), collator(pieces[:1])
-    samples, frames = alone["input_values"].shape[1], alone["labels"].shape[1]
+    samples, frames = alone["input_values"].shape[1], alone["is_masked"].shape[1]
     assert torch.equal(together["input_values"][0, :samples], alone["input_values"][0])
-    assert torch.equal(together["labels"][0, :frames], alone["labels"][0])
+    assert torch.equal(together["is_masked"][0, :frames], alone["is_masked"][0])
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
@@ -131,22 +135,23 @@ def test_band_takes_away_what_lies_outside():
 def test_loss_is_the_cross_entropy_of_masked_frames_a_piece_first(head):
     model, batch = pretraining_model(head=head).eval(), TowerCollator(GRID, 0.5, 4)(rows(0.6, 1.1))
     output = model(**batch)
-    is_masked = batch["labels"] != NOT_MASKED
+    is_masked, targets = batch["is_masked"], batch["targets"][..., 0]
     states = model.tower(
         batch["input_values"], attention_mask=batch["attention_mask"], mask_time_indices=is_masked
     ).last_hidden_state
     each = [
-        torch.nn.functional.cross_entropy(model.head(states[i][is_masked[i]]), batch["labels"][i][is_masked[i]])
+        torch.nn.functional.cross_entropy(model.objective.heads[0](states[i][is_masked[i]]), targets[i][is_masked[i]])
         for i in range(2)
     ]
     assert output.loss.item() == pytest.approx(torch.stack(each).mean().item(), rel=1e-5)
-    assert output.targets.tolist() == batch["labels"][is_masked].tolist()
+    assert output.targets[:, 0].tolist() == targets[is_masked].tolist()
 
 
 def test_what_lies_under_a_mask_is_not_heard():
     model, batch = pretraining_model().eval(), TowerCollator(GRID, 0.5, 4)(rows(1.1))
-    batch["labels"][0] = NOT_MASKED
-    batch["labels"][0, 8:16] = 3
+    batch["is_masked"][:] = False
+    batch["is_masked"][0, 8:16] = True
+    batch["is_counted"] = batch["is_masked"]
     changed = {**batch, "input_values": batch["input_values"].clone()}
     hidden = slice(8 * 640 + 880, 15 * 640)  # samples that masked frames alone see
     changed["input_values"][0, hidden] = torch.randn(hidden.stop - hidden.start)
