@@ -109,12 +109,15 @@ def check_loaded(path, config, hashes: dict[str, str], hub_options: dict) -> Non
 
 def _refusal(path, field: str, name: str, sha256: str, sources: list[dict]) -> str:
     taken = "; ".join(f"{each['source']}: {key} {each[key]}" for each in sources for key in HASHES if key in each)
-    place = place_of(name)
-    where = f"in {place}" if Path(place).is_dir() else "on the Hub or in its cache"
-    first = f"remove {place}, or give --output and set XSER_BACKBONES to it, then: " if Path(place).is_dir() else ""
+    place, is_folder = place_of(name), Path(name).is_dir()
+    found = f"in {place}" if Path(place).is_dir() else "on the Hub or in its cache"
+    remedy = "put these back there" if is_folder else f"to get these: {command_for(name)}"
+    if place != name:
+        remedy = f"to get these, remove {place}, then: {command_for(name)} (or have them in a folder that comes first)"
+    looked = "" if is_folder else f" It was looked for in: {searched()}."
     return (
-        f"the {FIELDS[field]} {name}, found {where}, has weights with sha256 {sha256}, which {path} was not trained "
-        f"on. It takes: {taken}. It was looked for in: {searched()}. To get it: {first}{command_for(name)}"
+        f"the {FIELDS[field]} {name}, found {found}, has weights with sha256 {sha256}, which {path} was not trained "
+        f"on. It takes: {taken}.{looked} Remedy: {remedy}"
     )
 
 

@@ -106,7 +106,7 @@ class XSERCheckpointMixin:
         with must_be_found("language model", text_id_or_path):
             tokenizer = AutoTokenizer.from_pretrained(place_of(text_id_or_path))
         processor = XSERProcessor.from_config(config, extractor, tokenizer)
-        known_sources = _sources(config, _hashes(config, audio_tower, language_model, options))
+        known_sources = _by_id(config, _sources(config, _hashes(config, audio_tower, language_model, options)))
         model = cls(config, audio_tower, language_model)
         model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
@@ -185,7 +185,7 @@ class XSERCheckpointMixin:
             language_model = load_from_state(config.text_config, text_class, parts[1], options)
         model = cls(config, tower, language_model)
         if config.thin:
-            model.known_sources = deepcopy(config.backbone_sources or {})
+            model.known_sources = _by_id(config, deepcopy(config.backbone_sources or {}))
         own = {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if model._is_read(name)}
         held = {id(own[name]) for name in loaded if name in own}  # tied tensors are held once
         _check_keys(path, {name for name in own if id(own[name]) not in held}, set(loaded) - set(own))
@@ -250,7 +250,7 @@ class XSERCheckpointMixin:
         config.custom_pipelines = {task: dict(spec) for task, spec in CUSTOM_PIPELINES.items()}
         state, was = own_state(self, kwargs.pop("state_dict", None)), (config.thin, config.backbone_sources)
         self._forget_ids(state, thin)
-        wanted = _wanted(type(self), config)
+        whole, wanted = state, _wanted(type(self), config)
         if thin:
             state, wanted = ({name: each[name] for name in each if self._is_trained(name)} for each in (state, wanted))
         check_fit("the model", state, wanted, "bring config and model together (LoRA is merged by merge_lora)")
@@ -262,7 +262,7 @@ class XSERCheckpointMixin:
             config.thin = thin
             if thin:
                 config._check_values()
-                config.backbone_sources = self._backbone_sources() or None
+                config.backbone_sources = self._backbone_sources(whole) or None
             self._hf_peft_config_loaded = False  # else transformers would save the adapters in place of the model
             with put_in_place(save_directory) as beside:
                 super().save_pretrained(beside, state_dict=state, **kwargs)
@@ -297,15 +297,15 @@ class XSERCheckpointMixin:
         known = {key: sources for key, sources in (self.config.backbone_sources or {}).items() if key != field}
         self.config.backbone_sources = known or None
 
-    def _backbone_sources(self) -> dict[str, list[dict]]:
-        """What a thin save records; a backbone that came out of a full checkpoint is read from its id for it.
+    def _backbone_sources(self, state: dict) -> dict[str, list[dict]]:
+        """What a thin save records; a backbone that came from elsewhere than its id is read from there for it.
 
         Raises:
             ValueError: what lies there is not what the model holds.
             OSError: nothing lies there.
         """
-        config, known = self.config, getattr(self, "known_sources", {})
-        for field in [field for field in _frozen_fields(config) if field not in known]:
+        config, known, fields = self.config, getattr(self, "known_sources", {}), _frozen_fields(self.config)
+        for field in [field for field in fields if (field, getattr(config, field)) not in known]:
             plain = {"dtype": torch.float32, "device_map": "cpu"}
             if field == "audio_model_id":
                 backbone = load_tower(config.audio_model_id, config.audio_config.num_hidden_layers, plain)
@@ -313,14 +313,14 @@ class XSERCheckpointMixin:
                 backbone = load_language_model(config.text_model_id, plain)
             prefix = PREFIXES[field]
             there = {f"{prefix}{name}": tensor for name, tensor in backbone.state_dict().items()}
-            if have_changed(self.backbone_samples[field], there):
+            if have_changed(samples({name: state[name] for name in there if name in state}), there):
                 raise ValueError(
                     f"the weights at {field} {getattr(config, field)} are not those of this model, and a thin "
                     "checkpoint would not hold them: save in full"
                 )
-            known = {**known, **_sources(config, {field: weights_sha256(backbone.state_dict())})}
+            known = {**known, **_by_id(config, _sources(config, {field: weights_sha256(backbone.state_dict())}))}
         self.known_sources = known
-        return {field: known[field] for field in _frozen_fields(config)}
+        return {field: known[field, getattr(config, field)] for field in fields}
 
     def merge_lora(self):
         """Add LoRA to the language model's weights for good, in place; the answers are the same but for rounding.
@@ -367,6 +367,11 @@ def _hashes(config: XSERConfig, tower, language_model, options: dict, fields: li
 def _sources(config: XSERConfig, hashes: dict[str, str]) -> dict[str, list[dict]]:
     given = config.backbone_sources or {}
     return {field: sources_of(getattr(config, field), sha256, given.get(field)) for field, sha256 in hashes.items()}
+
+
+def _by_id(config: XSERConfig, sources: dict[str, list[dict]]) -> dict[tuple[str, str], list[dict]]:
+    """Sources by field and id: who sets another id in the config means another place."""
+    return {(field, getattr(config, field)): each for field, each in sources.items()}
 
 
 def _wanted(model_class: type, config: XSERConfig) -> dict[str, torch.Tensor]:
