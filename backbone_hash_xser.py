@@ -2,7 +2,7 @@
 
 It is the sha256 of one line a tensor, sorted by name: `NAME DTYPE SHAPE SHA256`. The last is of the numbers, in row
 order and little-endian: every real number as float32, which holds float16 and bfloat16 exactly, others as they are.
-200 million numbers take about two seconds on one core.
+200 million numbers take 0.7 s of one core that has instructions for SHA-256.
 """
 
 import hashlib

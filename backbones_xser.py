@@ -137,13 +137,16 @@ def load_whole(auto_class: type, id_or_path: str, **options) -> PreTrainedModel:
 @contextmanager
 def _without_report() -> Iterator[None]:
     """Without the table of transformers that lists every weight of a decoder or head that is not used."""
-    logger = logging.getLogger("transformers.modeling_utils")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger = logging.getLogger("transformers.modeling_utils")  # whose level decides more than what is logged
+    logger.addFilter(_is_no_report)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.removeFilter(_is_no_report)
+
+
+def _is_no_report(record: logging.LogRecord) -> bool:
+    return "LOAD REPORT" not in record.getMessage()
 
 
 def model_class_of(auto_class: type, config: PreTrainedConfig) -> type[PreTrainedModel]:

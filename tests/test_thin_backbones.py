@@ -186,7 +186,7 @@ def test_the_weights_that_it_was_trained_on_load_in_silence_and_answer_the_same(
     folder, model, processor = thin
     with caplog.at_level(logging.WARNING):
         again = XSERForEmotionDescription.from_pretrained(folder, dtype=dtype)
-    assert not [record for record in caplog.records if "trained on" in record.getMessage()]
+    assert not caplog.records
     if dtype is None:
         assert torch.equal(logits(again, processor, waves), logits(model, processor, waves))
 
