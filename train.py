@@ -206,7 +206,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     trainer = trainer_class(model, arguments, processor, data.train, data.eval, voices, say_where_from)
     trainer.train(resume_from_checkpoint=checkpoint)
     if arguments.final_dtype is not None:
-        model.to(getattr(torch, arguments.final_dtype))
+        trainer.settle_dtype(getattr(torch, arguments.final_dtype))
     with trainer.save_whole(run / "final") as folder:
         trainer.save_model(str(folder))
     if arguments.export_backbones and arguments.should_save:

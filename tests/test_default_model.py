@@ -1,4 +1,4 @@
-"""Which model is used where none is named: xser-base where its backbones are here, else the embedded one; it is said."""
+"""Which model is used where none is named: xser-base where its backbones are here, else the embedded one."""
 
 import json
 import shutil
