@@ -156,11 +156,8 @@ def _source_problems(config: dict) -> list[Problem]:
 
 def _missing_problems(config: dict) -> list[Problem]:
     """What is not on this machine: the folder is loaded before it goes up, without a network."""
-    return [
-        Problem("config.json", name, f"this backbone is not on this machine, where the model is loaded first: {how}")
-        for name in missing_backbones(config)
-        if (how := command_for(name))
-    ]
+    remedy = "this backbone is not on this machine, where the model is loaded before it goes up: "
+    return [Problem("config.json", name, remedy + command_for(name)) for name in missing_backbones(config)]
 
 
 def _copy(source: Path, out: Path) -> None:
