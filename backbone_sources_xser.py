@@ -59,7 +59,7 @@ def sources_of(id_or_path: str, sha256: str, given: list | None) -> list[dict]:
         return given
     hub_file = HUB_FILES.get(id_or_path)
     is_new = hub_file is not None and all(source.get("file_sha256") != hub_file for source in given)
-    if is_new and Path(place_of(id_or_path)).is_dir():  # else these are the Hub's
+    if is_new and _file_hash(place_of(id_or_path), {}) != hub_file:  # else these are the Hub's
         given.append({"source": ON_THE_HUB, "file_sha256": hub_file})
     return [{"source": TRAINED_ON, "sha256": sha256}, *given]
 
@@ -122,7 +122,8 @@ def _refusal(path, field: str, name: str, sha256: str, sources: list[dict]) -> s
 
 
 def _file_hash(place: str, hub_options: dict) -> str | None:
-    options = {**hub_options, "local_files_only": True, "_raise_exceptions_for_missing_entries": False}
+    silent = ("_raise_exceptions_for_missing_entries", "_raise_exceptions_for_connection_errors")
+    options = {**hub_options, "local_files_only": True, **dict.fromkeys(silent, False)}
     file = cached_file(place, WEIGHTS, **options)
     return None if file is None else file_sha256(file)
 

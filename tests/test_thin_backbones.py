@@ -157,9 +157,10 @@ def test_further_sources_may_be_named_and_come_after_what_was_loaded(root, tmp_p
     assert names == [TRAINED_ON, "my copy", ON_THE_HUB]
 
 
-def test_weights_that_came_from_the_hub_have_no_twin_there(monkeypatch, tmp_path):
-    monkeypatch.setenv("XSER_CACHE", str(tmp_path))
-    monkeypatch.delenv("XSER_BACKBONES", raising=False)
+def test_weights_that_are_the_hubs_have_no_twin_there(root, monkeypatch):
+    assert [source["source"] for source in sources_of(AUDIO, "1" * 64, None)] == [TRAINED_ON, ON_THE_HUB]
+    found = file_sha256(root / "whisper-base" / "model.safetensors")
+    monkeypatch.setitem(HUB_FILES, AUDIO, found)
     assert [source["source"] for source in sources_of(AUDIO, "1" * 64, None)] == [TRAINED_ON]
 
 
