@@ -320,7 +320,12 @@ class XSERCheckpointMixin:
                 )
             known = {**known, **_by_id(config, _sources(config, {field: weights_sha256(backbone.state_dict())}))}
         self.known_sources = known
-        return {field: known[field, getattr(config, field)] for field in fields}
+        recorded = {field: known[field, getattr(config, field)] for field in fields}
+        given = config.backbone_sources or {}  # which the user may have added to
+        return {
+            field: [*sources, *(source for source in given.get(field, ()) if source not in sources)]
+            for field, sources in recorded.items()
+        }
 
     def merge_lora(self):
         """Add LoRA to the language model's weights for good, in place; the answers are the same but for rounding.

@@ -155,6 +155,10 @@ def test_further_sources_may_be_named_and_come_after_what_was_loaded(root, tmp_p
     model.save_pretrained(tmp_path / "thin", thin=True)
     names = [source["source"] for source in config_of(tmp_path / "thin")["backbone_sources"][FIELDS[1]]]
     assert names == [TRAINED_ON, "my copy", ON_THE_HUB]
+    model.config.backbone_sources = {FIELDS[0]: [mine]}
+    model.save_pretrained(tmp_path / "more", thin=True)
+    names = [source["source"] for source in config_of(tmp_path / "more")["backbone_sources"][FIELDS[0]]]
+    assert names == [TRAINED_ON, ON_THE_HUB, "my copy"]
 
 
 def test_weights_that_are_the_hubs_have_no_twin_there(root, monkeypatch):
