@@ -26,6 +26,7 @@ COMMANDS = {  # name → module, what its `main` gets before the rest of the com
     "bias": ("evaluation.__main__", ("bias",), "figures of each group of utterances"),
     "protocol": ("evaluation.protocols.__main__", (), "all folds of an evaluation protocol"),
     "systems": ("systems.__main__", (), "train and compare every system of the paper"),
+    "backbones": ("backbones.__main__", (), "fetch the pretrained models that xser-base stands on"),
     "publish": ("push_to_hub", (), "put a model on the Hub, with its card"),
 }
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from xser.commands.answer_formats import FORMATS
 from xser.commands.entry import CommandParser, run_command
-from xser.commands.models import about, find_model, load_pipeline, quiet
+from xser.commands.models import choose_model, load_pipeline, quiet
 from xser.commands.recordings import STANDARD_INPUT, named_recordings
 
 NAME = "xser explain"
@@ -30,7 +30,7 @@ def parser() -> CommandParser:
     """The options of the command."""
     parser = CommandParser(prog=NAME, description=__doc__)
     parser.add_argument("recordings", nargs="+", metavar="FILE|FOLDER|-", help="- reads paths from standard input")
-    parser.add_argument("--model", help="folder or Hub id; by default $XSER_MODEL, or the shipped one for real voices")
+    parser.add_argument("--model", help="folder or Hub id; by default $XSER_MODEL, or a shipped one for real voices")
     parser.add_argument("--reference", nargs="+", metavar="FILE", help="other recordings of the same speaker")
     parser.add_argument("--transcript", metavar="TEXT", help="what is said, where one recording is given")
     parser.add_argument("--gender", help="of the speaker, where there is no reference")
@@ -73,9 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def explain_all(options: argparse.Namespace, paths: Sequence[str]) -> int:
     """Explain the recordings, and write the answers as they come; gives the exit code."""
     is_single = len(paths) == 1
-    model = find_model(options.model)
-    explain = load_pipeline(model, options.device)
-    print(f"model: {about(model)}", file=sys.stderr)
+    chosen = choose_model(options.model)
+    explain = load_pipeline(chosen.model, options.device)
+    print(f"model: {chosen}", file=sys.stderr)
     asked = {"verify": options.verify, "batch_size": options.batch_size}
     if options.reference is not None:
         is_profile = len(options.reference) == 1 and options.reference[0].endswith(".safetensors")

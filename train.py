@@ -48,7 +48,7 @@ from xser.training.dry_run import DryRunArguments, dry_run, split_dry_run
 from xser.training.export import export_backbones
 from xser.training.groups import check_groups, group_sizes
 from xser.training.plan import batch_of, draws_of, plan_of, settle
-from xser.training.provenance import Provenance
+from xser.training.provenance import Provenance, trained_on
 from xser.training.relabel import Relabelled, relabel, relabelled_config
 from xser.training.run import check_run_folder, given_arguments, start_process, without_tokens, write_record
 from xser.training.trainer import XSERTrainer, needs_of
@@ -190,7 +190,9 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     for stage in plan_of(arguments, model.config, sizes, draws_of(arguments, data.train), batch_of(arguments)):
         logger.info("stage %s", stage)
     parents = {name: getattr(model_arguments, name) for name in ("model", "audio_model", "text_model")}
-    provenance = Provenance(parents, (data_arguments.data, data_arguments.asr_data))
+    corpora = (data_arguments.data, data_arguments.asr_data)
+    provenance = Provenance(parents, corpora)
+    model.config.trained_on = trained_on(corpora, model_arguments.model, model.config.trained_on)
     command = without_tokens(["python", "train.py", *argv])
     say_where_from = partial(provenance.write, config=resolved_config(*groups), command=command)
     facts = {"left_out": data.left_out, "notes": data.notes}
@@ -204,7 +206,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     trainer = trainer_class(model, arguments, processor, data.train, data.eval, voices, say_where_from)
     trainer.train(resume_from_checkpoint=checkpoint)
     if arguments.final_dtype is not None:
-        model.to(getattr(torch, arguments.final_dtype))
+        trainer.settle_dtype(getattr(torch, arguments.final_dtype))
     with trainer.save_whole(run / "final") as folder:
         trainer.save_model(str(folder))
     if arguments.export_backbones and arguments.should_save:

@@ -1,45 +1,91 @@
 """Which model a command uses, and how it is loaded."""
 
 import contextlib
+import json
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from xser.commands.at_hand import FIELDS, missing_backbones
+
 VARIABLE = "XSER_MODEL"
-DEFAULT = "xser-nemo"  # of the shipped models, the one that is trained on recordings of people
 CHECKPOINTS = "checkpoints"
-ABOUT = {
+DEFAULTS = ("xser-base", "xser-nemo")  # shipped models for real voices, the better one first
+ABOUT = {  # of shipped models whose config does not say what they were trained on
     "xser-nemo": "trained on six actors who speak Polish; CC BY-NC-SA 4.0",
     "xser-tiny": "trained on synthetic English; for trying things out",
 }
 
 
-def find_model(given: str | None = None) -> str:
-    """Folder or Hub id of the model to use: `given`, else $XSER_MODEL, else the shipped model for real voices.
+@dataclass(frozen=True)
+class Choice:
+    """A model to use, and why it is no better one; as text, one line for the user."""
+
+    model: str
+    note: str | None = None
+
+    def __str__(self) -> str:
+        return about(self.model) + (f"; {self.note}" if self.note else "")
+
+
+def choose_model(given: str | None = None) -> Choice:
+    """The model to use: `given`, else $XSER_MODEL, else the first shipped one for real voices whose parts are here.
 
     Shipped models are looked for in `checkpoints/`, beside the package and in the working directory.
 
     Raises:
-        ValueError: a folder that holds no model, or none is given and none is found.
+        ValueError: a folder that holds no model; none is given and none is found; XSER_BACKBONES is no folder.
     """
     given = given or os.environ.get(VARIABLE)
     if given is not None:
-        return _checked(given)
-    for root in (Path(__file__).resolve().parents[1], Path.cwd()):
-        folder = root / CHECKPOINTS / DEFAULT
-        if (folder / "config.json").is_file():
-            return str(folder)
+        return Choice(_checked(given))
+    note = None
+    for name in DEFAULTS:
+        folder = _shipped(name)
+        if folder is None:
+            continue
+        missing = missing_backbones(_config(folder))
+        if not missing:
+            return Choice(str(folder), note)
+        note = f"{name} is not used: {' and '.join(missing)} not found, get them by xser backbones"
     raise ValueError(
         f"no model is found here: give --model FOLDER (or an id on the Hub), or set {VARIABLE}; "
-        f"{DEFAULT} lies in {CHECKPOINTS}/ of XSER's repository"
+        f"{DEFAULTS[-1]} lies in {CHECKPOINTS}/ of XSER's repository" + (f"; {note}" if note else "")
     )
 
 
+def find_model(given: str | None = None) -> str:
+    """Folder or Hub id of the model that `choose_model` chooses."""
+    return choose_model(given).model
+
+
 def about(model: str) -> str:
-    """A model's name, and what a shipped one was trained on."""
-    name = Path(model).name if Path(model).is_dir() else model
-    return f"{name} ({ABOUT[name]})" if name in ABOUT and Path(model).is_dir() else name
+    """A model's name; of a folder also what it was trained on, and its backbones where it is thin."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return model
+    config = _config(folder)
+    named = config.get("trained_on")
+    known = f"trained on {', '.join(named)}" if named else ABOUT.get(folder.name)
+    backbones = f"on {' and '.join(str(config.get(field)) for field in FIELDS)}" if config.get("thin") else None
+    facts = [fact for fact in (known, backbones) if fact]
+    return f"{folder.name} ({'; '.join(facts)})" if facts else folder.name
+
+
+def _shipped(name: str) -> Path | None:
+    folders = [root / CHECKPOINTS / name for root in (Path(__file__).resolve().parents[1], Path.cwd())]
+    return next((folder for folder in folders if (folder / "config.json").is_file()), None)
+
+
+def _config(folder: Path) -> dict:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({error}): give the folder of a saved model") from error
+    return config if isinstance(config, dict) else {}
 
 
 def load_pipeline(model: str, device: str = "cpu"):
@@ -104,4 +150,4 @@ def _checked(given: str) -> str:
     return given
 
 
-__all__ = ["about", "checked_device", "find_model", "load_pipeline", "quiet"]
+__all__ = ["Choice", "about", "checked_device", "choose_model", "find_model", "load_pipeline", "quiet"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from xser.commands.answer_formats import TextFormat
 from xser.commands.entry import CommandParser, run_command
-from xser.commands.models import about, find_model, load_pipeline, quiet
+from xser.commands.models import about, choose_model, find_model, load_pipeline, quiet
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -84,10 +84,12 @@ def main(argv: list[str] | None = None) -> None:
 
     heading("1/3  An explanation")
     if arguments.audio is not None:
-        own = find_model()
-        title = f"{arguments.audio.name}, by {about(own)}"
-        explain(load_pipeline(own), arguments.audio, title, out / f"{arguments.audio.stem}.png")
-        print(about_unseen_speakers())
+        own = choose_model()
+        print(f"model: {own}")
+        title = f"{arguments.audio.name}, by {about(own.model)}"
+        explain(load_pipeline(own.model), arguments.audio, title, out / f"{arguments.audio.stem}.png")
+        if Path(own.model).name == "xser-nemo":
+            print(about_unseen_speakers())
     with quiet():
         explainer = load_pipeline(model)
     if arguments.audio is None:

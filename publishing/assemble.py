@@ -5,7 +5,10 @@ from pathlib import Path
 
 import yaml
 
+from xser.backbone_places_xser import command_for
+from xser.backbone_sources_xser import check_sources
 from xser.checkpoint_xser import AUTO_MAP, CUSTOM_PIPELINES
+from xser.commands.at_hand import missing_backbones
 from xser.configuration_xser import XSERConfig
 from xser.corpora.cache import write_json, written_beside
 from xser.evaluation.report import read_json
@@ -116,15 +119,15 @@ def _config_problems(config: dict) -> list[Problem]:
 
 
 def _thin_problems(config: dict, backbones: dict, local: dict) -> list[Problem]:
-    """A thin checkpoint is read from its backbones, which must be on the Hub."""
+    """A thin checkpoint is read from its backbones: they must be on the Hub, known by hash, and here to be tried."""
     if not config.get("thin"):
         return []
-    remedy = "save it with save_pretrained(folder, thin=False)"
+    remedy = "save it with save_pretrained(folder, thin=False), or train on ids of the Hub, which XSER_BACKBONES finds"
     missing = [key for key in BACKBONES if not backbones[key]]
     problems = [
         Problem(f"config.json: {key}", None, f"the model is thin and lacks a backbone: {remedy}") for key in missing
     ]
-    return problems + [
+    problems += [
         Problem(
             f"config.json: {key}",
             value,
@@ -132,6 +135,29 @@ def _thin_problems(config: dict, backbones: dict, local: dict) -> list[Problem]:
         )
         for key, value in local.items()
     ]
+    if not problems:
+        problems = [*_source_problems(config), *_missing_problems(config)]
+    return problems
+
+
+def _source_problems(config: dict) -> list[Problem]:
+    """Each frozen backbone must be known by the hash of its weights."""
+    sources = config.get("backbone_sources") or {}
+    where = "config.json: backbone_sources"
+    try:
+        check_sources(sources)
+    except (ValueError, AttributeError) as error:
+        return [Problem(where, sources, str(error))]
+    frozen = {"audio_model_id": "freeze_audio_tower", "text_model_id": "freeze_language_model"}
+    lacking = [key for key, is_frozen in frozen.items() if config.get(is_frozen, True) and key not in sources]
+    remedy = "the hash of its weights is not recorded: load the model and save it thin anew"
+    return [Problem(f"{where}.{key}", None, remedy) for key in lacking]
+
+
+def _missing_problems(config: dict) -> list[Problem]:
+    """What is not on this machine: the folder is loaded before it goes up, without a network."""
+    remedy = "this backbone is not on this machine, where the model is loaded before it goes up: "
+    return [Problem("config.json", name, remedy + command_for(name)) for name in missing_backbones(config)]
 
 
 def _copy(source: Path, out: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from xser.backbone_places_xser import FOLDERS
 from xser.evaluation.report import figure_rows, markdown_table
 from xser.publishing.choosing import License
 from xser.publishing.licenses import OTHER
@@ -73,6 +74,7 @@ def render_card(
         training=training,
         license=license,
         notice=notice,
+        fetched=set(FOLDERS) >= {config.get("audio_model_id"), config.get("text_model_id")},
         synthetic=bool(evaluations) and {e["corpus"] for e in evaluations} <= SYNTHETIC_CORPORA,
         table=lambda results: markdown_table(figure_rows(results), ("figure", "value", "n")),
     )

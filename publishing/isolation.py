@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from xser.backbone_places_xser import VARIABLE
 from xser.publishing import reload
 from xser.publishing.problems import PublishError, without_secrets
 
@@ -25,6 +26,8 @@ def load_in_isolation(folder: Path) -> dict:
     """
     with tempfile.TemporaryDirectory() as modules:
         environment = {key: value for key, value in os.environ.items() if key not in TOKENS}
+        if given := os.environ.get(VARIABLE):  # the process starts elsewhere
+            environment[VARIABLE] = str(Path(given).expanduser().absolute())
         environment |= {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": modules, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
         done = subprocess.run(
             [sys.executable, "-I", reload.__file__, str(folder)],

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from huggingface_hub import constants, try_to_load_from_cache
 
+from xser.backbone_places_xser import place_of
 from xser.evaluation.report import read_json, told, without_folders
 from xser.publishing.licenses import HUB_LICENSES, OTHER, Terms, terms_in
 from xser.publishing.problems import PublishError, has_secret
@@ -147,6 +148,7 @@ def _local_folder(name: str, folder: Path) -> Path | None:
     """The folder of a checkpoint or backbone, or of what the Hub's cache has of it; nothing is fetched."""
     found = [base / Path(name).expanduser() for base in (Path(), folder.parent, ROOT)]
     if is_hub_id(name):
+        found.append(Path(place_of(name)))
         cached = try_to_load_from_cache(name, "config.json", cache_dir=constants.HF_HUB_CACHE)
         found += [Path(cached).parent] if isinstance(cached, str) else []
     return next((path for path in found if (path / "config.json").is_file()), None)

@@ -24,7 +24,7 @@ from xser.explain import main as explain
 
 ROOT = Path(xser.__file__).parent
 COMMANDS = ["explain", "measure", "check", "prepare", "annotate", "leakage", "train", "pretrain", "evaluate"]
-COMMANDS += ["score", "compare", "bias", "protocol", "systems", "publish"]
+COMMANDS += ["score", "compare", "bias", "protocol", "systems", "backbones", "publish"]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_an_unknown_command_names_the_nearest(capsys):
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("train", "pretrain")])
 def test_every_command_refuses_an_unknown_option_and_names_the_nearest(name, capsys):
     needed = {"prepare": ["espeak", "--out", "x"], "protocol": ["aggregate", "--output", "x"]}
-    needed |= {"systems": ["--output", "x", "--tables"]}
+    needed |= {"systems": ["--output", "x", "--tables"], "backbones": []}
     needed |= {"explain": ["a.wav"], "measure": ["a.wav"], "check": ["a.wav"], "annotate": ["x"]}
     needed |= {"leakage": ["a", "b"], "score": ["a"], "compare": ["a"], "bias": ["a"]}
     needed |= {"evaluate": ["--model", "m", "--output", "o"], "publish": ["--model", "m", "--repo", "a/b"]}

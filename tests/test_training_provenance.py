@@ -9,7 +9,7 @@ from training_corpus import make_audiofolder
 
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.train import main
-from xser.training.provenance import Provenance, terms_of
+from xser.training.provenance import Provenance, terms_of, trained_on
 
 TERMS = "CC BY-NC-SA 4.0: not for commercial use, name the author, pass on under the same terms"
 STAGES = [{"data": "recordings of Somebody (CC BY 4.0)", "command": "python train.py first.yaml", "seed": 1}]
@@ -104,3 +104,10 @@ def test_a_run_leaves_it_in_checkpoints_and_in_the_final_model(tiny_backbone_fol
         assert record["parent"] == STAGES and record["seed"] == 5 and record["license"] == "cc-by-nc-4.0"
     written = [file for file in (tmp_path / "run").rglob("*") if file.suffix in (".yaml", ".json")]
     assert len(written) > 5 and not any("hf_" in Path(file).read_text() for file in written)
+
+
+def test_the_names_of_all_corpora_go_from_one_training_to_the_next(prepared):
+    assert trained_on([str(prepared), None], None, None) == ["nemo"]
+    assert trained_on(["data/my_recordings", "espeak"], None, None) == ["my_recordings", "espeak"]
+    assert trained_on([str(prepared), "own"], "runs/a/final", ["ravdess", "own"]) == ["ravdess", "own", "nemo"]
+    assert trained_on(["own"], "checkpoints/xser-nemo", None) == ["what xser-nemo was trained on", "own"]

@@ -96,6 +96,16 @@ def test_the_final_model_may_be_of_another_dtype(write, tmp_path):
     assert {tensor.dtype for tensor in weights.values()} == {torch.bfloat16}
 
 
+def test_a_thin_final_model_rounds_what_was_trained_and_says_what_it_was_trained_on(write, tmp_path):
+    main([write("xser-tiny.yaml", final_dtype="float16", thin_checkpoints=True, freeze_audio_tower=True)])
+    weights = load_file(tmp_path / "run" / "final" / "model.safetensors")
+    assert {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()} == {torch.float16}
+    config = json.loads((tmp_path / "run" / "final" / "config.json").read_text())
+    assert config["trained_on"] == ["tones"] and config["thin"] is True
+    assert config["backbone_sources"]["audio_model_id"][0]["sha256"]
+    assert XSERForEmotionDescription.from_pretrained(tmp_path / "run" / "final").dtype == torch.float32
+
+
 def test_going_on_from_a_checkpoint(write, tmp_path):
     main([write("xser-tiny.yaml", final_evaluation=False)])
     first = str(tmp_path / "run" / "final")

@@ -21,6 +21,7 @@ from transformers import AutoFeatureExtractor, LlamaConfig, PreTrainedModel, Pre
 
 from xser.agreement_xser import matching_processor
 from xser.audio_xser import SAMPLE_RATE
+from xser.backbone_places_xser import place_of
 from xser.backbones_xser import load_tower, load_whole
 from xser.bottleneck_xser import LayerMix, compute_dtype
 from xser.configuration_xser import XSERConfig
@@ -220,7 +221,9 @@ def build_classifier(audio_model: str, audio_layers: int | None = None, load_opt
     tower, tokenizer = load_tower(audio_model, audio_layers, dict(load_options or {})), byte_tokenizer()
     # a copy: a config sets how its parts attend
     config = classifier_config(deepcopy(tower.config), tokenizer, audio_model_id=str(audio_model), **options)
-    processor = XSERProcessor.from_config(config, AutoFeatureExtractor.from_pretrained(audio_model), tokenizer)
+    processor = XSERProcessor.from_config(
+        config, AutoFeatureExtractor.from_pretrained(place_of(audio_model)), tokenizer
+    )
     return XSERClassifier(config, tower).eval(), processor
 
 

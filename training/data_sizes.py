@@ -12,6 +12,7 @@ import numpy as np
 from transformers import AutoTokenizer
 
 from xser.audio_xser import SAMPLE_RATE
+from xser.backbone_places_xser import place_of
 from xser.configuration_xser import XSERConfig
 from xser.processing_xser import XSERProcessor
 from xser.training.arguments import XSERTrainingArguments
@@ -59,7 +60,7 @@ def read_processor(config: XSERConfig, text_model: str | None) -> tuple[XSERProc
     if text_model is not None:
         options = {"local_files_only": True} if text_model in PUBLISHED else {}
         try:
-            tokenizer = AutoTokenizer.from_pretrained(text_model, **options)
+            tokenizer = AutoTokenizer.from_pretrained(place_of(text_model), **options)
         except HUB_ERRORS:
             bytes_a_token = BYTES_A_TOKEN
     return XSERProcessor.from_config(config, config.tower.extractor(), tokenizer), bytes_a_token

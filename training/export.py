@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from xser.adapters_xser import own_state
+from xser.backbone_places_xser import place_of
 from xser.checkpoint_xser import check_fit
 from xser.lora_xser import LORA_NAMES
 from xser.modeling_xser import XSERForEmotionDescription
@@ -51,7 +52,7 @@ def plain_tokenizer(processor: XSERProcessor, text_model_id: str | None) -> PreT
     if not hasattr(processor.tokenizer, "backend_tokenizer"):
         if text_model_id is None:
             raise ValueError("the tokenizer cannot be stripped of the placeholders, and text_model_id is null")
-        return AutoTokenizer.from_pretrained(text_model_id)
+        return AutoTokenizer.from_pretrained(place_of(text_model_id))
     tokenizer = copy.deepcopy(processor.tokenizer)
     placeholders = set(processor.placeholders)
     parts = json.loads(tokenizer.backend_tokenizer.to_str())

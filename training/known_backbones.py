@@ -14,6 +14,7 @@ from transformers import (
     WhisperConfig,
 )
 
+from xser.backbone_places_xser import place_of
 from xser.options_xser import HUB_OPTIONS
 
 _LARGE = {  # 24 layers, 1,024 wide, seven convolutions of 512 channels: common to the large towers
@@ -78,7 +79,7 @@ def backbone_config(id_or_path: str, options: dict | None = None) -> tuple[PreTr
     if id_or_path in PUBLISHED:
         hub["local_files_only"] = True
     try:
-        return AutoConfig.from_pretrained(id_or_path, **hub), False
+        return AutoConfig.from_pretrained(place_of(id_or_path), **hub), False
     except HUB_ERRORS as error:
         if id_or_path not in PUBLISHED:
             raise ValueError(

@@ -7,6 +7,8 @@ from pathlib import Path
 import yaml
 from transformers.utils import cached_file
 
+from xser.backbone_places_xser import place_of
+
 NOTICE, TRAINING, CARD, REPORT = "NOTICE", "training.yaml", "README.md", "report.json"
 LICENSES = ("LICENSE", "LICENSE.md", "LICENSE.txt")
 FREE = "none is needed"  # how a report begins where recordings have no terms
@@ -80,21 +82,47 @@ class Provenance:
 
 def terms_of(data: str) -> dict[str, str] | None:
     """`corpus` and `licence` of a prepared folder; `None` where nobody asks for anything, or nothing is known."""
+    terms = _report(data)
+    return None if terms is None or terms["licence"].startswith((FREE, *OWN)) else terms
+
+
+def _report(data: str) -> dict[str, str] | None:
+    """`corpus` and `licence` of a prepared folder; `None` where there is no report."""
     path = Path(data).expanduser() / REPORT
     if not path.is_file():
         return None
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        terms = {name: str(report[name]) for name in ("corpus", "licence")}
+        return {name: str(report[name]) for name in ("corpus", "licence")}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no report of a prepared corpus: {error!r}; prepare the corpus anew") from error
-    return None if terms["licence"].startswith((FREE, *OWN)) else terms
+
+
+def trained_on(data: Iterable[str | None], parent: str | None, before: list[str] | None) -> list[str]:
+    """Names of all corpora that a model was trained on, the oldest first, each once.
+
+    Args:
+        data: names of corpora, or their folders; `None` for none.
+        parent: the checkpoint that it goes on from.
+        before: what that one says it was trained on.
+    """
+    names = [_corpus_of(each) for each in data if each is not None]
+    if parent is not None:
+        names = [*(before or [f"what {Path(parent).name} was trained on"]), *names]
+    return list(dict.fromkeys(names))
+
+
+def _corpus_of(data: str) -> str:
+    """A corpus by name: that in the report of a prepared folder, else the folder's last part."""
+    terms = _report(data)
+    return Path(data).name if terms is None else terms["corpus"]
 
 
 def _read(model: str, name: str) -> str | None:
     """A file of a model; `None` where it has none."""
-    if Path(model).expanduser().is_dir():
-        path = Path(model).expanduser() / name
+    folder = Path(place_of(model)).expanduser()
+    if folder.is_dir():
+        path = folder / name
     else:
         found = cached_file(
             model,

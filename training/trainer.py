@@ -34,6 +34,7 @@ from xser.training.stages import JOINT, Stage
 from xser.training.stopping import TimeLimit
 from xser.training.timetable import plan_timetable
 from xser.training.voices import Voices
+from xser.weights_xser import in_dtype
 
 LOSS_TERMS = (
     *("loss", "lm_loss", "content_kl", "descriptor_kl", "ctc_loss", "level_loss"),
@@ -148,6 +149,7 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
             del model.config.use_cache
         assert not self.model_accepts_loss_kwargs, "losses are means: the Trainer has to divide them by accumulation"
         self.meter, self.say_where_from = LossMeter(), say_where_from
+        self.thin_dtype: torch.dtype | None = None  # of files, where it is not the model's
         self.still = {stage.name: self._held_still(stage, present) for stage in self.stages}
         if args.class_balance == WEIGHTS and "describe" in train_dataset:
             self.data_collator.emotion_weights = emotion_weights(train_dataset["describe"]["emotion"][:])
@@ -349,13 +351,31 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
     def needs(self) -> Needs:
         return needs_of(self.args)
 
+    def settle_dtype(self, dtype: torch.dtype) -> None:
+        """Make the model what a file in `dtype` gives back, and save it as such from here on.
+
+        With `thin_checkpoints` that is what was trained, rounded: backbones keep the dtype that they load in.
+
+        Raises:
+            ValueError: `dtype` does not hold what was trained.
+        """
+        model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        if not self.args.thin_checkpoints:
+            model.to(dtype)
+            return
+        trained = {name: tensor for name, tensor in model.state_dict().items() if model._is_trained(name)}
+        for name, rounded in in_dtype(trained, dtype).items():
+            trained[name].copy_(rounded)
+        self.thin_dtype = dtype
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Model and processor, full or thin."""
         if not self.args.should_save:
             return
         output_dir = Path(output_dir or self.args.output_dir)
         model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
-        model.save_pretrained(output_dir, thin=self.args.thin_checkpoints, state_dict=state_dict)
+        options = {} if self.thin_dtype is None else {"dtype": self.thin_dtype}
+        model.save_pretrained(output_dir, thin=self.args.thin_checkpoints, state_dict=state_dict, **options)
         self.processing_class.save_pretrained(output_dir)
         self.say_where_from(output_dir)
 

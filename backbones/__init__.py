@@ -1,0 +1,1 @@
+"""`xser backbones`: the two pretrained models that xser-base stands on, as ordinary transformers folders."""
