@@ -12,6 +12,7 @@ from transformers.utils import cached_file
 
 from xser.audio_tower_xser import AudioTower, audio_tower
 from xser.audio_xser import SAMPLE_RATE
+from xser.backbone_places_xser import place_of
 from xser.backbones_xser import load_tower
 from xser.pretraining.frames import FrameGrid
 from xser.weights_xser import weight_files
@@ -26,7 +27,7 @@ class Teacher:
     """What is known of a tower before its weights are read.
 
     Args:
-        id_or_path: folder or id, as it was given.
+        id_or_path: folder or id, as it was given; see `backbone_places_xser` for where an id is looked for.
         config: of the tower, or of the model that holds it.
         kind: what it has in common with its family.
         do_normalize: whether it reads recordings of zero mean and unit variance.
@@ -110,9 +111,9 @@ class Teacher:
 
     def _files(self) -> list[str]:
         try:
-            return weight_files(self.id_or_path, None, {})
+            return weight_files(place_of(self.id_or_path), None, {})
         except ValueError:
-            old = cached_file(self.id_or_path, TORCH_WEIGHTS, _raise_exceptions_for_missing_entries=False)
+            old = cached_file(place_of(self.id_or_path), TORCH_WEIGHTS, _raise_exceptions_for_missing_entries=False)
             if old is None:
                 raise
             return [old]
@@ -132,7 +133,7 @@ def tower_name(id_or_path: str | Path) -> str:
 def _read(auto_class: type, place: str):
     """`from_pretrained`, its errors in one line."""
     try:
-        return auto_class.from_pretrained(place, trust_remote_code=False)
+        return auto_class.from_pretrained(place_of(place), trust_remote_code=False)
     except READ_ERRORS as error:
         raise ValueError(
             f"the teacher {place} cannot be read: give a folder, or an id of the Hub, with config.json and "

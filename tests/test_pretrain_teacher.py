@@ -358,3 +358,13 @@ def test_places_of_towers_leave_records_and_nothing_else_does():
     assert without_places(command, ["/deep/teacher"])[1::2] == [
         "{targets: {from: teacher, layer: 1}}", "/deep/teacher-recordings",
     ]  # fmt: skip
+
+
+def test_an_id_is_looked_for_among_the_backbones_on_disk(whisper_folder, tmp_path, monkeypatch):
+    root = tmp_path / "backbones"
+    root.mkdir()
+    shutil.copytree(whisper_folder, root / "whisper-base")
+    monkeypatch.setenv("XSER_BACKBONES", str(root))
+    teacher = Teacher.read("openai/whisper-base")
+    assert (teacher.name, teacher.weights) == ("openai/whisper-base", Teacher.read(whisper_folder).weights)
+    assert teacher.load(1, CPU).config.num_hidden_layers == 2
