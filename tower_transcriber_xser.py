@@ -10,6 +10,7 @@ Shapes: B batch, S samples, T frames of 30 s, H width.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -40,11 +41,9 @@ class TowerTranscriber:
 
     @torch.no_grad()
     def transcribe(self, waves: Sequence[np.ndarray], states: torch.Tensor | None = None) -> list[str]:
-        if states is None:
-            audio = {"input_features": self._features(waves)}
-        else:
-            audio = {"encoder_outputs": BaseModelOutput(last_hidden_state=states)}
-        ids = self.whisper.generate(**audio, **self.options)
+        if states is None:  # once: `generate` would encode for the language, and again for the words
+            states = self.whisper.model.encoder(self._features(waves)).last_hidden_state
+        ids = self.whisper.generate(encoder_outputs=BaseModelOutput(last_hidden_state=states), **self.options)
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)
 
     def _features(self, waves: Sequence[np.ndarray]) -> torch.Tensor:
@@ -67,7 +66,9 @@ def load_tower_transcriber(model) -> TowerTranscriber:
             f"transcriber is {TOWER!r}, but the audio tower is a {kind}, which has no decoder: give the id of a "
             "recogniser, or a model whose tower is a Whisper"
         )
-    source = tower.name_or_path or config.audio_model_id
+    source = tower.name_or_path  # the folder that it was read from, wherever its id lies
+    if not (source and Path(source).is_dir()):
+        source = config.audio_model_id or source
     if not source:
         raise ValueError(
             f"transcriber is {TOWER!r}, but nothing says where the tower came from (audio_model_id is null): give "

@@ -394,7 +394,9 @@ def test_a_thin_checkpoint_finds_its_decoder_and_a_full_one_by_its_id(pair, fold
         model.save_pretrained(tmp_path / str(thin), thin=thin)
         loaded = XSERForEmotionDescription.from_pretrained(tmp_path / str(thin)).eval()
         assert loaded.explain(waves[:1], processor, transcriber="tower") == expected
-    loaded.config.audio_model_id = None
+    loaded.model.audio_tower.name_or_path = "gone"
+    assert load_transcriber(loaded, "tower").reads_states is False
+    loaded.config.audio_model_id, loaded.model.audio_tower.name_or_path = None, ""
     with pytest.raises(ValueError, match="nothing says where the tower came from"):
         loaded.explain(waves[:1], processor, transcriber="tower")
 
