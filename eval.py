@@ -3,6 +3,7 @@
     python eval.py --model checkpoints/xser-tiny --corpus espeak --split test --limit 1000 --output results.json
     python eval.py --model DIR --corpus my_recordings/ --output results.json --predictions predictions.jsonl
     python eval.py --model DIR --corpus data/iemocap --test_fold 1 --output fold-1.json
+    python eval.py --model DIR --corpus data/speech --transcriber tower --normalizer english --output words.json
 
 `--corpus` names a corpus (espeak), a data set that `xser prepare` wrote, or a folder with audio and
 a metadata.csv. `--test_fold` splits it anew by its folds, as a model was trained that left this one out.
@@ -23,6 +24,7 @@ from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
 from xser.corpora.folds import by_fold
 from xser.evaluation.conditions import AS_RECORDED, CONDITIONS
+from xser.evaluation.edits import NORMALIZERS, text_normalizer
 from xser.evaluation.evaluator import evaluate_model, sampled
 from xser.evaluation.predictions import write_predictions
 from xser.evaluation.probes.measure import information_of
@@ -51,6 +53,19 @@ class EvalArguments:
     slots: list[str] = field(
         default_factory=list,
         metadata={"help": "ask for these slots alone, such as emotion; by default for what the data know"},
+    )
+    transcriber: str | None = field(
+        default=None,
+        metadata={"help": "folder or Hub id of a recogniser for the words; 'tower' for a Whisper's own decoder"},
+    )
+    transcriber_options: dict | str | None = field(
+        default=None, metadata={"help": 'of its generate, as JSON, such as {"language": "en"}'}
+    )
+    normalizer: str | None = field(
+        default=None, metadata={"help": f"of texts, before words are compared: one of {list(NORMALIZERS)}"}
+    )
+    spellings: str | None = field(
+        default=None, metadata={"help": "of the normalizer: JSON file, or a Whisper's folder or Hub id"}
     )
     predictions: str | None = field(default=None, metadata={"help": "JSONL file to write every answer to"})
     condition: str = field(default=AS_RECORDED, metadata={"help": f"made harder: one of {list(CONDITIONS)}"})
@@ -103,7 +118,8 @@ def main(argv: Sequence[str] | None = None) -> dict:
 
 def evaluate(arguments: EvalArguments) -> dict:
     """Evaluate a model on a corpus, and write and print the figures."""
-    parse_dicts(arguments, "corpus_options")
+    parse_dicts(arguments, "corpus_options", "transcriber_options")
+    normalizer = text_normalizer(arguments.normalizer, arguments.spellings)
     if arguments.dtype not in DTYPES:
         raise ValueError(f"--dtype is {arguments.dtype!r}; it must be one of {list(DTYPES)}")
     if arguments.information is not None and arguments.information < 1:
@@ -113,6 +129,8 @@ def evaluate(arguments: EvalArguments) -> dict:
             raise ValueError(f"--{name} {getattr(arguments, name)} is a folder: give a file")
     folder = find_model(arguments.model)
     processor = XSERProcessor.from_pretrained(folder)
+    if arguments.transcriber is not None and is_classifier(folder):
+        raise ValueError(f"--transcriber is {arguments.transcriber!r}, but {folder} is a classifier: leave it out")
     load = load_classifier if is_classifier(folder) else XSERForEmotionDescription.from_pretrained
     model = load(folder, dtype=DTYPES[arguments.dtype])
     model = model.to(checked_device(arguments.device)).eval()
@@ -130,6 +148,9 @@ def evaluate(arguments: EvalArguments) -> dict:
         arguments.condition,
         reference=arguments.reference,
         slots=arguments.slots or None,
+        transcriber=arguments.transcriber,
+        transcriber_options=arguments.transcriber_options,
+        normalizer=normalizer,
     )
     if arguments.information is not None:
         try:

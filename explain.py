@@ -4,12 +4,14 @@
     xser explain recordings/ --csv --output answers.csv
     find . -name '*.flac' | xser explain - --jsonl
     xser explain new.wav --reference anna1.wav anna2.wav anna3.wav --transcript "I never said that"
+    xser explain recordings/ --transcriber openai/whisper-small --transcriber_options '{"language": "en"}'
 
 Exit code: 0 all recordings are explained, 1 some could not be used (each is named), 2 a mistake in the command.
 """
 
 import argparse
 import contextlib
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,6 +35,10 @@ def parser() -> CommandParser:
     parser.add_argument("--model", help="folder or Hub id; by default $XSER_MODEL, or a shipped one for real voices")
     parser.add_argument("--reference", nargs="+", metavar="FILE", help="other recordings of the same speaker")
     parser.add_argument("--transcript", metavar="TEXT", help="what is said, where one recording is given")
+    parser.add_argument(
+        "--transcriber", help="folder or Hub id of a recogniser for the words; 'tower' for a Whisper's own decoder"
+    )
+    parser.add_argument("--transcriber_options", metavar="JSON", help='such as \'{"language": "en"}\'')
     parser.add_argument("--gender", help="of the speaker, where there is no reference")
     parser.add_argument(
         "--verify",
@@ -81,6 +87,9 @@ def explain_all(options: argparse.Namespace, paths: Sequence[str]) -> int:
         is_profile = len(options.reference) == 1 and options.reference[0].endswith(".safetensors")
         asked["reference"] = options.reference[0] if is_profile else named_recordings(options.reference)
     asked |= {} if options.gender is None else {"gender": options.gender}
+    asked |= {} if options.transcriber is None else {"transcriber": options.transcriber}
+    if options.transcriber_options is not None:
+        asked["transcriber_options"] = json_object("--transcriber_options", options.transcriber_options)
     sources = iter(paths)  # answers come as they are known
     if options.transcript is not None:
         sources, asked["transcript"] = paths, [options.transcript]
@@ -98,6 +107,17 @@ def explain_all(options: argparse.Namespace, paths: Sequence[str]) -> int:
                 draw(answer, path, options.picture)
         written.close()
     return SOME_FAILED if failed else 0
+
+
+def json_object(name: str, text: str) -> dict:
+    """The dict that `text` is; `ValueError` where it is none."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{name} is {text!r}, which is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f'{name} is {text!r}; it must be an object, such as {{"language": "en"}}')
+    return value
 
 
 def progress(answers: Iterator[dict], total: int) -> Iterator[dict]:

@@ -48,7 +48,7 @@ class CsvFormat:
     """
 
     FIRST = ("file", "status", "emotion")
-    LAST = ("emphasis", "transcript", "explanation", "error")
+    LAST = ("emphasis", "transcript", "transcript_source", "explanation", "error")
 
     def __init__(self, stream: TextIO, is_single: bool):
         self.stream, self.rows = stream, []
@@ -107,7 +107,7 @@ class TextFormat:
         if answer["emphasis"]:
             lines.append(f"  stress on {', '.join(answer['emphasis'])}")
         if answer["transcript"]:
-            lines.append(f"  “{answer['transcript']}”")
+            lines.append(f"  “{answer['transcript']}” (words: {answer['transcript_source']})")
         warning = (answer.get("speaker_reference") or {}).get("warning")
         return [*lines, *([f"  reference: {warning}"] if warning else [])]
 

@@ -2,6 +2,7 @@
 
     xser score other.csv --references mine.jsonl --output other.json
     xser compare mine.jsonl other.csv --output compared.json
+    xser compare mine.jsonl whisper.csv --normalizer english --output compared.json
     xser bias mine.jsonl --by gender length --output bias.json
 
 Predictions are JSON lines as `eval.py --predictions` writes them, or CSV with the columns `id` and `emotion`, and any
@@ -21,6 +22,7 @@ from xser.evaluation.bars_picture import draw_bars, refuse_other_than_png
 from xser.evaluation.bias.groups import ATTRIBUTES, SNR, read_snr
 from xser.evaluation.bias.measure import bias
 from xser.evaluation.bias.table import picture_rows, table_columns, table_rows
+from xser.evaluation.edits import NORMALIZERS, TextNormalizer, text_normalizer
 from xser.evaluation.intervals import RESAMPLES
 from xser.evaluation.predictions import read_predictions, references_of, system_name
 from xser.evaluation.report import NOT_KNOWN, command_line, figure_rows, text_table
@@ -51,12 +53,17 @@ def main(arguments: list[str] | None = None) -> int:
         "--noise", type=Path, help=f"SNR of each utterance, for '{SNR}': descriptors.parquet of annotate, or JSON"
     )
     biased.add_argument("--picture", type=Path, help="PNG file to write the UA of each group to")
+    for command in (scoring, comparing):
+        command.add_argument("--normalizer", choices=NORMALIZERS, help="of texts, before words are compared")
+        command.add_argument("--spellings", help="of it: JSON file, or a Whisper's folder or Hub id; none by default")
     for command in (scoring, comparing, biased):
         command.add_argument("--resamples", type=int, default=RESAMPLES, help="of intervals and tests")
         command.add_argument("--output", type=Path, help="JSON file to write to")
     options = vars(parser.parse_args(arguments))
     command = {"score": score_command, "compare": compare_command, "bias": bias_command}[options.pop("command")]
     try:
+        if "normalizer" in options:
+            options["normalizer"] = text_normalizer(options["normalizer"], options.pop("spellings"))
         command(**options)
     except MISTAKES as error:
         print(f"{PROGRAM}: {one_line(error)}", file=sys.stderr)
@@ -64,16 +71,24 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def score_command(predictions: Path, references: Path | None, resamples: int, output: Path | None) -> None:
+def score_command(
+    predictions: Path,
+    references: Path | None,
+    normalizer: TextNormalizer | None,
+    resamples: int,
+    output: Path | None,
+) -> None:
     """`score FILE`: print every figure, and write it."""
     known = references_of(read_predictions(references)) if references else None
     read = read_predictions(predictions, known)
-    results = {"n": len(read), **score(read, resamples=resamples)}
+    results = {"n": len(read), **score(read, resamples=resamples, normalizer=normalizer)}
     print(text_table(figure_rows(results), ("figure", "value", "n")))
     _write(output, {"predictions": predictions.name, **results})
 
 
-def compare_command(predictions: list[Path], resamples: int, output: Path | None) -> None:
+def compare_command(
+    predictions: list[Path], normalizer: TextNormalizer | None, resamples: int, output: Path | None
+) -> None:
     """`compare FILE FILE …`: print a table, and write it."""
     names = [system_name(path) for path in predictions]
     if len(set(names)) < len(names):
@@ -82,17 +97,19 @@ def compare_command(predictions: list[Path], resamples: int, output: Path | None
     references = references_of(systems[names[0]])
     for name, path in zip(names[1:], predictions[1:], strict=True):
         systems[name] = read_predictions(path, references if path.suffix.lower() == ".csv" else None)
-    compared = compare(systems, resamples)
-    against = compared[0]
+    compared = compare(systems, resamples, normalizer=normalizer)
+    against, form = compared[0], "" if normalizer is None else f" by {normalizer.name}"
     title = (
-        f"Against {against.against}: UA {against.ua_against:.3f}{_wer_of_first(compared)}, n {against.n}; p over "
-        f"{against.of}, Holm-corrected, but for the paired t test; resolvable: the difference of WA that McNemar's "
-        "test finds at 80% power"
+        f"Against {against.against}: UA {against.ua_against:.3f}{_wer_of_first(compared, form)}, n {against.n}; p "
+        f"over {against.of}, Holm-corrected, but for the paired t test; resolvable: the difference of WA that "
+        "McNemar's test finds at 80% power"
     )
     rows = [_row(comparison) for comparison in compared]
     print(title, text_table(rows, COLUMNS), sep="\n")
     comparisons = [asdict(comparison) for comparison in compared]
-    _write(output, {"title": title, "columns": COLUMNS, "rows": rows, "comparisons": comparisons})
+    name = None if normalizer is None else normalizer.name
+    table = {"title": title, "columns": COLUMNS, "rows": rows}
+    _write(output, {**table, "normalizer": name, "comparisons": comparisons})
 
 
 def bias_command(
@@ -136,8 +153,8 @@ def _row(compared: Comparison) -> tuple[str, ...]:
     )
 
 
-def _wer_of_first(compared: list[Comparison]) -> str:
-    return next((f", WER {each.words.wer_against:.3f}" for each in compared if each.words), "")
+def _wer_of_first(compared: list[Comparison], form: str) -> str:
+    return next((f", WER{form} {each.words.wer_against:.3f}" for each in compared if each.words), "")
 
 
 def _word_cells(words: WordErrors | None) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 
 import datasets
@@ -16,12 +17,14 @@ from xser.checks_xser import check_batch_size
 from xser.corpora.espeak import bayes_emotion, ceiling
 from xser.evaluation.captions import Captioner
 from xser.evaluation.conditions import AS_RECORDED, CONDITIONS, perturb
+from xser.evaluation.edits import TextNormalizer
 from xser.evaluation.predictions import reference_of
 from xser.evaluation.ratings import score_dimensions, score_ratings
 from xser.evaluation.references import speaker_profiles, told_reference
 from xser.evaluation.scoring import score, wording
 from xser.grammar_xser import AGE, EMOTION, GENDER, TRANSCRIPT, EmotionDescription, LabelSchema
 from xser.training.metrics import metric
+from xser.transcriber_xser import asked_transcriber, load_transcriber
 
 SAMPLE_SEED = 0  # of the sample that `limit` draws
 
@@ -36,6 +39,9 @@ def evaluate_model(
     progress: bool = True,
     reference: str | int | None = None,
     slots: Sequence[str] | None = None,
+    transcriber=None,
+    transcriber_options: Mapping | None = None,
+    normalizer: TextNormalizer | None = None,
 ) -> tuple[dict, list[dict]]:
     """Explain every row of `dataset` and compare with what is known of it.
 
@@ -50,6 +56,8 @@ def evaluate_model(
         reference: what voices are heard relative to: "all" of the speaker's recordings, or so many of them (see
             `references`); `None` for nothing but the training data.
         slots: the answer's slots to ask for, the emotion among them; what the data set knows by default.
+        transcriber, transcriber_options: another recogniser for the words, as of `explain`.
+        normalizer: of texts, before words are compared; as they are written by default.
 
     Returns:
         The figures (accuracies and rates from 0 to 1, `None` where no row has what it takes):
@@ -61,13 +69,14 @@ def evaluate_model(
             ua_bayes: over these very rows; both known for `espeak` alone.
             speaker_reference: what voices were heard relative to, as a sentence.
             slots: what was asked for: what the data set knows of some row, as training asks for what a row knows.
+            transcriber: its name, with transcriber_options; `None` where the model's own words were measured.
             status: how often each status came; left_out: rows that could not be evaluated, each with its reason.
             speech_seconds, wall_seconds, versions: what it took.
         and one prediction a row, in the order of `dataset`: `id`, `reference` and the explanation's own fields.
 
     Raises:
         ValueError: `limit` or `batch_size` is below 1, `slots` are not the model's or lack the emotion, the processor
-            is another model's, or no row could be evaluated.
+            is another model's, there is a transcriber and no words are asked for, or no row could be evaluated.
     """
     check_batch_size(batch_size)
     processor = matching_processor(processor, model.config)
@@ -84,6 +93,13 @@ def evaluate_model(
         transcribe = TRANSCRIPT in asked
         if EMOTION not in asked:
             raise ValueError(f"slots {asked} lack {EMOTION!r}, which every evaluation is of: add it")
+    if transcriber is not None and not transcribe:
+        if slots is not None:
+            raise ValueError(f"slots {asked} lack {TRANSCRIPT!r}, which the transcriber fills: add it")
+        transcribe = True  # for what is conditioned on words
+    load = partial(load_transcriber, model)
+    transcriber = asked_transcriber(transcriber, transcriber_options, transcribe, load)
+    by_another = {} if transcriber is None else {"transcriber": transcriber}
     profiles = {} if reference is None else speaker_profiles(model, processor, dataset, reference)
     with tqdm(total=len(dataset), unit="utterance", desc="explaining", disable=not progress) as bar:
         for batch in _batches(dataset, batch_size):
@@ -105,9 +121,13 @@ def evaluate_model(
                     slots=asked,
                     transcript=transcribe,
                     reference=[profiles.get(row["id"]) for _, row, _ in rows],
+                    **by_another,
                 )
-                answered = zip(rows, explained, strict=True)
-                answers.update((index, (row, known, answer)) for (index, row, known), answer in answered)
+                for (index, row, known), answer in zip(rows, explained, strict=True):
+                    if answer["status"] == "error":
+                        left_out.append({"id": row["id"], "reason": answer["error"]})
+                    else:
+                        answers[index] = row, known, answer
                 speech_seconds += sum(len(wave) for wave, _ in waves) / SAMPLE_RATE
             bar.update(len(batch))
     if not answers:
@@ -116,7 +136,7 @@ def evaluate_model(
 
     captioner = Captioner(dataset, processor.schema) if slots is None else None
     predictions = [_prediction(*answers[index], captioner) for index in sorted(answers)]
-    scored = score(predictions, schema)
+    scored = score(predictions, schema, normalizer=normalizer)
     if captioner is None:
         scored["gaps"]["captions"] = f"only {asked} were asked for"
     elif captioner.gap is not None:
@@ -130,6 +150,8 @@ def evaluate_model(
         **_best_possible([answers[index][0] for index in sorted(answers)]),
         "speaker_reference": told_reference(reference),
         "slots": asked,
+        "transcriber": None if transcriber is None else transcriber.name,
+        "transcriber_options": dict(getattr(transcriber, "options", {})),
         "status": dict(Counter(prediction["status"] for prediction in predictions)),
         "left_out": left_out,
         "speech_seconds": round(speech_seconds, 1),

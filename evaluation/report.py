@@ -83,7 +83,8 @@ def figure_rows(results: dict) -> list[tuple[str, str, str]]:
         rows.append((f"{slot}, accuracy", _with_interval(results, f"{slot}.accuracy", accuracy), n_of[slot]))
     rows += _known(results, {"emphasis_f1": "emphasis, F1 over words"}, n_of.get("emphasis"))
     rows += _known(results, {"exact_match": "all descriptors right"}, n_of.get("descriptors"))
-    rows += _known(results, {"wer": "words, WER", "cer": "characters, CER"}, n_of["text"])
+    form = f" by {results['normalizer']}" if results.get("normalizer") else ""
+    rows += _known(results, {"wer": f"words, WER{form}", "cer": f"characters, CER{form}"}, n_of["text"])
     rows += _of_captions(results.get("captions"))
     for stream, carried in results.get("information", {}).items():
         rows.append((f"{stream} stream, bits a second", f"{carried['bits_per_second']:.1f}", carried["n"]))

@@ -7,7 +7,13 @@ import numpy as np
 
 from xser.evaluation import counts
 from xser.evaluation.captions import caption_figures
-from xser.evaluation.edits import count_character_edits, count_word_edits, predicted_texts, reference_texts
+from xser.evaluation.edits import (
+    TextNormalizer,
+    count_character_edits,
+    count_word_edits,
+    predicted_texts,
+    reference_texts,
+)
 from xser.evaluation.intervals import RESAMPLES, SAME_SPEAKERS, UTTERANCES, Bootstrap
 from xser.evaluation.predictions import NO_ANSWER
 from xser.grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT, EmotionDescription, LabelSchema
@@ -60,13 +66,19 @@ class Tally:
         return values
 
 
-def score(predictions: Sequence[dict], schema: LabelSchema | None = None, resamples: int = RESAMPLES) -> dict:
+def score(
+    predictions: Sequence[dict],
+    schema: LabelSchema | None = None,
+    resamples: int = RESAMPLES,
+    normalizer: TextNormalizer | None = None,
+) -> dict:
     """Every figure that needs nothing but predictions.
 
     Args:
         predictions: as `evaluate_model` or `read_predictions` return them.
         schema: the labels of the model; those that the predictions and references hold, if `None`.
         resamples: of each interval.
+        normalizer: of transcripts and references, before words are compared; as they are written by default.
 
     Returns:
         Accuracies, rates and F1 from 0 to 1 (WER and CER may be higher), `None` where no utterance has what it takes:
@@ -74,7 +86,8 @@ def score(predictions: Sequence[dict], schema: LabelSchema | None = None, resamp
             macro_f1, weighted_f1: over the emotions that the references hold; per_class: each one's precision, recall,
             f1 and n; recall: the recalls again, `None` for an emotion of the schema without utterances.
             confusion: `references` and `predictions`, labels of rows and columns, and `counts`, the rows.
-            wer, cer: word and character error rate over all transcripts.
+            wer, cer: word and character error rate over all transcripts, in the form of `normalizer`: its name, or
+            `None`.
             descriptors, descriptors_macro_f1: accuracy and macro-F1 of each slot; emphasis counts in the accuracy
             where all its words are right. exact_match: share of utterances where all known slots are right.
             emphasis_f1: over words.
@@ -90,7 +103,8 @@ def score(predictions: Sequence[dict], schema: LabelSchema | None = None, resamp
     slots = _slots(predictions) if schema is None else [s for s in schema.slots if s not in (EMOTION, TRANSCRIPT)]
     figures = {
         **_of_emotion(tally, emotions),
-        **_of_words(tally),
+        **_of_words(tally, normalizer),
+        "normalizer": None if normalizer is None else normalizer.name,
         **_of_descriptors(tally, slots),
         **_of_scores(tally),
         "captions": caption_figures(predictions),
@@ -165,7 +179,7 @@ def _confusion(guess: list[str], truth: list[str], classes: list[str]) -> dict:
     }
 
 
-def _of_words(tally: Tally) -> dict:
+def _of_words(tally: Tally, normalizer: TextNormalizer | None) -> dict:
     rows = [i for i, p in enumerate(tally.predictions) if p["reference"].get("text") is not None]
     tally.n_of["text"] = len(rows)
     nothing = {"wer": None, "cer": None}
@@ -176,7 +190,7 @@ def _of_words(tally: Tally) -> dict:
         tally.gaps["text"] = f"none of {len(rows)} predictions has a transcript"
         return nothing
     transcribed = [tally.predictions[row] for row in rows]
-    predicted, said = predicted_texts(transcribed), reference_texts(transcribed)
+    predicted, said = (texts(transcribed, normalizer) for texts in (predicted_texts, reference_texts))
     empty = said.count("")
     if empty == len(rows):
         tally.gaps["text"] = f"none of {empty} transcripts of the references holds a word"

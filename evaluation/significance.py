@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 from xser.evaluation.counts import confusion_columns, share, unweighted_accuracy, weighted_accuracy
-from xser.evaluation.edits import count_word_edits, predicted_texts, reference_texts
+from xser.evaluation.edits import TextNormalizer, count_word_edits, predicted_texts, reference_texts
 from xser.evaluation.intervals import LEVEL, RESAMPLES, Bootstrap, sum_by_unit
 from xser.evaluation.predictions import NO_ANSWER, PredictionError, references_of, refuse_other_references
 
@@ -89,13 +89,19 @@ class Comparison:
     words: WordErrors | None
 
 
-def compare(systems: Mapping[str, Sequence[dict]], resamples: int = RESAMPLES, seed: int = 0) -> list[Comparison]:
+def compare(
+    systems: Mapping[str, Sequence[dict]],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    normalizer: TextNormalizer | None = None,
+) -> list[Comparison]:
     """Test every system against the first.
 
     Args:
         systems: predictions of each, as `read_predictions` gives them, by its name; two or more.
         resamples: of the bootstrap, and shufflings.
         seed: of both.
+        normalizer: of transcripts and references; as they are written by default.
 
     Raises:
         PredictionError: the systems are over different utterances or references, or no reference has an emotion.
@@ -117,7 +123,7 @@ def compare(systems: Mapping[str, Sequence[dict]], resamples: int = RESAMPLES, s
     }
     found = [_against(name, first, answers, truth, bootstrap, resamples, seed) for name in others]
     corrected = {test: holm([p[test] for *_, p, _ in found]) for test in TESTS}
-    words = [compare_words(aligned[name], aligned[first], resamples, seed) for name in others]
+    words = [compare_words(aligned[name], aligned[first], resamples, seed, normalizer) for name in others]
     return [
         Comparison(
             name,
@@ -134,7 +140,11 @@ def compare(systems: Mapping[str, Sequence[dict]], resamples: int = RESAMPLES, s
 
 
 def compare_words(
-    predictions: Sequence[dict], others: Sequence[dict], resamples: int = RESAMPLES, seed: int = 0
+    predictions: Sequence[dict],
+    others: Sequence[dict],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    normalizer: TextNormalizer | None = None,
 ) -> WordErrors | None:
     """The word error rates of two systems over the same utterances, those whose words are known.
 
@@ -143,16 +153,18 @@ def compare_words(
     Args:
         predictions, others: of the two, in one order.
         resamples, seed: of the bootstrap.
+        normalizer: of transcripts and references; as they are written by default.
 
     Returns:
         `None` where one of the two transcribes nothing, or no words are known.
     """
     rows = [index for index, each in enumerate(predictions) if each["reference"].get("text") is not None]
     mine, other = ([of[index] for index in rows] for of in (predictions, others))
-    said = reference_texts(mine)
+    said = reference_texts(mine, normalizer)
     if not any(said) or any(all(each.get("transcript") is None for each in of) for of in (mine, other)):
         return None
-    (edits, words), (other_edits, _) = (count_word_edits(predicted_texts(of), said).T for of in (mine, other))
+    counted = (count_word_edits(predicted_texts(of, normalizer), said).T for of in (mine, other))
+    (edits, words), (other_edits, _) = counted
     speakers = [prediction["reference"].get("speaker") for prediction in mine]
     bootstrap = Bootstrap(speakers, resamples, seed, MIN_SPEAKERS)
     interval = bootstrap.resample(np.stack([edits - other_edits, words], axis=1)).interval(share, "linear")

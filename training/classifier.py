@@ -31,6 +31,7 @@ from xser.grammar_xser import EMOTION, EmotionDescription
 from xser.losses_xser import BLANK, IGNORE_INDEX, ctc_loss
 from xser.modeling_xser import XSERModel, XSEROutput, XSERPreTrainedModel
 from xser.processing_xser import XSERProcessor
+from xser.transcriber_xser import BY_MODEL
 
 PAD, END = "<|pad|>", "<|end|>"
 LONGEST = 2**20  # tokens that no answer reaches: no language model has to hold them
@@ -194,7 +195,9 @@ class XSERClassifier(XSERPreTrainedModel):
                 emotion = max(distribution, key=distribution.get)
                 sentence = EmotionDescription(emotion=emotion).to_sentence(distribution)
                 answers[row] |= {"emotion": emotion, "scores": distribution, "descriptors": {}}
-                answers[row] |= {"transcript": text if transcript else None, "explanation": sentence}
+                text = text if transcript else None
+                source = None if text is None else BY_MODEL
+                answers[row] |= {"transcript": text, "transcript_source": source, "explanation": sentence}
         return answers
 
     def save_pretrained(self, save_directory, thin: bool = False, **kwargs):
