@@ -18,6 +18,7 @@ from torch import nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+from .backbone_places_xser import place_of
 from .backbones_xser import load_whole
 from .generation_options_xser import check_generation
 from .log_mel_xser import log_mel
@@ -68,7 +69,7 @@ def load_tower_transcriber(model) -> TowerTranscriber:
         )
     source = tower.name_or_path  # the folder that it was read from, wherever its id lies
     if not (source and Path(source).is_dir()):
-        source = config.audio_model_id or source
+        source = place_of(config.audio_model_id) if config.audio_model_id else source
     if not source:
         raise ValueError(
             f"transcriber is {TOWER!r}, but nothing says where the tower came from (audio_model_id is null): give "
