@@ -82,10 +82,10 @@ def test_a_range_is_judged_relative_to_that_of_the_reference(melodies, extent, t
 def test_a_model_with_a_slot_for_the_range_answers_verifies_and_says_it(tiny_backbone_folders, melodies):
     descriptors = {"pitch": ["low", "normal", "high"], "range": ["flat", "normal", "expressive"]}
     model, processor = XSERForEmotionDescription.from_backbones(
-        *map(str, tiny_backbone_folders), **{**SMALL, "descriptors": descriptors}
+        *map(str, tiny_backbone_folders), **{**SMALL, "descriptors": descriptors, "voice_activity": False}
     )
     explain = XSERPipeline(model=model, processor=processor, task="audio-emotion-explain", device="cpu")
-    answer = explain((melody(12.0), SAMPLE_RATE), verify=True, reference=melodies, voice_activity=False)
+    answer = explain((melody(12.0), SAMPLE_RATE), verify=True, reference=melodies)
     claim, verdict = answer["descriptors"]["range"], answer["verification"]["range"]
     assert claim in descriptors["range"] and f"{claim} range" in answer["explanation"]
     assert verdict["verdict"] == ("agree" if claim == "expressive" else "contradict")
