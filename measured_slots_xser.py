@@ -15,7 +15,7 @@ class MeasuredSlot:
     Attributes:
         levels: from the lowest to the highest where it is relative, else in any order.
         quantities: of `Prosody`, those that it can be measured by, the surest first.
-        is_relative: whether its three levels compare a recording with what is usual for its speaker.
+        is_relative: whether its three levels compare a recording with its speaker's median.
     """
 
     levels: tuple[str, ...]

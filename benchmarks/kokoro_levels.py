@@ -4,8 +4,8 @@
 
 Each voice is judged by cuts of the other voices, at quantiles that are the shares of the levels there: without a
 reference, where the gender stands in, and with one, other clips of the voice without their labels. "true level
-contradicted" is among the claims of the true level that are decided: how often the verifier accuses an answer that is
-right. Range and speed are judged again without the quantity that they are measured by first.
+contradicted" is among the claims of the true level that are decided: how often the verifier contradicts an answer that
+is right. Range and speed are judged again without the quantity that they are measured by first.
 """
 
 import argparse
@@ -31,7 +31,7 @@ REFERENCES = {"none": 0, "3": 3, "10": 10, ALL: None}  # recordings of the voice
 ANOTHER_WAY = {"range": "pitch_spread", "speed": "text_rate"}  # slot → what it is measured by first
 SEED = 0
 COLUMNS = (
-    "label", "measured by", "reference", "accuracy where told", "told", "accuracy over all, margin 0",
+    "label", "measured by", "reference", "accuracy where determined", "determined", "accuracy over all, margin 0",
     "true level contradicted", "most confused",
 )  # fmt: skip
 
@@ -96,11 +96,12 @@ def line(slot: str, by: str, what: str, answers: list[tuple[dict, dict, dict, di
     levels = [labels[slot].level for _, labels, _, _ in answers]
     every = [labels[slot].level for _, _, labels, _ in answers]
     verdicts = Counter(verdict[slot].verdict for *_, verdict in answers)
-    told, decided = sum(level is not None for level in levels), verdicts[AGREE] + verdicts[CONTRADICT]
+    determined, decided = sum(level is not None for level in levels), verdicts[AGREE] + verdicts[CONTRADICT]
     right = sum(level == true for level, true in zip(levels, made, strict=True))
     confused = Counter(f"{true} as {level}" for level, true in zip(every, made, strict=True) if level != true)
     return (
-        *(slot, by, what, f"{right / told:.3f}" if told else "", f"{told / len(made):.1%}"),
+        *(slot, by, what, f"{right / determined:.3f}" if determined else ""),
+        f"{determined / len(made):.1%}",
         f"{sum(level == true for level, true in zip(every, made, strict=True)) / len(made):.3f}",
         f"{verdicts[CONTRADICT] / decided:.3f}" if decided else "",
         ", ".join(f"{pair} {count}" for pair, count in confused.most_common(2)),

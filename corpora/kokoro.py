@@ -7,8 +7,8 @@ The table may also be several, `metadata-0.csv`, `metadata-1.csv`, as processes 
 all are put together. Other columns, such as `duration`, are not read. An empty cell is not known.
 
 Levels compare a clip with its own voice: F0 is moved around the voice's median (pitch) and stretched about it (range),
-the rate of speech and the level are set (`docs/corpora.md`). They are drawn independently of the text, so words tell
-nothing of them. There are no emotions.
+the rate of speech and the level are set (`docs/corpora.md`). They are drawn independently of the text, so words
+are no evidence of them. There are no emotions.
 
 Voices and sentences are both held out, by names and words alone, so further clips never move a clip that is there:
 

@@ -67,7 +67,7 @@ def features_with(own_slots: Iterable[str] = ()) -> datasets.Features:
 
 
 def with_added_slots(features: datasets.Features) -> datasets.Features:
-    """The features of a folder that an earlier version prepared, with the usual descriptors that it lacks."""
+    """The features of a folder that an earlier version prepared, with the descriptors of the schema that it lacks."""
     slots = features["descriptors"]
     return datasets.Features({**features, "descriptors": {**FEATURES["descriptors"], **slots}})
 

@@ -44,7 +44,7 @@ def test_plain_levels_are_all_right_with_a_reference_and_each_quantity_is_judged
     assert judged == {*quantities.items(), ("speed", "rate"), ("range", "pitch_range")} and {*quantities} == {*SLOTS}
     for line in lines:
         if line["reference"] == benchmark.ALL:
-            assert line["accuracy over all, margin 0"] == line["accuracy where told"] == "1.000", line
+            assert line["accuracy over all, margin 0"] == line["accuracy where determined"] == "1.000", line
             assert line["true level contradicted"] == "0.000" and line["most confused"] == ""
 
 

@@ -271,7 +271,7 @@ def test_a_folder_without_these_columns_is_annotated(old_folder):
 
 @pytest.fixture
 def folder_without_range(tmp_path):
-    """A corpus that was prepared before `range` was a usual descriptor, with one of its own; gives both kinds."""
+    """A corpus that was prepared before the schema had `range`, with a descriptor of its own; gives both kinds."""
     slots = {slot: of for slot, of in features_with(["mood"])["descriptors"].items() if slot != "range"}
     features = datasets.Features({**FEATURES, "descriptors": slots})
     rows = [

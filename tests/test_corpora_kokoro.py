@@ -144,7 +144,7 @@ def test_another_folder_is_not_this_corpus(tmp_path):
         find(tmp_path)
 
 
-def test_prepared_it_loads_by_split_and_range_is_one_of_the_usual_slots(tmp_path):
+def test_prepared_it_loads_by_split_and_range_is_no_descriptor_of_its_own(tmp_path):
     lines = [line(f"a_{number}", f"sentence {number}") for number in range(12)]
     report = prepare(find_corpus("kokoro"), folder(tmp_path / "k", lines), tmp_path / "out")
     assert "no sentence is in two" in report["splitting"] and report["licence"].startswith("Apache-2.0")

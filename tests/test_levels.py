@@ -203,7 +203,7 @@ def test_without_cuts_of_transcripts_the_speed_is_told_by_the_signal():
     assert set(calibration.reference_of([spoken(4.0, 6.0)] * 3).medians) == set(cuts)
 
 
-def test_range_is_told_by_the_inner_spread_and_by_the_outer_range_where_only_that_is_calibrated():
+def test_range_is_measured_by_the_inner_spread_and_by_the_outer_range_where_only_that_is_calibrated():
     """Frames of creak reach far down: they move the 5th percentile, and hardly the 10th."""
     creaky = make_prosody(pitch_range=14.0, pitch_spread=4.0)
     found = label(creaky, DEFAULT, reference(120))["range"]
@@ -219,7 +219,7 @@ def test_range_is_told_by_the_inner_spread_and_by_the_outer_range_where_only_tha
     ("spread", "level"), [(1.0, "flat"), (4.0, "normal"), (7.0, "expressive"), (2.1, None), (5.9, None)]
 )
 def test_a_claimed_range_is_contradicted_agreed_with_or_undetermined_near_a_cut(spread, level):
-    """Usual are 4 semitones, so cuts lie at 2 and 6."""
+    """The reference has 4 semitones, so cuts lie at 2 and 6."""
     recording, speaker = make_prosody(pitch_spread=spread), reference(120)
     verdicts = {claim: check({"range": claim}, recording, DEFAULT, speaker)["range"] for claim in LEVELS["range"]}
     assert [claim for claim, of in verdicts.items() if of.verdict == "agree"] == ([] if level is None else [level])
