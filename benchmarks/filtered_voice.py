@@ -5,7 +5,7 @@
 Recordings are measured as they are and filtered: nothing is left beyond 30 Hz from an edge. `beyond two errors` is how
 often a measurement deviates from that of the recording as it is by more than twice the error stated, of the contour in
 its rise from start to end; `certain and wrong` how often, by built-in cuts around the unfiltered value, a level of
-pitch, volume, speed or expressiveness has a confidence of 0.9 or more and is another one than `normal`, or a tone is
+pitch, volume, speed or range has a confidence of 0.9 or more and is another one than `normal`, or a tone is
 as certain and another one than that of the unfiltered recording. `half a frame later` is no filter: it shows how often
 that is so where nothing was taken.
 """

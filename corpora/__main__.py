@@ -111,6 +111,7 @@ def _parser_of(corpus: Corpus) -> CommandParser:
     split.add_argument("--test_speakers", nargs="+", help="speakers to hold out")
     split.add_argument("--validation_speakers", nargs="+", help="speakers to hold out")
     split.add_argument("--validation_fraction", type=float, help="share of the rest to hold out, by speaker")
+    split.add_argument("--speaker_folds", type=int, help="deal whole speakers to so many folds, and split by these")
     split.add_argument("--no_split", action="store_true", help="everything is train")
     split.add_argument("--allow_shared_speakers", action="store_true", help="accept splits that share speakers")
     parser.add_argument("--workers", type=int, help="threads; as many as there are cores by default")

@@ -36,7 +36,7 @@ from xser.corpora.source import Corpus, Found
 
 logger = logging.getLogger(__name__)
 
-VERSION = 4  # of what is made of a row: raise it with every change
+VERSION = 5  # of what is made of a row: raise it with every change
 FILE_NAME = ("file_name", "file", "filename", "path", "audio", "audio_file_name", "audio_filepath")
 IGNORED = ("raw_text", "index")
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:/")

@@ -28,6 +28,11 @@ LEVELS = {
         ("fast", "rapid", "quick", "swift", "brisk", "speedy"),
     ),
     "tone": (("falling", "downward"), ("flat", "level", "even", "monotone"), ("rising", "upward")),
+    "range": (
+        ("flat", "monotone", "narrow"),
+        ("normal", "medium", "moderate", "average", "regular"),
+        ("expressive", "lively", "wide"),
+    ),
     AGE: (
         ("child", "kid"),
         ("teenager", "teenage", "teen", "teens", "adolescent"),

@@ -17,6 +17,7 @@ MODULES = {  # name on the command line → module of this package, whose CORPUS
     "msp-podcast": "msp_podcast",
     "speechcraft": "speechcraft",
     "librispeech": "librispeech",
+    "kokoro": "kokoro",
     "manifest": "manifest",
     "hub": "hub",
     "audiofolder": "audiofolder",
@@ -26,6 +27,8 @@ MODULES = {  # name on the command line → module of this package, whose CORPUS
 SHARED_BY_DESIGN = {  # corpora whose official splits share speakers
     "meld": "the leading characters of the series speak in all three parts, and published figures are on these parts",
     "espeak": "train, validation and test are of the same voices, test_unseen and adapt of others, which train lacks",
+    "kokoro": "train, validation and test are of the same voices, test_unseen and adapt of others, which train lacks; "
+    "no sentence is in two of train, validation and the tests",
 }
 
 

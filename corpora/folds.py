@@ -64,6 +64,32 @@ def split_of_speakers(
     return [split_of.get(speaker, "train") for speaker in speakers]
 
 
+def folds_of_speakers(speakers: list[str | None], genders: list[str | None], number: int) -> list[str]:
+    """The fold, "1" to "number", of each row: whole speakers, dealt in turn, those of a gender after one another.
+
+    So folds have about as many speakers, and as many of each gender; which, depends on names and genders alone.
+
+    Args:
+        speakers, genders: of each row; a speaker's gender is that of their first row.
+
+    Raises:
+        ValueError: fewer than two folds, fewer speakers than folds, or a row without a speaker.
+    """
+    unknown = sum(speaker is None for speaker in speakers)
+    if unknown:
+        raise ValueError(f"{unknown} of {len(speakers)} rows have no speaker: speaker_folds cannot deal them to folds")
+    gender_of: dict[str, str] = {}
+    for speaker, gender in zip(speakers, genders, strict=True):
+        gender_of.setdefault(speaker, gender or "")
+    if not 2 <= number <= len(gender_of):
+        raise ValueError(
+            f"speaker_folds is {number}: give 2 or more, and at most the {len(gender_of)} speakers there are"
+        )
+    order = sorted(gender_of, key=lambda name: (gender_of[name], _natural(name)))
+    fold_of = {speaker: str(place % number + 1) for place, speaker in enumerate(order)}
+    return [fold_of[speaker] for speaker in speakers]
+
+
 def with_validation(
     dataset: datasets.Dataset, fraction: float = 0.1, seed: int = 0
 ) -> tuple[datasets.Dataset, datasets.Dataset | None, str]:
@@ -185,6 +211,8 @@ class Splitting:
             there are three or more; "none" for no validation.
         test_speakers, validation_speakers, validation_fraction: see `hold_out`.
         no_split: everything is `train`.
+        speaker_folds: number of folds that whole speakers are dealt to (`folds_of_speakers`), in place of the corpus's
+            own; splits are then by these, unless speakers or `no_split` are asked for.
         allow_shared_speakers: accept splits that share speakers.
     """
 
@@ -194,6 +222,7 @@ class Splitting:
     validation_speakers: list[str] | None = None
     validation_fraction: float | None = None
     no_split: bool = False
+    speaker_folds: int | None = None
     allow_shared_speakers: bool = False
 
     def assign(self, rows: list[dict], why_shared: str | None = None) -> tuple[list[str], str]:
@@ -225,6 +254,13 @@ class Splitting:
     def _assign(self, rows: list[dict]) -> tuple[list[str], str]:
         folds = self.test_fold is not None or self.validation_fold is not None
         speakers = bool(self.test_speakers or self.validation_speakers or self.validation_fraction is not None)
+        if self.speaker_folds is not None:
+            dealt = folds_of_speakers(
+                [row["speaker"] for row in rows], [row["gender"] for row in rows], self.speaker_folds
+            )
+            for row, fold in zip(rows, dealt, strict=True):
+                row["fold"] = fold
+            folds = folds or not (speakers or self.no_split)
         if folds + speakers + self.no_split > 1:
             raise ValueError("give one of these: test_fold and validation_fold; speakers to hold out; no_split")
         if self.no_split:

@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 COLUMNS = (*(name for name in FEATURES if name not in ("descriptors", "duration")), *LEVELS, "emphasis")
 SETTINGS = ("dataset", "subset", "revision", "dimension_range", "splits")
-VERSION = 1  # of what `load_hub` keeps of a data set: raise it with every change
+VERSION = 2  # of what `load_hub` keeps of a data set: raise it with every change
 BUILDERS = {".parquet": "parquet", ".arrow": "arrow", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 BATCH_ROWS = 256

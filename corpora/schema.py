@@ -11,18 +11,14 @@ from collections.abc import Iterable, Mapping
 
 import datasets
 
+from xser.measured_slots_xser import LEVELS
+
 EMOTIONS = (
     "angry", "happy", "sad", "neutral", "fearful", "surprised", "disgusted", "bored", "calm", "excited", "frustrated",
 )  # fmt: skip
-LEVELS = {
-    "pitch": ("low", "normal", "high"),
-    "volume": ("quiet", "normal", "loud"),
-    "speed": ("slow", "normal", "fast"),
-    "tone": ("falling", "flat", "rising", "falling-rising", "rising-falling"),
-}
-
 DIMENSIONS = ("valence", "arousal", "dominance")
-ADDED = ("caption", *DIMENSIONS, "ratings")  # columns that folders prepared by an earlier version do not have
+# Columns, and descriptors, that folders prepared by an earlier version do not have
+ADDED, ADDED_SLOTS = ("caption", *DIMENSIONS, "ratings"), ("range",)
 
 _TEXT, _NUMBER = datasets.Value("string"), datasets.Value("float32")
 FEATURES = datasets.Features(
@@ -68,6 +64,12 @@ def features_with(own_slots: Iterable[str] = ()) -> datasets.Features:
     """`FEATURES` with more descriptors."""
     slots = {**FEATURES["descriptors"], **dict.fromkeys(sorted(own_slots), _TEXT)}
     return datasets.Features({**FEATURES, "descriptors": slots})
+
+
+def with_added_slots(features: datasets.Features) -> datasets.Features:
+    """The features of a folder that an earlier version prepared, with the descriptors of the schema that it lacks."""
+    slots = features["descriptors"]
+    return datasets.Features({**features, "descriptors": {**FEATURES["descriptors"], **slots}})
 
 
 def own_slots(features: Mapping[str, object]) -> list[str]:

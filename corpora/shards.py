@@ -1,7 +1,7 @@
 """Files of rows of the one schema, recordings included: Arrow streams or parquet, a few rows in memory at a time."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from xser.corpora.cache import written_beside
-from xser.corpora.schema import ADDED, features_with, own_slots
+from xser.corpora.schema import ADDED, ADDED_SLOTS, features_with, own_slots
 
 FORMATS = ("arrow", "parquet")
 GROUP_ROWS, GROUP_BYTES = 32, 2**24  # a group is written, and read, as a whole
@@ -57,13 +57,17 @@ def split_order(split: str) -> tuple:
 def check_features(features: datasets.Features, where: object) -> None:
     """Raise `ValueError` where a data set's columns are not those of the one schema.
 
-    It may have more descriptors, and lack columns that came into the schema later (`ADDED`).
+    It may have more descriptors, and lack columns and descriptors that came into the schema later (`ADDED`,
+    `ADDED_SLOTS`).
     """
     expected = {
         name: feature
         for name, feature in features_with(own_slots(features)).items()
         if name in features or name not in ADDED
     }
+    if isinstance(given := features.get("descriptors"), Mapping):
+        late = {*ADDED_SLOTS} - {*given}
+        expected["descriptors"] = {slot: of for slot, of in expected["descriptors"].items() if slot not in late}
     if dict(features) != expected:
         odd = sorted(name for name in {*features, *expected} if features.get(name) != expected.get(name))
         raise ValueError(f"{where} is not in the one schema: columns {odd} are missing, foreign or of another type")

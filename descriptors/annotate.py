@@ -21,7 +21,7 @@ from xser.descriptors.noting import measure_files
 from xser.descriptors.prepared import File, list_files, write_descriptors
 from xser.descriptors.report import QUANTITIES, make_report, write_table
 
-VERSION = 4  # of what is noted of a recording: raise it with every change of the measurements
+VERSION = 5  # of what is noted of a recording: raise it with every change of the measurements
 _BEFORE = "before"  # within the notes: the corpus as it was, while the two change places
 
 

@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 from tqdm.auto import tqdm
 
 from xser.corpora.cache import digest, stamp, write_json
-from xser.corpora.schema import FEATURES
+from xser.corpora.schema import FEATURES, with_added_slots
 from xser.corpora.shards import PARQUET_NAME, batch_writer, read_batches, read_schema, sort_shards
 
 SLICE_ROWS = 32  # recordings in memory at a time
@@ -30,10 +31,12 @@ class File:
         return self.path.as_posix(), stamp(folder / self.path)
 
     def read_known(self, folder: Path) -> list[dict]:
-        """Its rows, without the recordings; columns that came into the schema later are None."""
+        """Its rows, without the recordings; columns and descriptors that came into the schema later are None."""
         path, known = folder / self.path, dict.fromkeys(name for name in FEATURES if name != "audio")
         names = [name for name in known if name in read_schema(path, self.kind).names]
-        return [known | row for batch in read_batches(path, self.kind, names) for row in batch.to_pylist()]
+        rows = [known | row for batch in read_batches(path, self.kind, names) for row in batch.to_pylist()]
+        slots = dict.fromkeys(FEATURES["descriptors"])
+        return [{**row, "descriptors": slots | row["descriptors"]} for row in rows]
 
     def read_recordings(self, folder: Path, wanted: Collection[int]) -> Iterator[dict]:
         """What is needed of rows to measure them, recordings included, a few at a time.
@@ -81,6 +84,8 @@ def list_files(folder: Path) -> list[File]:
 def write_descriptors(folder: Path, files: list[File], descriptors: list[dict], target: Path) -> None:
     """Write a corpus to another folder, with other descriptors and with whatever else lies in its own.
 
+    Descriptors that came into the schema after the corpus was prepared are added to its columns.
+
     Args:
         files: of `list_files`.
         descriptors: the column of that name, in the order of files and rows.
@@ -96,7 +101,8 @@ def write_descriptors(folder: Path, files: list[File], descriptors: list[dict], 
             shutil.copy2(path, target / within)
     remaining = iter(descriptors)
     for file in tqdm(files, desc="writing", unit="file"):
-        schema = read_schema(folder / file.path, file.kind)
+        features = with_added_slots(datasets.Features.from_arrow_schema(read_schema(folder / file.path, file.kind)))
+        schema = features.arrow_schema
         column = schema.get_field_index("descriptors")
         with batch_writer(target / file.path, file.kind, schema) as write_batch:
             for batch in read_batches(folder / file.path, file.kind):
@@ -104,6 +110,10 @@ def write_descriptors(folder: Path, files: list[File], descriptors: list[dict], 
                 values = [next(remaining) for _ in range(batch.num_rows)]
                 columns[column] = pa.array(values, schema.field(column).type)
                 write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    for info in target.rglob("dataset_info.json"):
+        values = json.loads(info.read_text(encoding="utf-8"))
+        features = with_added_slots(datasets.Features.from_dict(values["features"]))
+        write_json(info, {**values, "features": features.to_dict()})
     written = digest(descriptors)
     for state in target.rglob("state.json"):
         values = json.loads(state.read_text(encoding="utf-8"))

@@ -13,12 +13,13 @@ from xser.corpora.cache import written_beside
 from xser.corpora.schema import FEATURES
 from xser.descriptors.labelling import EMPHASIS, Row
 from xser.levels_xser import Label
+from xser.measured_slots_xser import RELATIVE_SLOTS
 
 QUANTITIES = (  # columns of descriptors.parquet, as in `Prosody`
-    "pitch_hz", "loudness", "rate", "text_rate", "pitch_range", "jitter", "shimmer", "hnr_db", "snr_db", "pauses",
-    "speech_seconds",
+    "pitch_hz", "loudness", "rate", "text_rate", "pitch_range", "pitch_spread", "jitter", "shimmer", "hnr_db",
+    "snr_db", "pauses", "speech_seconds",
 )  # fmt: skip
-COMPARED = ("pitch", "volume", "speed")  # slots whose dependence on the emotion is reported
+COMPARED = RELATIVE_SLOTS  # whose dependence on the emotion is reported
 _OF_LABEL = ("level", "value", "unit", "quantity", "confidence", "reason", "basis")
 _TABLE = pa.schema(
     [

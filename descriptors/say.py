@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import islice, permutations
 
-from xser.levels_xser import LEVELS
+from xser.measured_slots_xser import LEVELS
 
 EMPHASIS = "emphasis"
 PHRASES = {  # slot → level → wordings; no wording stands twice, and all can stand in one list
@@ -47,8 +47,8 @@ PHRASES = {  # slot → level → wordings; no wording stands twice, and all can
             "going up then down at the end",
         ),
     },
-    "expressiveness": {
-        "monotone": ("monotone", "poor in melody", "hardly moving"),
+    "range": {
+        "flat": ("flat", "monotone", "poor in melody"),
         "normal": ("normal in melody", "moderate in melody", "neither monotone nor expressive"),
         "expressive": ("expressive", "rich in melody", "lively"),
     },

@@ -3,6 +3,7 @@
 import itertools
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,10 +196,11 @@ def test_every_known_slot_has_four_wordings_and_uses_them(slot):
     slots = ["volume", slot] if slot in ("age", "gender") else [slot]
     if slot == "emphasis":
         slots = ["transcript", slot]
-    rest = [other for other in SCHEMA.slots if other not in slots]
-    form = CaptionForm(LabelSchema(SCHEMA.emotions, DESCRIPTORS, order=[*slots, *rest]))
+    descriptors = {**DESCRIPTORS, "range": ("flat", "normal", "expressive")}  # which shares levels with the tone
+    rest = [other for other in (*SCHEMA.slots, "range") if other not in slots]
+    form = CaptionForm(LabelSchema(SCHEMA.emotions, descriptors, order=[*slots, *rest]))
     assert form.clauses.wordings[slot] == WORDINGS[slot]
-    description = FULL.only(slots)
+    description = replace(FULL, levels={**LEVELS, "range": "expressive"}).only(slots)
     drawn = {form._wording(slot, wording) for wording in range(100)}
     assert drawn == set(WORDINGS[slot]) and len(drawn) >= 4
     assert all(form.from_text(form.to_text(description, wording)) == description for wording in range(100))

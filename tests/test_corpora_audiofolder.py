@@ -18,8 +18,8 @@ from xser.corpora import FEATURES, espeak, load_corpus, make_row
 from xser.corpora.__main__ import main
 from xser.corpora.audiofolder import CORPUS
 from xser.corpora.checking import examine
-from xser.corpora.folds import hold_out
-from xser.corpora.prepare import prepare
+from xser.corpora.folds import Splitting, hold_out
+from xser.corpora.prepare import Options, prepare
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -431,3 +431,24 @@ def test_speechocean_loads_without_emotions(cache, tmp_path):
     assert len(rows) == 1_625 and len({row["speaker"] for row in rows}) == 125
     dataset = load_corpus(a_fortieth(SHARED / "speechocean", tmp_path / "speechocean"))
     assert len(dataset) == 41 and set(dataset["emotion"]) == {None} and min(dataset["duration"]) > 0
+
+
+@pytest.mark.skipif(not (SHARED / "ravdess").is_dir(), reason="RAVDESS, cut short, is not beside this checkout")
+def test_ravdess_cut_short_has_no_transcripts_and_is_dealt_to_four_folds_of_actors(cache, tmp_path):
+    found = CORPUS.find(SHARED / "ravdess")
+    assert len({row["emotion"] for row in found.rows}) == 8 and {row["text"] for row in found.rows} == {None}
+    splits, _ = Splitting(speaker_folds=4, test_fold="1").assign(found.rows)
+    actors = {fold: {row["speaker"] for row in found.rows if row["fold"] == fold} for fold in "1234"}
+    assert sorted(map(len, actors.values())) == [4, 5, 5, 5] and len(set.union(*actors.values())) == 19
+    women = [sum(int(actor[2:]) % 2 == 0 for actor in each) for each in actors.values()]
+    assert max(women) - min(women) <= 1
+    tested = {row["speaker"] for row, split in zip(found.rows, splits, strict=True) if split == "test"}
+    assert tested == actors["1"]
+    report = prepare(
+        CORPUS,
+        a_fortieth(SHARED / "ravdess", tmp_path / "ravdess"),
+        tmp_path / "out",
+        options=Options(splitting=Splitting(speaker_folds=4, validation_fold="none")),
+    )
+    assert report["left_out"] == [] and report["with_text"] == 0 and report["n"] == 29
+    assert set(load_corpus(tmp_path / "out", test_fold="2")) == {"train", "validation", "test"}

@@ -269,6 +269,45 @@ def test_a_folder_without_these_columns_is_annotated(old_folder):
     assert [row["pitch"] for row in rows["descriptors"]] == ["low"] * 3 and rows["valence"] == [None] * 3
 
 
+@pytest.fixture
+def folder_without_range(tmp_path):
+    """A corpus that was prepared before the schema had `range`, with a descriptor of its own; gives both kinds."""
+    slots = {slot: of for slot, of in features_with(["mood"])["descriptors"].items() if slot != "range"}
+    features = datasets.Features({**FEATURES, "descriptors": slots})
+    rows = [
+        make_row(["mood"], id=str(n), audio={"bytes": encoded(noise(n)), "path": None}, descriptors={"mood": "odd"})
+        for n in range(3)
+    ]
+    rows = [{**row, "descriptors": {slot: row["descriptors"][slot] for slot in slots}} for row in rows]
+    data = write_dataset(tmp_path / "rows.arrow", rows, features)
+    datasets.DatasetDict(train=data).save_to_disk(str(tmp_path / "arrow"))
+    (tmp_path / "parquet").mkdir()
+    pq.write_table(data.data.table, tmp_path / "parquet/train-00000-of-00001.parquet", row_group_size=2)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["arrow", "parquet"])
+def test_a_folder_prepared_without_range_loads_and_annotation_adds_it(folder_without_range, kind):
+    folder = folder_without_range / kind
+    assert "range" not in load_corpus(folder, "train").features["descriptors"]
+    files = list_files(folder)
+    known = [row["descriptors"] for file in files for row in file.read_known(folder)]
+    assert known == [{**dict.fromkeys(FEATURES["descriptors"]), "mood": "odd"}] * 3
+    levels = [{**row, "range": "flat"} for row in known]
+    write_descriptors(folder, files, levels, folder_without_range / "again")
+    rows = load_corpus(folder_without_range / "again", "train")
+    assert rows.features == features_with(["mood"]) and list(rows["descriptors"]) == levels
+    assert rows[1]["audio"]["bytes"] == encoded(noise(1))
+
+
+def test_folders_with_and_without_range_are_put_together(folder_without_range, tmp_path):
+    row = make_row(id="new", audio={"bytes": encoded(noise(9)), "path": None}, descriptors={"range": "flat"})
+    new, before = write_dataset(tmp_path / "new.arrow", [row]), load_corpus(folder_without_range / "arrow", "train")
+    for parts in ([new, before], [before, new]):
+        both = datasets.concatenate_datasets(parts)
+        assert {row["id"]: row["descriptors"]["range"] for row in both} == {"new": "flat"} | dict.fromkeys("012")
+
+
 def test_a_cached_file_without_these_columns_opens(tmp_path):
     features = datasets.Features({name: feature for name, feature in FEATURES.items() if name not in ADDED})
     row = make_row(id="a", audio={"bytes": b"x", "path": None})

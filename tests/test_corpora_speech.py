@@ -138,7 +138,8 @@ def test_all_that_a_manifest_knows_comes_into_the_schema(manifest):
     line = {"audio": "a.wav", "transcription": " we are late ", "label": "Anger", "split": "test", **who, **levels}
     (row,) = MANIFEST.find(manifest(line)).rows
     assert row["descriptors"] == {
-        "pitch": "high", "volume": "loud", "speed": None, "tone": "rising", "emphasis": ["are", "late"]
+        "pitch": "high", "volume": "loud", "speed": None, "tone": "rising", "range": None,
+        "emphasis": ["are", "late"],
     }  # fmt: skip
     known = {name: row[name] for name in row if name not in ("audio", "descriptors", "corpus", "duration", *ADDED)}
     assert known == {

@@ -61,7 +61,8 @@ def test_labels_map_to_the_slots_and_recordings_are_found_by_their_names(craft):
         "language": "en", "corpus": "speechcraft", "session": "POD0000003712",
     }  # fmt: skip
     assert rows[GIGA]["descriptors"] == {
-        "pitch": "normal", "volume": "loud", "speed": "fast", "tone": None, "emphasis": ["never", "said"],
+        "pitch": "normal", "volume": "loud", "speed": "fast", "tone": None, "range": None,
+        "emphasis": ["never", "said"],
         "age": "young adult", "gender": "female",
     }  # fmt: skip
     libri = rows[f"1241_{LIBRI}"]
@@ -74,7 +75,8 @@ def test_mandarin_labels_map_to_the_same_levels(craft):
     rows = {row["id"]: row for row in find(craft(labels__json=labelled())).rows}
     shell, voice = rows[f"train_{SHELL}"], rows[VOICE]
     assert shell["descriptors"] == {
-        "pitch": "high", "volume": "quiet", "speed": "slow", "tone": None, "emphasis": [], "age": "middle-aged",
+        "pitch": "high", "volume": "quiet", "speed": "slow", "tone": None, "range": None,
+        "emphasis": [], "age": "middle-aged",
         "gender": "female",
     }  # fmt: skip
     assert (shell["text"], shell["emotion"], shell["speaker"], shell["language"]) == (
@@ -129,7 +131,8 @@ def test_tables_of_every_form_say_the_same(craft, tmp_path, kind):
     (row,) = find(craft(**{f"instruction__{kind}": text}), caption="description").rows
     assert (row["text"], row["caption"], row["emotion"], row["gender"]) == ("never", CAPTION, "sad", "male")
     assert row["descriptors"] == {
-        "pitch": "low", "volume": "loud", "speed": "normal", "tone": None, "emphasis": [], "age": "young adult",
+        "pitch": "low", "volume": "loud", "speed": "normal", "tone": None, "range": None,
+        "emphasis": [], "age": "young adult",
         "gender": "male",
     }  # fmt: skip
 

@@ -137,7 +137,7 @@ def test_the_table_has_value_and_reason_of_every_recording_and_slot(annotated):
     (anna,) = (line for line in table if line["id"] == "train-anna-0" and line["slot"] == "pitch")
     assert anna["value"] == pytest.approx(210, rel=0.02) and anna["value"] == anna["pitch_hz"]
     assert (anna["unit"], anna["basis"], anna["quantity"]) == ("Hz", "speaker", "pitch")
-    assert "expressiveness" in {line["slot"] for line in table}
+    assert "range" in {line["slot"] for line in table}
 
 
 def test_the_report_counts_levels_and_reasons_and_what_the_emotion_explains(annotated):

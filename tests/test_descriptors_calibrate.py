@@ -27,6 +27,7 @@ def make_prosody(pitch, offset=0.0):
         snr_db=30.0, pitch=pitch, pitch_error=0.0, pitch_hz=2 ** (pitch / 12), pitch_range=8.0 + offset,
         pitch_range_error=0.0, loudness=-30.0 + offset, loudness_error=0.0, rate=5.0 + 0.1 * offset, rate_error=0.0,
         contour=None, contour_error=None, pauses=0, pause_seconds=0.0, jitter=None, shimmer=None, hnr_db=None,
+        pitch_spread=6.0 + offset, pitch_spread_error=0.0,
     )  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def test_a_third_of_the_training_recordings_gets_each_level():
 
 def test_quantiles_can_be_chosen_for_each_quantity():
     pairs = {"pitch": (0.25, 0.75), "loudness": (0.1, 0.9), "rate": (0.2, 0.8), "pitch_range": (0.4, 0.6)}
-    pairs["text_rate"] = (0.3, 0.7)
+    pairs |= {"text_rate": (0.3, 0.7), "pitch_spread": (0.35, 0.65)}
     calibration = calibrate(with_transcripts(measurements()), "made-up", "train", pairs)
     assert calibration.quantiles == pairs
     for quantity, pair in pairs.items():

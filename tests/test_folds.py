@@ -4,7 +4,7 @@ import datasets
 import pytest
 
 from xser.corpora import FEATURES, make_row
-from xser.corpora.folds import with_validation
+from xser.corpora.folds import Splitting, folds_of_speakers, with_validation
 
 
 def of_speakers(**counts: int) -> datasets.Dataset:
@@ -67,3 +67,38 @@ def test_where_speakers_do_not_allow_it_the_reason_is_given(rows, reason):
 def test_a_fraction_that_is_none_is_refused(many, fraction):
     with pytest.raises(ValueError, match=r"fraction is .*: give a share"):
         with_validation(many, fraction)
+
+
+ACTORS = {f"ra{number:02}": "male" if number % 2 else "female" for number in range(2, 21)}
+
+
+def test_whole_speakers_are_dealt_to_folds_with_as_many_of_each_gender():
+    speakers = [name for name in ACTORS for _ in range(3)]
+    folds = folds_of_speakers(speakers, [ACTORS[name] for name in speakers], 4)
+    fold_of = dict(zip(speakers, folds, strict=True))
+    assert folds == [fold_of[name] for name in speakers]
+    for gender in ("female", "male"):
+        counts = [sum(fold_of[name] == fold for name in ACTORS if ACTORS[name] == gender) for fold in "1234"]
+        assert max(counts) - min(counts) <= 1
+    backwards = folds_of_speakers(speakers[::-1], [ACTORS[name] for name in speakers[::-1]], 4)
+    assert backwards[::-1] == folds
+
+
+def test_a_corpus_without_folds_is_split_by_folds_of_its_speakers():
+    rows = [make_row(id=f"{name}{i}", speaker=name, gender=ACTORS[name]) for name in ACTORS for i in range(2)]
+    splits, said = Splitting(speaker_folds=4, test_fold="2", validation_fold="none").assign(rows)
+    assert {row["fold"] for row in rows} == set("1234") and said.startswith("Fold 2 is test")
+    assert all((split == "test") == (row["fold"] == "2") for split, row in zip(splits, rows, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("number", "speakers", "named"),
+    [
+        (1, ["a", "b"], "speaker_folds is 1: give 2 or more, and at most the 2"),
+        (3, ["a", "b"], "speaker_folds is 3"),
+        (2, ["a", None], "1 of 2 rows have no speaker: speaker_folds"),
+    ],
+)
+def test_folds_that_cannot_be_dealt_are_refused(number, speakers, named):
+    with pytest.raises(ValueError, match=named):
+        folds_of_speakers(speakers, [None] * len(speakers), number)

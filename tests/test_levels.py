@@ -45,6 +45,8 @@ def make_prosody(hertz=120.0, **changes):
         "pitch_hz": hertz,
         "pitch_range": 6.0,
         "pitch_range_error": 0.3,
+        "pitch_spread": 4.0,
+        "pitch_spread_error": 0.2,
         "loudness": -26.0,
         "loudness_error": 0.5,
         "rate": 5.0,
@@ -61,7 +63,7 @@ def make_prosody(hertz=120.0, **changes):
 
 
 def reference(hertz, error=0.1, loudness=-26.0):
-    medians = {"pitch": semitones(hertz), "loudness": loudness, "rate": 5.0, "pitch_range": 6.0}
+    medians = {"pitch": semitones(hertz), "loudness": loudness, "rate": 5.0, "pitch_range": 6.0, "pitch_spread": 4.0}
     return Reference(medians, dict.fromkeys(medians, error))
 
 
@@ -201,6 +203,37 @@ def test_without_cuts_of_transcripts_the_speed_is_told_by_the_signal():
     assert set(calibration.reference_of([spoken(4.0, 6.0)] * 3).medians) == set(cuts)
 
 
+def test_range_is_measured_by_the_inner_spread_and_by_the_outer_range_where_only_that_is_calibrated():
+    """Frames of creak reach far down: they move the 5th percentile, and hardly the 10th."""
+    creaky = make_prosody(pitch_range=14.0, pitch_spread=4.0)
+    found = label(creaky, DEFAULT, reference(120))["range"]
+    assert (found.level, found.quantity, found.value, found.unit) == ("normal", "pitch_spread", 4.0, "semitones")
+    cuts, spreads = (dict(values) for values in (DEFAULT.cuts, DEFAULT.spreads))
+    del cuts["pitch_spread"], spreads["pitch_spread"]
+    before = dataclasses.replace(DEFAULT, cuts=cuts, spreads=spreads)
+    found = label(creaky, before, reference(120))["range"]
+    assert (found.level, found.quantity) == ("expressive", "pitch_range")
+
+
+@pytest.mark.parametrize(
+    ("spread", "level"), [(1.0, "flat"), (4.0, "normal"), (7.0, "expressive"), (2.1, None), (5.9, None)]
+)
+def test_a_claimed_range_is_contradicted_agreed_with_or_undetermined_near_a_cut(spread, level):
+    """The reference has 4 semitones, so cuts lie at 2 and 6."""
+    recording, speaker = make_prosody(pitch_spread=spread), reference(120)
+    verdicts = {claim: check({"range": claim}, recording, DEFAULT, speaker)["range"] for claim in LEVELS["range"]}
+    assert [claim for claim, of in verdicts.items() if of.verdict == "agree"] == ([] if level is None else [level])
+    assert verdicts["flat"].verdict == ("agree" if level == "flat" else "can't tell" if spread < 3 else "contradict")
+    if spread == 7.0:
+        assert verdicts["flat"].reason == "7.0 semitones, where flat ends at 2.0 semitones for this speaker"
+
+
+def test_without_a_reference_the_range_is_relative_to_everyone():
+    found = label(make_prosody(pitch_spread=12.0), DEFAULT, gender="female")["range"]
+    assert (found.level, found.basis, found.cuts) == ("expressive", "corpus", (4.0, 8.0))
+    assert label(make_prosody(pitch_spread=8.5), DEFAULT)["range"].reason == "uncertain reference"
+
+
 def test_a_quantity_that_is_always_measured_needs_cuts():
     with pytest.raises(ValueError, match=r"cuts lacks \['rate'\]"):
         dataclasses.replace(DEFAULT, cuts={key: value for key, value in DEFAULT.cuts.items() if key != "rate"})
@@ -218,7 +251,7 @@ def test_the_default_cannot_tell_volume_without_a_reference():
     [
         ({"speech_seconds": 0.2}, LEVELS, "too short"),
         ({"snr_db": 3.0}, LEVELS, "noisy"),
-        ({"voiced_seconds": 0.0}, ("pitch", "tone", "expressiveness"), "unvoiced"),
+        ({"voiced_seconds": 0.0}, ("pitch", "tone", "range"), "unvoiced"),
         ({"rate": None, "rate_error": None}, ("speed",), "not measured"),
         ({"contour": None}, ("tone",), "not measured"),
         ({"pitch_error": None}, ("pitch",), "not measured"),
@@ -351,6 +384,8 @@ RECORDINGS = st.builds(
     rate_error=ERRORS,
     pitch_range=st.floats(0, 30),
     pitch_range_error=ERRORS,
+    pitch_spread=st.floats(0, 30),
+    pitch_spread_error=ERRORS,
     contour_error=ERRORS,
     contour=st.tuples(*[st.floats(-6, 6)] * 5),
     snr_db=st.none() | st.floats(0, 40),
@@ -404,7 +439,7 @@ def test_a_small_movement_is_flat_only_beyond_the_contours_error():
         ("pitch", {"pitch": semitones(120) + 2.5}),
         ("volume", {"loudness": -22.0}),
         ("speed", {"rate": 6.6}),
-        ("expressiveness", {"pitch_range": 10.0}),
+        ("range", {"pitch_spread": 7.0}),
     ],
 )  # fmt: skip
 def test_every_quantity_has_an_error_of_its_own(slot, changes):
@@ -419,7 +454,8 @@ def test_every_quantity_has_an_error_of_its_own(slot, changes):
 
 def test_a_new_speakers_reference_is_the_median_of_a_few_recordings():
     found = DEFAULT.reference_of([make_prosody(100), make_prosody(110), make_prosody(400)])
-    assert found.medians == {"pitch": semitones(110), "loudness": -26.0, "rate": 5.0, "pitch_range": 6.0}
+    others = {"loudness": -26.0, "rate": 5.0, "pitch_range": 6.0, "pitch_spread": 4.0}
+    assert found.medians == {"pitch": semitones(110), **others}
     assert found.errors["pitch"] == pytest.approx(1.2533 * 1.5 / math.sqrt(3), abs=1e-4)
     many = DEFAULT.reference_of([make_prosody(110)] * 27)
     assert many.errors["pitch"] == pytest.approx(found.errors["pitch"] / 3)

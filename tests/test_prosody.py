@@ -16,7 +16,7 @@ from xser.prosody_xser import Prosody, measure
 RATE = 16_000
 HOP = 160
 NEMO = Path(__file__).parents[2] / "shared" / "data" / "nemo" / "audio"
-QUANTITIES = ("pitch", "pitch_range", "loudness", "rate", "contour")  # that have an error
+QUANTITIES = ("pitch", "pitch_range", "pitch_spread", "loudness", "rate", "contour")  # that have an error
 VOWEL = ((700, 90), (1200, 110), (2500, 140))  # formants and their widths, Hz
 
 
@@ -240,6 +240,7 @@ def test_the_contour_reaches_the_ends_of_the_glide():
     half = 6 * np.log2(190 / 120)
     assert found.contour == pytest.approx((-half, -half / 2, 0, half / 2, half), abs=0.5)
     assert found.pitch_range == pytest.approx(0.9 * 2 * half, abs=0.3)
+    assert found.pitch_spread == pytest.approx(0.8 * 2 * half, abs=0.3)
 
 
 def test_the_contour_is_of_the_last_phrase_over_its_unvoiced_parts():

@@ -15,7 +15,7 @@ CUTS = {
     "pitch": ("pitch", (semitones(120) - 1.5, semitones(120) + 1.5), lambda value: f"{2 ** (value / 12):.0f} Hz"),
     "volume": ("loudness", (-29.0, -23.0), lambda value: f"{value:.1f} dBFS"),
     "speed": ("rate", (4.4, 5.6), lambda value: f"{value:.1f} syllables/s"),
-    "expressiveness": ("pitch_range", (3.0, 9.0), lambda value: f"{value:.1f} semitones"),
+    "range": ("pitch_spread", (2.0, 6.0), lambda value: f"{value:.1f} semitones"),
 }
 MOVES = {
     "falling": "the pitch falls by 5.0 semitones from start to end: a falling contour",
@@ -30,13 +30,13 @@ LACKS = {
     "unvoiced": (
         {"voiced_seconds": 0.0},
         "0.00 s of voice, where 0.1 s are needed",
-        ("pitch", "tone", "expressiveness"),
+        ("pitch", "tone", "range"),
     ),
     "not measured": ({"rate": None}, "no syllable was found in 3.00 s of speech", ("speed",)),
     "beyond what voices do": (
         {"pitch_hz": 612.0},
         "612 Hz, where voices lie between 55 Hz and 550 Hz",
-        ("pitch", "tone", "expressiveness"),
+        ("pitch", "tone", "range"),
     ),
     "transcript does not fit": (
         {"text_rate": 60.2, "text_rate_error": 2.0, "text_fits": False},
@@ -69,7 +69,7 @@ def test_levels_say_the_value_and_where_the_claimed_level_begins_and_ends(slot, 
 @pytest.mark.parametrize("slot", CUTS)
 def test_near_a_cut_they_say_how_well_the_value_or_what_is_usual_is_known(slot):
     quantity, (_, upper), said = CUTS[slot]
-    unit = {"pitch": "semitones", "volume": "dB", "speed": "syllables/s", "expressiveness": "semitones"}[slot]
+    unit = {"pitch": "semitones", "volume": "dB", "speed": "syllables/s", "range": "semitones"}[slot]
     for own, usual, begins, ends in (
         (0.4, 0.0, "near a cut", f"; measured to ± 0.4 {unit}"),
         (0.01, 0.4, "uncertain reference", f"; what is usual is known to ± 0.4 {unit}"),

@@ -1,8 +1,12 @@
 """Dropping slots is a function of the row's seed, keeps the emotion, and leaves evaluation alone."""
 
+from types import SimpleNamespace
+
 import torch
 
 from xser import EmotionDescription
+from xser.grammar_xser import LabelSchema
+from xser.measured_slots_xser import LEVELS
 from xser.training.collator import XSERCollator, drop_slots
 
 FULL = EmotionDescription({"pitch": "high", "volume": "loud", "speed": "fast"}, ("dog",), "sad", "the dog")
@@ -64,3 +68,13 @@ def test_the_collator_drops_slots_from_prompt_and_answer_alike(tiny_pair, waves)
     assert "the dog" not in learnt and "emotion: sad" in learnt
     assert torch.equal(short["level_labels"], full["level_labels"])  # the heads learn what is known all the same
     assert (full["level_labels"] >= 0).sum() == 3 and torch.equal(short["emotion_labels"], full["emotion_labels"])
+
+
+def test_levels_relative_to_the_speaker_are_not_asked_of_a_model_that_does_not_know_who_speaks():
+    levels = {"pitch": "high", "volume": "loud", "speed": "fast", "range": "flat", "tone": "rising"}
+    schema = LabelSchema(("sad", "happy"), {slot: LEVELS[slot] for slot in levels}, emphasis=False, transcript=False)
+    collator = XSERCollator(SimpleNamespace(schema=schema, speaker_reference=True))
+    row = {"emotion": "sad", "descriptors": levels}
+    assert collator.known(row).levels == levels
+    assert collator.known(row, knows_speaker=False) == EmotionDescription({"tone": "rising"}, None, "sad")
+    assert collator.known({**row, "emotion": None}, knows_speaker=False).levels == levels

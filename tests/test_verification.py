@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from conftest import SMALL
 
 from xser.audio_xser import SAMPLE_RATE, AudioError
 from xser.calibration_xser import Calibration
+from xser.modeling_xser import XSERForEmotionDescription
 from xser.pipeline_xser import ANSWER_KEYS, XSERPipeline
 from xser.verification_xser import NOT_MEASURABLE, Verifier
 
@@ -48,6 +50,46 @@ def test_claims_are_judged_relative_to_the_reference(reference, hertz, amplitude
             assert verdict["claim"] == level and verdict["basis"] == "speaker"
             assert verdict["verdict"] == ("agree" if level == true else "contradict")
     assert verifier.verify({"pitch": pitch}, wave)["pitch"]["value"] == pytest.approx(hertz, rel=0.01)
+
+
+def melody(extent: float) -> np.ndarray:
+    """(S,) of a hum about 120 Hz whose pitch swings by so many semitones in all, twice a second."""
+    times = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+    phase = 2 * np.pi * np.cumsum(120 * 2 ** (extent / 24 * np.sin(2 * np.pi * 2 * times))) / SAMPLE_RATE
+    quiet = np.zeros(SAMPLE_RATE // 4)
+    noise = np.random.default_rng(0).standard_normal(len(times) + 2 * len(quiet)) * 1e-4
+    hum = sum(np.sin(n * phase) / n for n in range(1, 13)) * 0.05
+    return (np.concatenate([quiet, hum, quiet]) + noise).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def melodies():
+    return [(melody(extent), SAMPLE_RATE) for extent in (5.8, 6.0, 6.2)]
+
+
+@pytest.mark.parametrize(("extent", "true"), [(1.0, "flat"), (6.0, "normal"), (12.0, "expressive")])
+def test_a_range_is_judged_relative_to_that_of_the_reference(melodies, extent, true):
+    levels = ("flat", "normal", "expressive")
+    verifier = Verifier(None, {"range": levels}, melodies)
+    for level in levels:
+        verdict = verifier.verify({"range": level}, melody(extent))["range"]
+        assert verdict["verdict"] == ("agree" if level == true else "contradict")
+        assert (verdict["unit"], verdict["quantity"], verdict["basis"]) == ("semitones", "pitch_spread", "speaker")
+        assert verdict["value"] == pytest.approx(0.951 * extent, abs=0.3)  # of a sine, 10th to 90th percentile
+        assert f"{verdict['value']:.1f} semitones, where {level} " in verdict["reason"]
+
+
+def test_a_model_with_a_slot_for_the_range_answers_verifies_and_says_it(tiny_backbone_folders, melodies):
+    descriptors = {"pitch": ["low", "normal", "high"], "range": ["flat", "normal", "expressive"]}
+    model, processor = XSERForEmotionDescription.from_backbones(
+        *map(str, tiny_backbone_folders), **{**SMALL, "descriptors": descriptors, "voice_activity": False}
+    )
+    explain = XSERPipeline(model=model, processor=processor, task="audio-emotion-explain", device="cpu")
+    answer = explain((melody(12.0), SAMPLE_RATE), verify=True, reference=melodies)
+    claim, verdict = answer["descriptors"]["range"], answer["verification"]["range"]
+    assert claim in descriptors["range"] and f"{claim} range" in answer["explanation"]
+    assert verdict["verdict"] == ("agree" if claim == "expressive" else "contradict")
+    assert set(verdict) == KEYS and set(answer["verification"]) == {"pitch", "range"}
 
 
 def test_volume_needs_a_reference():

@@ -7,12 +7,11 @@ import torch
 
 from xser.audio_xser import SAMPLE_RATE, at_speed
 from xser.grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT, EmotionDescription, OwnCaption, one_line
+from xser.measured_slots_xser import RELATIVE_SLOTS
 from xser.profile_xser import SpeakerProfile
 from xser.training.voices import Voices
 from xser.voice_frames_xser import PROSODY
 from xser.voice_measures_xser import MEASURES
-
-RELATIVE_SLOTS = ("pitch", "volume", "speed")  # whose levels are relative to the speaker
 
 
 @dataclass
