@@ -19,6 +19,7 @@ from torch import nn
 from transformers import Pipeline, pipeline
 
 from .audio_xser import SAMPLE_RATE
+from .backbone_places_xser import place_of
 from .checks_xser import is_list
 from .generation_options_xser import check_generation
 from .tower_transcriber_xser import TOWER, TowerTranscriber, load_tower_transcriber
@@ -212,7 +213,7 @@ def _failed(name: str, why: str) -> Transcription:
 def _load_pipeline(model, id_or_path: str) -> PipelineTranscriber:
     name = _name(id_or_path)
     try:
-        loaded = pipeline(TASK, model=id_or_path, device=model.device, dtype=model.dtype)
+        loaded = pipeline(TASK, model=place_of(id_or_path), device=model.device, dtype=model.dtype)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"transcriber {name} cannot be loaded from {id_or_path}: {error}") from error
     return PipelineTranscriber(loaded, name)

@@ -18,6 +18,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from xser.audio_tower_xser import audio_tower
 from xser.audio_xser import SAMPLE_RATE, load_audio
+from xser.backbone_places_xser import place_of
 from xser.backbones_xser import load_whole
 from xser.corpora.cache import write_json
 from xser.eval import load_rows
@@ -46,8 +47,9 @@ def main(argv: list[str] | None = None) -> None:
     normalize = text_normalizer("english")
     said = [normalize(text) for text in rows["text"]]
 
-    model = load_whole(WhisperForConditionalGeneration, arguments.whisper, dtype=torch.float32).eval()
-    tokenizer, kind = AutoTokenizer.from_pretrained(arguments.whisper), audio_tower(model.config)
+    place = place_of(arguments.whisper)
+    model = load_whole(WhisperForConditionalGeneration, place, dtype=torch.float32).eval()
+    tokenizer, kind = AutoTokenizer.from_pretrained(place), audio_tower(model.config)
     options = {"language": arguments.language, "task": "transcribe", "max_new_tokens": LONGEST}
 
     @torch.no_grad()

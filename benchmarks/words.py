@@ -20,6 +20,7 @@ from transformers import AutoFeatureExtractor, AutoTokenizer, WhisperForConditio
 
 from xser import XSERForEmotionDescription, XSERProcessor
 from xser.audio_xser import SAMPLE_RATE, AudioError, load_audio
+from xser.backbone_places_xser import place_of
 from xser.backbones_xser import load_whole
 from xser.corpora.cache import write_json
 from xser.eval import load_rows, of_speakers
@@ -37,6 +38,7 @@ OWN, PLAIN = "end to end", "plain {}, greedy"
 @torch.no_grad()
 def plain_whisper(source: str, rows: Dataset, batch_size: int, options: dict) -> list[dict]:
     """Predictions of a Whisper's own greedy decoding; recordings that cannot be read are left out."""
+    source = place_of(source)
     model = load_whole(WhisperForConditionalGeneration, source, dtype=torch.float32).eval()
     extractor, tokenizer = AutoFeatureExtractor.from_pretrained(source), AutoTokenizer.from_pretrained(source)
     predictions = []

@@ -7,6 +7,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from .audio_tower_xser import AudioTower, audio_tower
+from .backbone_sources_xser import check_sources
 from .grammar_xser import LabelSchema
 from .log_mel_xser import SAMPLE_RATE
 from .options_xser import LOADING_OPTIONS, UnknownOptionError, nearest, refuse_unknown
@@ -114,6 +115,10 @@ class XSERConfig(PreTrainedConfig):
         voice_activity (`bool`): a recording in which `activity_xser` finds no speech is `no_speech` too; off, every
             sound is taken for speech.
         thin (`bool`): the checkpoint holds what was trained, the backbones are read from their ids.
+        backbone_sources (`dict`, *optional*): which weights of these backbones it takes (`backbone_sources_xser`); a
+            thin save records those that it was trained on.
+        trained_on (`list[str]`, *optional*): names of the corpora that the model itself, without its backbones, was
+            trained on.
 
     Raises:
         ValueError: a value that is not allowed, named with what is.
@@ -173,6 +178,8 @@ class XSERConfig(PreTrainedConfig):
     silence_dbfs: float | int = -60.0
     voice_activity: bool = True
     thin: bool = False
+    backbone_sources: dict | None = None
+    trained_on: list | None = None
 
     def __post_init__(self, **kwargs):
         self._check_names(kwargs)
@@ -275,6 +282,9 @@ class XSERConfig(PreTrainedConfig):
                 self.content_token_id,
                 "two different ids",
             )
+        check_sources(self.backbone_sources or {})
+        are_names = all(isinstance(name, str) and name for name in self.trained_on or ())
+        _require(are_names, "trained_on", self.trained_on, "names of corpora")
         if self.thin:
             _require(
                 bool(self.audio_model_id and self.text_model_id),

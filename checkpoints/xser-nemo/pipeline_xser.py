@@ -1,6 +1,7 @@
 """`pipeline("audio-emotion-explain")`: recordings in, emotions with their reasons out."""
 
-from collections.abc import Iterable, Iterator, Sized
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from itertools import islice, repeat
 
 from transformers import Pipeline
@@ -13,11 +14,12 @@ from .explain_xser import ANSWER_KEYS, empty_answer
 from .options_xser import refuse_unknown
 from .references_xser import holds_references, one_reference, several
 from .request_xser import Request, as_options, common_request, each_request, place
+from .transcriber_xser import TranscriberError, asked_transcriber, load_transcriber
 
 logger = logging.get_logger(__name__)
 
 BATCH_SIZE = 8
-OPTIONS = ("batch_size", "slots", "transcript", "verify", "reference", "gender")
+OPTIONS = ("batch_size", "slots", "transcript", "verify", "reference", "gender", "transcriber", "transcriber_options")
 NAMED_FAILURES = 5  # in the closing warning; every one has its message in its own dict
 
 
@@ -42,6 +44,7 @@ class XSERPipeline(Pipeline):
         ignored = [name for name in ("num_workers", "binary_output") if options.get(name)]
         refuse_unknown(ignored, OPTIONS, "XSERPipeline")
         options.pop("local_files_only", None)  # of `pipeline`, which hands it on
+        self._transcribers = {}  # (id, device, dtype) -> loaded
         super().__init__(*args, **options)
         if self._batch_size is not None:
             check_batch_size(self._batch_size)
@@ -66,6 +69,9 @@ class XSERPipeline(Pipeline):
             if holds_references(entries):
                 raise ValueError("reference holds one for each recording; what holds for every call is one for all")
             options["reference"] = one_reference(self.model, self.processor, reference if entries is None else entries)
+        if "transcriber" in options or "transcriber_options" in options:
+            given = (options.pop(name, None) for name in ("transcriber", "transcriber_options"))
+            options["transcriber"] = asked_transcriber(*given, options.get("transcript", True), self._load_transcriber)
         return {}, options, {}
 
     def __call__(self, inputs, batch_size: int | None = None, **options) -> dict | list[dict] | Iterator[dict]:
@@ -87,20 +93,28 @@ class XSERPipeline(Pipeline):
             gender (`str` or `list`): stands in where there is no reference; a list holds one or `None` for each
                 recording. Only with `verify`.
 
+            transcriber: another recogniser, whose words stand for the model's own where `transcript` gives none: the
+                id or folder of one, an `automatic-speech-recognition` pipeline, a function from a list of waves at 16
+                kHz to a list of strings, or "tower" for the decoder of the model's own Whisper. What an id names is
+                loaded once.
+            transcriber_options (`dict`): of its `generate`, such as `{"language": "en"}`.
+
             A generator does not say how many recordings it has: its `transcript` is `True` or `False`, its reference
             and gender hold for all. So do those that are given to the pipeline itself.
 
         Returns:
             A dict for one recording, a list for a list or column, a generator for a generator. The keys of a dict are
-            `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores`, `descriptors`, `emphasis`, `transcript` and
-            `explanation`. Among many, a recording that cannot be used has the status `error`, the message in `error`,
-            and `None` elsewhere. With `verify` there is `verification` too: slot → `claim`, `verdict` (`agree`,
+            `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores`, `descriptors`, `emphasis`, `transcript`,
+            `transcript_source` (`model`, `given` or `transcriber NAME`) and `explanation`. Among many, a recording
+            that cannot be used, or that the transcriber fails on, has the status `error`, the message in `error`, and
+            `None` elsewhere. With `verify` there is `verification` too: slot → `claim`, `verdict` (`agree`,
             `contradict`, `can't tell`), `value`, `unit`, `cuts`, `basis` and `reason`. With a reference that the model
             takes there is `speaker_reference`, too: of how many `recordings` and `seconds` it is, and a `warning`
             where it is plainly of another person.
 
         Raises:
             AudioError: a single recording cannot be used.
+            TranscriberError: the transcriber fails on a single recording.
             ValueError, TypeError: an option or the input is not right; before the first recording is read.
         """
         refuse_unknown(options, OPTIONS, "XSERPipeline")
@@ -112,9 +126,14 @@ class XSERPipeline(Pipeline):
         if slots is not None:
             slots = self.processor.schema.check_slots(slots)
         asked = {"slots": slots, "batch_size": batch_size, "verify": options.get("verify", False)}
+        given = (options.pop(name, None) for name in ("transcriber", "transcriber_options"))
+        asked["transcriber"] = asked_transcriber(*given, options.get("transcript", True), self._load_transcriber)
         if is_recording(inputs):
             [request] = each_request(self.model, self.processor, [audio_name(inputs)], **options)
-            return self.postprocess(self.forward([self.preprocess(inputs)], requests=[request], **asked))[0]
+            [answer] = self.postprocess(self.forward([self.preprocess(inputs)], requests=[request], **asked))
+            if answer["status"] == "error":
+                raise TranscriberError(f"{audio_name(inputs)}: {answer['error']}")
+            return answer
         if hasattr(inputs, "column_names"):
             raise TypeError(f"give one column of the data set, such as dataset['audio'], of {inputs.column_names}")
         if not isinstance(inputs, Iterable) and not hasattr(inputs, "__getitem__"):
@@ -140,18 +159,33 @@ class XSERPipeline(Pipeline):
                     except AudioError as error:
                         errors[index] = str(error)
                 total += len(batch)
-                failures += errors.values()
                 answers = iter(())
                 if waves:
                     loaded, its = list(waves.values()), [batch[index][1] for index in waves]
                     answers = iter(self.postprocess(self.forward(loaded, requests=its, **asked)))
-                for index, (_, request) in enumerate(batch):
-                    failed = {**empty_answer("error", request, self.model.config), "error": errors.get(index)}
-                    yield failed if index in errors else next(answers)
+                for index, (source, request) in enumerate(batch):
+                    if index in errors:
+                        answer = {**empty_answer("error", request, self.model.config), "error": errors[index]}
+                    else:
+                        answer = next(answers)
+                        if answer["status"] == "error":  # of the transcriber, which knows no names
+                            answer["error"] = f"{audio_name(source)}: {answer['error']}"
+                    if answer["status"] == "error":
+                        failures.append(answer["error"])
+                    yield answer
         finally:
             if failures:
                 listed = "; ".join(failures[:NAMED_FAILURES]) + ("; …" if len(failures) > NAMED_FAILURES else "")
                 logger.warning(f"{len(failures)} of {total} recordings could not be used: {listed}")
+
+    def _load_transcriber(self, transcriber, options: Mapping | None):
+        """A transcriber of any form; one that an id names is kept for the next call."""
+        if isinstance(transcriber, (str, os.PathLike)):
+            key = (os.fspath(transcriber), str(self.model.device), self.model.dtype)
+            if key not in self._transcribers:
+                self._transcribers[key] = load_transcriber(self.model, transcriber)
+            transcriber, options = self._transcribers[key], options or {}
+        return load_transcriber(self.model, transcriber, options)
 
     def preprocess(self, source):
         """Load one recording: its samples and rate."""

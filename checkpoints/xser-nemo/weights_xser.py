@@ -72,6 +72,23 @@ def have_changed(before: dict[str, torch.Tensor], state: dict[str, torch.Tensor]
     return False
 
 
+def in_dtype(state: dict[str, torch.Tensor], dtype: torch.dtype | str) -> dict[str, torch.Tensor]:
+    """Tensors with the real ones in another dtype.
+
+    Raises:
+        ValueError: it is no dtype of reals, or numbers lie beyond its range.
+    """
+    wanted = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(wanted, torch.dtype) or not wanted.is_floating_point:
+        raise ValueError(f"dtype is {dtype!r}; it must be one of reals, such as bfloat16 or float16")
+    cast = {name: tensor.to(wanted) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    for name, tensor in cast.items():
+        if tensor.is_floating_point() and not torch.equal(tensor.isfinite(), state[name].isfinite()):
+            largest = state[name].nan_to_num(0, 0, 0).abs().max().item()
+            raise ValueError(f"dtype {wanted} does not hold {name}, which has numbers up to {largest:g}: use bfloat16")
+    return cast
+
+
 @contextmanager
 def put_in_place(folder) -> Iterator[Path]:
     """A folder beside `folder` to save to. What is in it is moved there when all went well, file by file; each is
@@ -109,4 +126,4 @@ def _weights_of(name: str) -> str | None:
     return match and match[1]
 
 
-__all__ = ["has_old_names", "have_changed", "put_in_place", "read_weights", "samples", "weight_files"]
+__all__ = ["has_old_names", "have_changed", "in_dtype", "put_in_place", "read_weights", "samples", "weight_files"]

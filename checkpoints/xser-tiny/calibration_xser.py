@@ -16,8 +16,9 @@ from statistics import median
 from .checks_xser import spelled_gender
 from .prosody_xser import POSSIBLE_PITCH, POSSIBLE_RATE, Prosody
 
-QUANTITIES = ("pitch", "loudness", "rate", "text_rate", "pitch_range")  # of `Prosody`, those that are calibrated
-OPTIONAL = ("text_rate",)  # a corpus may have no transcripts
+# Of `Prosody`, those that are calibrated
+QUANTITIES = ("pitch", "loudness", "rate", "text_rate", "pitch_range", "pitch_spread")
+OPTIONAL = ("text_rate", "pitch_spread")  # a corpus may have no transcripts, and an older calibration no spread
 BASES = ("speaker", "gender", "corpus")  # finest first
 
 # Of `why_not`
@@ -37,7 +38,8 @@ class Reference:
     """What is usual.
 
     Attributes:
-        medians: quantity → median; pitch and pitch range in semitones, loudness in dBFS, rates in syllables a second.
+        medians: quantity → median; pitch, its range and spread in semitones, loudness in dBFS, rates in syllables a
+            second.
         errors: quantity → standard error of that median as the usual value of the one who speaks.
     """
 
@@ -57,7 +59,8 @@ class Reference:
 class Calibration:
     """Where levels begin and end, and where that comes from.
 
-    All of `QUANTITIES` have cuts, but `text_rate` where too few recordings had a transcript.
+    All of `QUANTITIES` have cuts, but `text_rate` where too few recordings had a transcript, and `pitch_spread` where
+    an earlier version calibrated.
 
     Attributes:
         corpus, split: what it was measured on.
@@ -109,11 +112,11 @@ class Calibration:
         """Built-in cuts, for where nothing was calibrated.
 
         They are chosen, not measured: low and high pitch lie 3 semitones apart, quiet and loud 6 dB, slow and fast 1.2
-        syllables a second, monotone and expressive 6 semitones of range. Where the speaker's reference is not known,
-        pitch is judged by typical medians of the gender (120 Hz for men and 210 Hz for women: Traunmüller and
-        Eriksson, "The frequency range of the voice fundamental in the speech of male and female adults"), from which
-        speakers are taken to differ by 2.5 semitones; speed and expressiveness by what is typical of everyone. Volume
-        cannot be told then, for how loud a file is depends on the microphone.
+        syllables a second, a flat and an expressive range (10th to 90th percentile of F0) 4 semitones. Where the
+        speaker's reference is not known, pitch is judged by typical medians of the gender (120 Hz for men and 210 Hz
+        for women: Traunmüller and Eriksson, "The frequency range of the voice fundamental in the speech of male and
+        female adults"), from which speakers are taken to differ by 2.5 semitones; speed and range by what is typical
+        of everyone. Volume cannot be told then, for how loud a file is depends on the microphone.
         """
         man, woman = _semitones(120), _semitones(210)
         return cls(
@@ -130,16 +133,24 @@ class Calibration:
                 "rate": (-0.6, 0.6),
                 "text_rate": (-0.6, 0.6),
                 "pitch_range": (-3.0, 3.0),
+                "pitch_spread": (-2.0, 2.0),
             },
-            spreads={"pitch": 1.5, "loudness": 3.0, "rate": 0.5, "text_rate": 0.5, "pitch_range": 1.5},
+            spreads={
+                "pitch": 1.5,
+                "loudness": 3.0,
+                "rate": 0.5,
+                "text_rate": 0.5,
+                "pitch_range": 1.5,
+                "pitch_spread": 1.2,
+            },
             speakers={},
             genders={
                 "female": Reference({"pitch": woman}, {"pitch": 2.5}),
                 "male": Reference({"pitch": man}, {"pitch": 2.5}),
             },
             everyone=Reference(
-                {"pitch": (man + woman) / 2, "rate": 4.5, "text_rate": 4.5, "pitch_range": 8.0},
-                {"pitch": 5.5, "rate": 1.0, "text_rate": 1.0, "pitch_range": 2.0},
+                {"pitch": (man + woman) / 2, "rate": 4.5, "text_rate": 4.5, "pitch_range": 8.0, "pitch_spread": 6.0},
+                {"pitch": 5.5, "rate": 1.0, "text_rate": 1.0, "pitch_range": 2.0, "pitch_spread": 1.5},
             ),
         )
 
@@ -264,7 +275,7 @@ def median_error(spread: float, count: int) -> float:
 
 def why_not(prosody: Prosody, quantity: str) -> str | None:
     """Why a quantity of `QUANTITIES`, or the contour, cannot be told from a recording; `None` where it can."""
-    voiced = quantity in ("pitch", "pitch_range", "contour")
+    voiced = quantity in ("pitch", "pitch_range", "pitch_spread", "contour")
     if prosody.speech_seconds < MIN_SPEECH_SECONDS:
         return TOO_SHORT
     if voiced and prosody.voiced_seconds < MIN_VOICED_SECONDS:

@@ -74,6 +74,11 @@ WORDINGS = {
         Wording("keeping the pace"),
     ),
     "tone": (*_nouns("in", "tone"), *_nouns("with", "tone", "intonation", "melody"), Wording("whose tone is")),
+    "range": (
+        *_nouns("with", "delivery", "range of pitch"),
+        *_nouns("in", "manner of delivery"),
+        Wording("whose delivery is"),
+    ),
     TRANSCRIPT: tuple(map(Wording, ("saying", "stating", "uttering", "with the words", "whose words are"))),
     EMOTION: (
         Wording("sounding"),
@@ -99,6 +104,7 @@ SYNONYMS = {
         "high": ("loud",),
     },
     "speed": {"slow": ("unhurried",), "normal": ("medium", "average"), "fast": ("quick", "rapid")},
+    "range": {"flat": ("monotone",), "normal": ("medium", "average"), "expressive": ("lively",)},
     "tone": {"flat": ("level", "even"), "rising": ("upward",), "falling": ("downward",)},
 }
 _DECADES = ("twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties")

@@ -1,10 +1,12 @@
 """`model.explain`: recordings in, what each sounds like and why out.
 
 A batch of recordings is encoded once, and its answers are decoded in one pass under the grammar (`decoding_xser`): the
-transcript, unless the user gives it, is a slot like the others. Nothing of a call is left on the model.
+transcript, unless the user or another recogniser gives it, is a slot like the others. Nothing of a call is left on the
+model.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 
@@ -18,9 +20,22 @@ from .grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT
 from .options_xser import refuse_unknown
 from .prosody_xser import measure
 from .references_xser import several
-from .request_xser import Request, each_request, place
+from .request_xser import Request, context_of, each_request, place
+from .tower_transcriber_xser import record_states
+from .transcriber_xser import (
+    BY_MODEL,
+    GIVEN,
+    Transcriber,
+    Transcription,
+    asked_transcriber,
+    load_transcriber,
+    transcribe_each,
+)
 
-ANSWER_KEYS = ("status", "emotion", "scores", "descriptors", "emphasis", "transcript", "explanation")
+ANSWER_KEYS = (
+    *("status", "emotion", "scores", "descriptors", "emphasis", "transcript", "transcript_source"),
+    "explanation",
+)
 MAX_BYTES_PER_SECOND = 40  # of transcript: twice what fast speech needs
 CONTENT = "content"  # the stream of words
 
@@ -38,6 +53,8 @@ def explain(
     reference=None,
     gender: str | Sequence[str | None] | None = None,
     aux: Mapping[str, Sequence] | None = None,
+    transcriber=None,
+    transcriber_options: Mapping | None = None,
 ) -> list[dict]:
     """Explain recordings.
 
@@ -61,11 +78,19 @@ def explain(
         gender: of the speakers, stands in where there is no reference: one for all recordings, or a list with one or
             `None` for each. Only with `verify`.
         aux: name → features of each recording, for auxiliary streams (see `XSERProcessor`).
+        transcriber: another recogniser, whose words stand for the model's own in the answer and in what follows from
+            them, where the user gives none: the id or folder of one, an `automatic-speech-recognition` pipeline, a
+            function from a list of (S,) float32 waves at 16 kHz to a list of strings, or "tower" for the decoder of
+            the model's own Whisper. An id is loaded at each call; `load_transcriber` gives one that stays loaded.
+            `verify` does not measure by its words.
+        transcriber_options: of its `generate`, such as `language` and `task`.
 
     Returns:
         For each recording `status` (`ok`, `no_speech`, `too_short`), `emotion`, `scores` (a distribution over the
-        model's emotions), `descriptors` (slot → level), `emphasis` (words), `transcript`, `explanation` (a sentence).
-        Where the status is not `ok`, or a slot was not asked for, the value is `None`. With `verify` also
+        model's emotions), `descriptors` (slot → level), `emphasis` (words), `transcript`, `transcript_source`
+        (`model`, `given` or `transcriber NAME`), `explanation` (a sentence).
+        Where the status is not `ok`, or a slot was not asked for, the value is `None`. Where the transcriber fails on
+        a recording, its status is `error`, and `error` says why; the others are answered. With `verify` also
         `verification`, as `Verifier.verify` gives it. With `dimensions` also those, name → number from 0 to 1. With
         `emotion_votes` also `votes`, a distribution over the
         emotions by each stream alone. Where the model takes a reference of the recording's speaker also
@@ -74,7 +99,8 @@ def explain(
 
     Raises:
         AudioError: a recording cannot be read or is longer than the model's limit; it is named.
-        ValueError: an option is not right or would be ignored, or the processor is of another model; both are named.
+        ValueError: an option is not right or would be ignored, the processor is of another model, or the transcriber
+            gives no list with one for each; they are named.
     """
     processor = matching_processor(processor, model.config)
     batch_size = check_batch_size(batch_size)
@@ -85,16 +111,20 @@ def explain(
     places = [place(index, source) for index, source in enumerate(sources)]
     requests = each_request(model, processor, places, transcript, verify, reference, gender)
     aux = _aux_of_each(processor, aux, len(sources))
+    load = partial(load_transcriber, model)
+    transcriber = asked_transcriber(transcriber, transcriber_options, transcript, load)
     waves = [processor.load(source) for source in sources]
     statuses = [processor.status(wave, source) for wave, source in zip(waves, sources, strict=True)]
     answers = [empty_answer(status, request, model.config) for status, request in zip(statuses, requests, strict=True)]
     spoken = [index for index, status in enumerate(statuses) if status == "ok"]
     evaluated = in_eval_mode(model)
+    states = record_states(evaluated) if transcriber is not None and transcriber.reads_states else None
     for start in range(0, len(spoken), batch_size):
         rows = spoken[start : start + batch_size]
         batch = [(waves[index], SAMPLE_RATE) for index in rows]
         features = {name: [each[index] for index in rows] for name, each in aux.items()}
-        given = _explain_batch(evaluated, processor, batch, slots, [requests[index] for index in rows], features)
+        asked = [requests[index] for index in rows]
+        given = _explain_batch(evaluated, processor, batch, slots, asked, features, transcriber, states)
         for index, answer in zip(rows, given, strict=True):
             answers[index].update(answer)
     for wave, answer, request in zip(waves, answers, requests, strict=True):
@@ -129,12 +159,15 @@ def _aux_of_each(processor, aux, count: int) -> dict[str, list]:
     return {name: one_for_each(f"aux[{name!r}]", each, count) for name, each in aux.items()}
 
 
-def _explain_batch(model, processor, batch, slots, requests: Sequence[Request], aux) -> list[dict]:
+def _explain_batch(
+    model, processor, batch, slots, requests: Sequence[Request], aux, transcriber: Transcriber | None, states
+) -> list[dict]:
     profiles = [request.profile(model.config) for request in requests]
     inputs = processor(batch, task="describe", slots=slots, reference=profiles, aux=aux).to(model.device)
     input_ids, attention_mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
     streams = model.hear(input_ids, **inputs)
-    texts = [request.words for request in requests]
+    words = _words_of_each(model, processor, batch, requests, transcriber, states)
+    texts = [each.text if each.error is None else "" for each in words]  # a row that fails costs no words
     # each row stops at its own length, so that its neighbours in the batch cannot change its text
     limits = [int(8 + MAX_BYTES_PER_SECOND * len(wave) / SAMPLE_RATE) for wave, _ in batch]
     decoding = Decoding.start(model.language_model, model.embed_prompt(input_ids, streams), attention_mask)
@@ -144,12 +177,15 @@ def _explain_batch(model, processor, batch, slots, requests: Sequence[Request], 
     if TRANSCRIPT in slots:
         own = [description.transcript for description, _ in results]
     else:
-        wanted = [request.transcript is True for request in requests]
+        wanted = [each.source == BY_MODEL for each in words]
         own = _transcribe(model, processor, batch, limits, streams, wanted)
     voted = _tell_votes(votes, processor.schema.emotions, len(batch))
     dimensions = _dimensions_of_each(model, streams, len(batch))
     answers = []
     for row, (description, distributions) in enumerate(results):
+        if words[row].error is not None:
+            answers.append({**empty_answer("error", requests[row], model.config), "error": words[row].error})
+            continue
         scores = distributions.get(EMOTION)
         answers.append(
             {
@@ -157,7 +193,8 @@ def _explain_batch(model, processor, batch, slots, requests: Sequence[Request], 
                 "scores": scores,
                 "descriptors": description.levels,
                 "emphasis": None if description.emphasis is None else list(description.emphasis),
-                "transcript": (texts[row] or own[row]) if requests[row].transcript else None,
+                "transcript": own[row] if words[row].source == BY_MODEL else texts[row],
+                "transcript_source": words[row].source,
                 "explanation": description.to_sentence(scores),
                 **voted[row],
                 **dimensions[row],
@@ -165,6 +202,30 @@ def _explain_batch(model, processor, batch, slots, requests: Sequence[Request], 
             }
         )
     return answers
+
+
+def _words_of_each(
+    model, processor, batch, requests: Sequence[Request], transcriber: Transcriber | None, states: list | None
+) -> list[Transcription]:
+    """What is known of each recording's words before the model answers, and who knows them.
+
+    Args:
+        states: those of this batch, as `record_states` keeps them, which are taken from it; `None` where nobody wants
+            them.
+    """
+    last = None if states is None else states.pop()
+    words = [
+        Transcription(request.words, (GIVEN if request.words else BY_MODEL) if request.transcript else None)
+        for request in requests
+    ]
+    rows = [] if transcriber is None else [row for row, each in enumerate(words) if each.source == BY_MODEL]
+    if rows:
+        check = partial(processor.check_transcript, context=context_of(model.config))
+        waves = [batch[row][0] for row in rows]
+        found = transcribe_each(transcriber, waves, None if last is None else last[rows], check)
+        for row, each in zip(rows, found, strict=True):
+            words[row] = each
+    return words
 
 
 def vote_weights(config, votes: Mapping[str, torch.Tensor], knows_speaker: torch.Tensor | None) -> torch.Tensor | None:

@@ -24,32 +24,10 @@ from .calibration_xser import (
     check_number,
     why_not,
 )
+from .measured_slots_xser import ERROR_UNITS, LEVELS, QUANTITIES_OF, UNITS
 from .prosody_xser import Prosody
 from .reasons_xser import describe_contour, describe_lack, in_words
 
-LEVELS = {
-    "pitch": ("low", "normal", "high"),
-    "volume": ("quiet", "normal", "loud"),
-    "speed": ("slow", "normal", "fast"),
-    "tone": ("falling", "flat", "rising", "falling-rising", "rising-falling"),
-    "expressiveness": ("monotone", "normal", "expressive"),
-}
-QUANTITIES_OF = {  # slot → what of `Prosody` it can be told from, the surest first
-    "pitch": ("pitch",),
-    "volume": ("loudness",),
-    "speed": ("text_rate", "rate"),
-    "tone": ("contour",),
-    "expressiveness": ("pitch_range",),
-}
-UNITS = {
-    "pitch": "Hz",
-    "loudness": "dBFS",
-    "rate": "syllables/s",
-    "text_rate": "syllables/s",
-    "pitch_range": "semitones",
-    "contour": "semitones",
-}
-ERROR_UNITS = {**UNITS, "pitch": "semitones", "loudness": "dB"}
 FINAL_MOVEMENT = {"falling-rising": "rising", "rising-falling": "falling"}
 
 AGREE, CONTRADICT, CANNOT_TELL = "agree", "contradict", "can't tell"
@@ -241,7 +219,7 @@ class _Place:
 
     def _compare(self, claimed: str) -> str:
         lower, upper = (in_words(cut, self.unit) for cut in self.cuts)
-        if claimed in LEVELS["tone"]:
+        if self.quantity == "contour":
             return f"{self.told}, where {upper} make a movement"
         if len(self.distances[claimed]) == 2:
             extent = f"lies between {lower} and {upper}"
@@ -347,4 +325,4 @@ def _check_options(levels: Mapping[str, Iterable[str]] | None, margin: float) ->
     return {slot: tuple(name for name in names if name in LEVELS.get(slot, ())) for slot, names in given.items()}
 
 
-__all__ = ["CANNOT_TELL", "LEVELS", "NOT_MEASURABLE", "Label", "Verdict", "check", "label"]
+__all__ = ["CANNOT_TELL", "LEVELS", "NOT_MEASURABLE", "QUANTITIES_OF", "Label", "Verdict", "check", "label"]

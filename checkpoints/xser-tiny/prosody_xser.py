@@ -10,6 +10,7 @@ Behavior Research Methods 41(2): voiced peaks of intensity between dips.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -83,6 +84,8 @@ class Prosody:
         pitch, pitch_error: median F0 in semitones re 1 Hz (12 log2 Hz), and its error.
         pitch_hz: the same median in Hz.
         pitch_range, pitch_range_error: semitones from the 5th to the 95th percentile of F0, and its error.
+        pitch_spread, pitch_spread_error: semitones from the 10th to the 90th percentile of F0, and its error. The few
+            frames of creak that end a phrase, or of a wrong octave, move it less than `pitch_range`.
         loudness, loudness_error: RMS over speech frames, about the mean, in dBFS, and its error in dB.
         rate, rate_error: syllable nuclei a second of speech, counted in the signal, and its error.
         text_rate, text_rate_error: the same by a transcript, and its error. `measure`, which has none, leaves them
@@ -126,6 +129,8 @@ class Prosody:
     text_rate: float | None = None
     text_rate_error: float | None = None
     text_fits: bool | None = None
+    pitch_spread: float | None = None
+    pitch_spread_error: float | None = None
 
 
 def measure(wave: np.ndarray) -> Prosody:
@@ -161,9 +166,9 @@ def measure(wave: np.ndarray) -> Prosody:
     snr_db = None if loudness is None else max(loudness - _noise_floor(level), 0.0)
     jitter, shimmer, hnr_db = voice_quality(sound, f0)
     noise = 10 ** (-max(snr_db or 0.0, hnr_db or 0.0) / 20)  # at most: amplitude over that of the speech
-    pitch, pitch_range, pitch_error, range_error = _pitch(f0[voiced], noise)
+    pitch = _pitch(f0[voiced], noise)
     has_range = len(f0[voiced]) >= MIN_RANGE_FRAMES
-    contour = None if pitch is None else _contour(f0, strength, speech, pitch)
+    contour = None if pitch.median is None else _contour(f0, strength, speech, pitch.median)
     doubt = find_doubt(sound, narrow, f0)
     nuclei = _nuclei(narrow, voiced) if speech_seconds >= MIN_RATE_SECONDS else 0
     return Prosody(
@@ -175,11 +180,11 @@ def measure(wave: np.ndarray) -> Prosody:
         level=np.maximum(level + gain, LEVEL_FLOOR).astype(np.float32),
         speech=speech,
         snr_db=snr_db,
-        pitch=pitch,
-        pitch_error=None if pitch is None else math.hypot(pitch_error, doubt.pitch),
-        pitch_hz=None if pitch is None else 2 ** (pitch / 12),
-        pitch_range=pitch_range if has_range else None,
-        pitch_range_error=math.hypot(range_error, doubt.pitch_range) if has_range else None,
+        pitch=pitch.median,
+        pitch_error=None if pitch.median is None else math.hypot(pitch.error, doubt.pitch),
+        pitch_hz=None if pitch.median is None else 2 ** (pitch.median / 12),
+        pitch_range=pitch.range if has_range else None,
+        pitch_range_error=math.hypot(pitch.range_error, doubt.pitch_range) if has_range else None,
         loudness=None if loudness is None else loudness + gain,
         loudness_error=None
         if loudness is None
@@ -187,12 +192,14 @@ def measure(wave: np.ndarray) -> Prosody:
         rate=nuclei / speech_seconds if nuclei else None,
         rate_error=math.hypot(_rate_error(nuclei, speech_seconds, snr_db), doubt.rate) if nuclei else None,
         contour=contour,
-        contour_error=None if contour is None else math.hypot(CONTOUR_SHARE * range_error, doubt.contour),
+        contour_error=None if contour is None else math.hypot(CONTOUR_SHARE * pitch.range_error, doubt.contour),
         pauses=len(pauses),
         pause_seconds=sum(pauses) * FRAME_SECONDS,
         jitter=jitter,
         shimmer=shimmer,
         hnr_db=hnr_db,
+        pitch_spread=pitch.spread if has_range else None,
+        pitch_spread_error=math.hypot(pitch.spread_error, doubt.pitch_range) if has_range else None,
     )
 
 
@@ -249,22 +256,34 @@ def _noise_floor(level: np.ndarray) -> float:
     return float(np.percentile(sounding, 10)) if len(sounding) else LEVEL_FLOOR
 
 
-def _pitch(f0: np.ndarray, noise: float) -> tuple[float, float, float, float] | tuple[None, None, None, None]:
-    """Median and range, and the error of each, in semitones, of the voiced frames.
+class _Pitch(NamedTuple):
+    """Of the voiced frames, in semitones: median, 5th to 95th and 10th to 90th percentile, and the error of each."""
+
+    median: float | None = None
+    range: float | None = None
+    spread: float | None = None
+    error: float | None = None
+    range_error: float | None = None
+    spread_error: float | None = None
+
+
+def _pitch(f0: np.ndarray, noise: float) -> _Pitch:
+    """Measure the pitch of voiced frames (T,) Hz; nothing is known of too few.
 
     The share of them that are missed at edges and in noise, or are too many, moves a percentile by as large a share of
     the range, if those frames lie on one side of it; the median by what lies between it and its neighbours, which is
     more where a voice falls into a low and a high part.
     """
     if len(f0) < MIN_PITCH_FRAMES:
-        return None, None, None, None
+        return _Pitch()
     share = math.hypot(EDGE_SECONDS / (len(f0) * FRAME_SECONDS), NOISE_SHARE * noise)
     around = 50 * min(share, 0.9)
     semitones = 12 * np.log2(f0.astype(np.float64))
-    low, below, median, above, high = np.percentile(semitones, (5, 50 - around, 50, 50 + around, 95))
-    range_error = share * max(float(high - low), MIN_RANGE)
-    pitch_error = max(PITCH_SHARE * range_error, float(above - below) / 2)
-    return float(median), float(high - low), pitch_error, range_error
+    places = (5, 10, 50 - around, 50, 50 + around, 90, 95)
+    lowest, low, below, median, above, high, highest = map(float, np.percentile(semitones, places))
+    range_error, spread_error = (share * max(extent, MIN_RANGE) for extent in (highest - lowest, high - low))
+    error = max(PITCH_SHARE * range_error, (above - below) / 2)
+    return _Pitch(median, highest - lowest, high - low, error, range_error, spread_error)
 
 
 def _rate_error(nuclei: int, speech_seconds: float, snr_db: float | None) -> float:

@@ -19,6 +19,7 @@ _NAMES = {
     "rate": "syllable",
     "text_rate": "syllable",
     "pitch_range": "range of pitch",
+    "pitch_spread": "range of pitch",
     "contour": "contour of pitch",
 }
 

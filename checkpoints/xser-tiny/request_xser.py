@@ -104,6 +104,11 @@ def as_options(requests: Sequence[Request]) -> dict:
     }
 
 
+def context_of(config) -> int | None:
+    """How many tokens the language model reads; `None` where its config does not say."""
+    return getattr(config.text_config, "max_position_embeddings", None)
+
+
 def place(index: int, source) -> str:
     """What messages call a recording among others."""
     return f"recording {index} ({audio_name(source)})"
@@ -142,10 +147,10 @@ def each_transcript(model, processor, transcript, places: Sequence[str]) -> list
                 f"the transcript of {where} is {text!r}, which holds no word: give None if it is not known"
             )
         try:
-            processor.check_transcript(text, getattr(model.config.text_config, "max_position_embeddings", None))
+            processor.check_transcript(text, context_of(model.config))
         except ValueError as error:
             raise ValueError(f"the transcript of {where} cannot be used: {error}") from error
     return [True if text is None else text for text in texts]
 
 
-__all__ = ["Request", "as_options", "common_request", "each_request", "place"]
+__all__ = ["Request", "as_options", "common_request", "context_of", "each_request", "place"]
