@@ -116,7 +116,7 @@ class Calibration:
         speaker's reference is not known, pitch is judged by typical medians of the gender (120 Hz for men and 210 Hz
         for women: Traunmüller and Eriksson, "The frequency range of the voice fundamental in the speech of male and
         female adults"), from which speakers are taken to differ by 2.5 semitones; speed and range by what is typical
-        of everyone. Volume cannot be told then, for how loud a file is depends on the microphone.
+        of everyone. Volume is undetermined then, for how loud a file is depends on the microphone.
         """
         man, woman = _semitones(120), _semitones(210)
         return cls(

@@ -29,7 +29,7 @@ from xser.evaluation.evaluator import evaluate_model, sampled
 from xser.evaluation.predictions import write_predictions
 from xser.evaluation.probes.measure import information_of
 from xser.evaluation.probes.streams import hear_corpus
-from xser.evaluation.report import command_line, figure_rows, text_table, told
+from xser.evaluation.report import command_line, figure_rows, text_table, without_place
 from xser.evaluation.weights import weights_digest
 from xser.training.classifier import is_classifier, load_classifier
 from xser.training.options import parse_dicts
@@ -173,7 +173,7 @@ def evaluate(arguments: EvalArguments) -> dict:
         "reference",
         "dtype",
     )
-    about |= {name: told(getattr(arguments, name)) for name in asked}
+    about |= {name: without_place(getattr(arguments, name)) for name in asked}
     about["weights"] = weights_digest(arguments.model)
     write_json(Path(arguments.output), {**about, **results})
     if arguments.predictions:

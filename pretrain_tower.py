@@ -176,8 +176,8 @@ def main(argv: list[str] | None = None) -> dict:
     with arguments.main_process_first(desc="preparing the data"):
         sources = load_sources(data_arguments, arguments.seed)
     if arguments.should_save:
-        heard = {data.name: data.report() for data in sources}
-        facts = {"data": heard, "teachers": teachers}
+        reports = {data.name: data.report() for data in sources}
+        facts = {"data": reports, "teachers": teachers}
         write_record(run, ["pretrain_tower.py", *argv], groups, ("torchaudio", "scikit-learn"), **facts)
     return run_iterations(groups, sources, first, checkpoint, start, origin_writer(groups, teachers, argv))
 

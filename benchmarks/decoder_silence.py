@@ -23,7 +23,7 @@ from xser.backbones_xser import load_whole
 from xser.corpora.cache import write_json
 from xser.eval import load_rows
 from xser.evaluation.edits import count_word_edits, text_normalizer
-from xser.evaluation.report import command_line, text_table, told
+from xser.evaluation.report import command_line, text_table, without_place
 
 COLUMNS = ("seconds of silence", "recordings", "WER")
 ALL = 30.0  # s: up to which it is filled
@@ -65,7 +65,8 @@ def main(argv: list[str] | None = None) -> None:
         edits, words = count_word_edits(found, said).sum(0)
         name = "up to 30 s" if seconds >= ALL else f"{seconds:g}"
         table.append((name, str(len(waves)), f"{edits / words:.2f}"))
-    title = f"Silence after a recording, and the words of {told(arguments.whisper)} on {told(arguments.corpus)}"
+    whisper, corpus = without_place(arguments.whisper), without_place(arguments.corpus)
+    title = f"Silence after a recording, and the words of {whisper} on {corpus}"
     write_json(arguments.output, {"title": title, "command": command_line(), "columns": COLUMNS, "rows": table})
     print(title, text_table(table, COLUMNS), sep="\n")
 

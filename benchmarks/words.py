@@ -27,7 +27,7 @@ from xser.eval import load_rows, of_speakers
 from xser.evaluation.edits import TextNormalizer, text_normalizer
 from xser.evaluation.evaluator import evaluate_model, sampled
 from xser.evaluation.predictions import reference_of, write_predictions
-from xser.evaluation.report import NOT_KNOWN, command_line, text_table, told
+from xser.evaluation.report import NOT_KNOWN, command_line, text_table, without_place
 from xser.evaluation.scoring import score
 from xser.evaluation.significance import WordErrors, compare_words
 
@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None) -> None:
 
     options = {"language": arguments.language, "task": "transcribe"}
     by_another = {"transcriber": arguments.transcriber, "transcriber_options": options}
-    name = told(arguments.transcriber)
+    name = without_place(arguments.transcriber)
     systems = {
         OWN: evaluate_model(model, processor, rows, arguments.batch_size)[1],
         f"with transcriber {name}": evaluate_model(model, processor, rows, arguments.batch_size, **by_another)[1],
@@ -123,7 +123,8 @@ def main(argv: list[str] | None = None) -> None:
     left_out = len(rows) - len(systems[plain])
     of = next(each.of for each in compared.values())
     title = (
-        f"Words of {told(arguments.model)} on {told(arguments.corpus)}, {arguments.split}: WER by {normalizer.name}, "
+        f"Words of {without_place(arguments.model)} on {without_place(arguments.corpus)}, {arguments.split}: "
+        f"WER by {normalizer.name}, "
         f"intervals over {of}; {left_out} recordings left out"
     )
     results = {"title": title, "command": command_line(), "columns": COLUMNS, "rows": table}

@@ -34,8 +34,8 @@ def without_folders(command: str) -> str:
     return _WORD.sub(lambda word: _FOLDERS.sub("", word[0]), command)
 
 
-def told(value: object) -> object:
-    """The value of an option as a results file tells it: an absolute path by its name."""
+def without_place(value: object) -> object:
+    """The value of an option as a results file records it: an absolute path by its name alone."""
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 

@@ -32,7 +32,7 @@ from xser.evaluation.conditions import AS_RECORDED, CONDITIONS
 from xser.evaluation.evaluator import evaluate_model
 from xser.evaluation.intervals import RESAMPLES
 from xser.evaluation.predictions import read_predictions, write_predictions
-from xser.evaluation.report import NOT_KNOWN, command_line, read_json, text_table, told
+from xser.evaluation.report import NOT_KNOWN, command_line, read_json, text_table, without_place
 from xser.evaluation.significance import Comparison, compare
 
 ABOUT = "about.json"
@@ -263,7 +263,7 @@ def main(argv: list[str] | None = None) -> dict:
         f"UA against that {AS_RECORDED}, p after Holm over {len(results['comparisons'])} conditions"
     )
     columns, rows = table_columns(results), table_rows(results)
-    about = {name: told(value) for name, value in about.items()} | {"limit": arguments.limit}
+    about = {name: without_place(value) for name, value in about.items()} | {"limit": arguments.limit}
     head = {"title": title, "command": command_line(), "columns": columns, "rows": rows}
     write_json(arguments.output, {**head, **about, **results})
     if arguments.picture is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from huggingface_hub import constants, try_to_load_from_cache
 
 from xser.backbone_places_xser import place_of
-from xser.evaluation.report import read_json, told, without_folders
+from xser.evaluation.report import read_json, without_folders, without_place
 from xser.publishing.licenses import HUB_LICENSES, OTHER, Terms, terms_in
 from xser.publishing.problems import PublishError, has_secret
 from xser.publishing.strict_yaml import front_matter, load, plain
@@ -189,8 +189,8 @@ def _stages(training: object, path: Path) -> list[dict]:
         data = str(training.get("data", "data that the record does not name"))
         others = [str(training[key]) for key in ("asr_data",) if training.get(key)]
         origin = training.get("model")
-        data = ", ".join(str(told(one)) for one in (data, *others))
-        data += f"; from {told(origin)}" if isinstance(origin, str) else ""
+        data = ", ".join(str(without_place(one)) for one in (data, *others))
+        data += f"; from {without_place(origin)}" if isinstance(origin, str) else ""
         command = training.get("command") or f"python train.py {TRAINING}"
         command = " ".join(map(str, command)) if isinstance(command, list) else str(command)
         return [*before, {"data": data, "command": without_folders(command), "seed": training.get("seed")}]
@@ -236,4 +236,4 @@ def _cleaned(value: object) -> object:
 
 
 def _cut(value: object) -> object:
-    return without_folders(str(told(value))) if isinstance(value, str) else value
+    return without_folders(str(without_place(value))) if isinstance(value, str) else value

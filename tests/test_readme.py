@@ -16,7 +16,7 @@ from xser.__main__ import main as xser_command
 from xser.audio_xser import load_audio
 from xser.corpora import load_corpus
 from xser.evaluation import figures
-from xser.evaluation.report import told, without_folders
+from xser.evaluation.report import without_folders, without_place
 from xser.training.arguments import parse_config
 
 ROOT = Path(xser.__file__).parent
@@ -178,4 +178,4 @@ def test_no_published_result_tells_where_files_lay_on_a_machine():
         measured = json.loads(path.read_text(encoding="utf-8"))
         assert without_folders(measured["command"]) == measured["command"], path.name
         for key in ("model", "corpus", "predictions"):
-            assert told(measured.get(key)) == measured.get(key), f"{path.name}: {key}"
+            assert without_place(measured.get(key)) == measured.get(key), f"{path.name}: {key}"
