@@ -20,6 +20,7 @@ MODULES = {  # name on the command line → module of this package, whose CORPUS
     "kokoro": "kokoro",
     "manifest": "manifest",
     "hub": "hub",
+    "merged": "merged",
     "audiofolder": "audiofolder",
     "espeak": "espeak",
     "espeak-languages": "espeak_languages",

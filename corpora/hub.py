@@ -121,7 +121,7 @@ def find(
     rows = []
     for theirs, (ours, part) in parts.items():
         _check_columns(part, fields)
-        recordings = _recordings(part.select_columns(fields["audio"].column), Path(name))
+        recordings = recordings_of(part.select_columns(fields["audio"].column), Path(name))
         for index, (audio, values) in enumerate(zip(recordings, _values(part, fields), strict=True)):
             where = f"{theirs}/{index}"
             if isinstance(audio, str):
@@ -335,8 +335,13 @@ def _values(part: datasets.Dataset, fields: dict[str, Field]) -> Iterator[dict[s
         yield {name: value for name, value in values.items() if value is not None}
 
 
-def _recordings(part: datasets.Dataset, source: Path) -> list[Mapping | str]:
-    """What `audio` of each row is, or why it is left out; looks at where bytes are, not at them."""
+def recordings_of(part: datasets.Dataset, source: Path) -> list[Mapping | str]:
+    """What `audio` of each row is, or why it is left out; looks at where bytes are, not at them.
+
+    Args:
+        part: the column of recordings alone.
+        source: where the data set lies, to which paths are relative.
+    """
     ((column, feature),) = part.features.items()
     if isinstance(feature, datasets.Audio):
         part = part.cast_column(column, datasets.Audio(decode=False))

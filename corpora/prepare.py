@@ -69,7 +69,7 @@ class Plan:
     """What is to be made: rows with their splits, and what of the corpus is no row.
 
     Args:
-        labels: see `Found`.
+        labels, parts: see `Found`.
         splitting: a sentence that says how the rows are split.
     """
 
@@ -79,6 +79,7 @@ class Plan:
     rows: list[dict] = field(default_factory=list)
     left_out: list[dict[str, str]] = field(default_factory=list)
     labels: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    parts: list[dict[str, str]] = field(default_factory=list)
     splitting: str = ""
 
     def name(self, row: dict) -> str:
@@ -163,7 +164,7 @@ def make_plan(corpus: Corpus, source: Path | None, corpus_options: dict, options
     check_options(corpus.name, corpus_options, corpus.options)
     found = corpus.find(source, **corpus_options)
     plan = Plan(corpus, source, options)
-    plan.labels = found.labels
+    plan.labels, plan.parts = found.labels, found.parts
     plan.left_out = [{"file": file, "reason": reason} for file, reason in found.left_out.items()]
     rows: dict[str, dict] = {}
     for row in found.rows:
@@ -245,6 +246,8 @@ def _report(checked: Checked, plan: Plan, splits: list[str], corpus_options: dic
         "licence": plan.corpus.licence,
         "splitting": plan.splitting,
     }
+    if plan.parts:
+        about["parts"] = plan.parts
     return make_report(about, splits, kept, left_out, plan.labels)
 
 
@@ -257,6 +260,8 @@ def _given(options: Options | Splitting) -> dict:
 
 def _portable(value: object) -> object:
     """A value without a path of this machine."""
+    if isinstance(value, list):
+        return [_portable(each) for each in value]
     return Path(value).name if isinstance(value, Path) or (isinstance(value, str) and os.sep in value) else value
 
 

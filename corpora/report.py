@@ -2,6 +2,7 @@
 
 import html
 import io
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from xser.corpora.folds import shared_speakers
 from xser.corpora.labels import own_descriptors, own_emotions, own_stated, stated
 from xser.corpora.schema import DIMENSIONS
 
+REPORT = "report.json"
 UNKNOWN = "not known"
 COUNTED = ("session", "fold", "emotion", "speaker", "gender", "language")
 NAMED = 200  # rows of a table on the page; report.json has all
@@ -33,6 +35,22 @@ svg { max-width: 100%; height: auto; } .warning { border-left: 4px solid #d9480f
 """
 
 
+def terms_of(folder: Path) -> list[dict[str, str]]:
+    """`corpus` and `licence` of a prepared folder, or of all that it was made of; empty where there is no report.
+
+    Raises:
+        ValueError: what lies there is no such report.
+    """
+    path = folder.expanduser() / REPORT
+    if not path.is_file():
+        return []
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return [{name: str(part[name]) for name in ("corpus", "licence")} for part in report.get("parts") or [report]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no report of a prepared corpus: {error!r}; prepare the corpus anew") from error
+
+
 def make_report(
     about: dict,
     splits: list[str],
@@ -43,7 +61,7 @@ def make_report(
     """The report of a prepared corpus.
 
     Args:
-        about: what it is: corpus, source, options, licence, splitting.
+        about: what it is: corpus, source, options, licence, splitting, and parts where it is made of others.
         splits: names, in order; one of which nothing is left is reported too.
         rows: rows of the one schema that are in it, with splits and durations; their audio is not looked at.
         left_out: what is not in it: `file` and `reason` of each.

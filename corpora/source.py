@@ -14,11 +14,13 @@ class Found:
         left_out: file, or utterance where there is no file, relative to the source → why it is no row.
         labels: column → label as the corpus writes it → label as the rows have it, None for not known, where these
             differ in a table of a user's own (`Labels.settle`).
+        parts: of a corpus made of others, the `corpus` and `licence` of each.
     """
 
     rows: list[dict]
     left_out: dict[str, str] = field(default_factory=dict)
     labels: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    parts: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

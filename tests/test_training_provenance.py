@@ -9,7 +9,7 @@ from training_corpus import make_audiofolder
 
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.train import main
-from xser.training.provenance import Provenance, terms_of, trained_on
+from xser.training.provenance import Provenance, binding_terms, trained_on
 
 TERMS = "CC BY-NC-SA 4.0: not for commercial use, name the author, pass on under the same terms"
 STAGES = [{"data": "recordings of Somebody (CC BY 4.0)", "command": "python train.py first.yaml", "seed": 1}]
@@ -72,7 +72,7 @@ def test_a_new_model_has_what_both_of_its_backbones_are_made_of(parent, tmp_path
 @pytest.mark.parametrize("licence", ["none is needed: it is synthesised on this machine", "that of your recordings"])
 def test_data_without_terms_need_no_notice(prepared, tmp_path, licence):
     (prepared / "report.json").write_text(json.dumps({"corpus": "espeak", "licence": licence}))
-    assert terms_of(str(prepared)) is None and terms_of("espeak") is None
+    assert not binding_terms(str(prepared)) and not binding_terms("espeak")
     Provenance({"model": None}, [str(prepared), None]).write(tmp_path, {"data": "x"}, [])
     assert not (tmp_path / "NOTICE").exists()
 
@@ -80,7 +80,7 @@ def test_data_without_terms_need_no_notice(prepared, tmp_path, licence):
 def test_records_that_cannot_be_read_are_named(parent, prepared):
     (prepared / "report.json").write_text("{}")
     with pytest.raises(ValueError, match=r"report\.json is no report of a prepared corpus"):
-        terms_of(str(prepared))
+        binding_terms(str(prepared))
     (parent / "training.yaml").write_text("a: [")
     with pytest.raises(ValueError, match=r"training\.yaml of .*parent is not YAML"):
         Provenance({"model": str(parent)}, [])

@@ -1,6 +1,5 @@
 """What a model was made of, and on what terms: NOTICE and training.yaml go with it from one training to the next."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -8,8 +7,9 @@ import yaml
 from transformers.utils import cached_file
 
 from xser.backbone_places_xser import place_of
+from xser.corpora.report import terms_of
 
-NOTICE, TRAINING, CARD, REPORT = "NOTICE", "training.yaml", "README.md", "report.json"
+NOTICE, TRAINING, CARD = "NOTICE", "training.yaml", "README.md"
 LICENSES = ("LICENSE", "LICENSE.md", "LICENSE.txt")
 FREE = "none is needed"  # how a report begins where recordings have no terms
 OWN = ("that of your recordings", "that of the data set")  # where it says that somebody else knows them
@@ -37,7 +37,7 @@ class Provenance:
         for option, model in parents.items():
             if model is not None:
                 self._read_parent(option, model)
-        self.data = [terms for each in data if each is not None and (terms := terms_of(each)) is not None]
+        self.data = [terms for each in data if each is not None for terms in binding_terms(each)]
         for terms in self.data:
             self._add_notice(f"These weights were trained on {terms['corpus']}, whose terms are: {terms['licence']}.")
 
@@ -80,22 +80,9 @@ class Provenance:
             (folder / name).write_text(text, encoding="utf-8")
 
 
-def terms_of(data: str) -> dict[str, str] | None:
-    """`corpus` and `licence` of a prepared folder; `None` where nobody asks for anything, or nothing is known."""
-    terms = _report(data)
-    return None if terms is None or terms["licence"].startswith((FREE, *OWN)) else terms
-
-
-def _report(data: str) -> dict[str, str] | None:
-    """`corpus` and `licence` of a prepared folder; `None` where there is no report."""
-    path = Path(data).expanduser() / REPORT
-    if not path.is_file():
-        return None
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        return {name: str(report[name]) for name in ("corpus", "licence")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no report of a prepared corpus: {error!r}; prepare the corpus anew") from error
+def binding_terms(data: str) -> list[dict[str, str]]:
+    """`corpus` and `licence` of a prepared folder, or of all that it was made of, where somebody asks for anything."""
+    return [terms for terms in terms_of(Path(data)) if not terms["licence"].startswith((FREE, *OWN))]
 
 
 def trained_on(data: Iterable[str | None], parent: str | None, before: list[str] | None) -> list[str]:
@@ -106,16 +93,15 @@ def trained_on(data: Iterable[str | None], parent: str | None, before: list[str]
         parent: the checkpoint that it goes on from.
         before: what that one says it was trained on.
     """
-    names = [_corpus_of(each) for each in data if each is not None]
+    names = [name for each in data if each is not None for name in _corpora_of(each)]
     if parent is not None:
         names = [*(before or [f"what {Path(parent).name} was trained on"]), *names]
     return list(dict.fromkeys(names))
 
 
-def _corpus_of(data: str) -> str:
-    """A corpus by name: that in the report of a prepared folder, else the folder's last part."""
-    terms = _report(data)
-    return Path(data).name if terms is None else terms["corpus"]
+def _corpora_of(data: str) -> list[str]:
+    """Corpora by name: those in the report of a prepared folder, else the folder's last part."""
+    return [terms["corpus"] for terms in terms_of(Path(data))] or [Path(data).name]
 
 
 def _read(model: str, name: str) -> str | None:
