@@ -484,8 +484,8 @@ def test_one_reading_outside_a_control_is_enough_to_be_unclean():
 def test_layer_mixes_are_drawn_for_any_number_of_layers_and_only_as_png(tmp_path):
     for layers in (3, 25):
         mixes = {name: [1 / layers] * layers for name in ("content", "descriptors")}
-        path = draw_layer_mixes(mixes, tmp_path / f"{layers}.png", "a $model")
+        path = draw_layer_mixes(mixes, list(range(layers)), tmp_path / f"{layers}.png", "a $model")
         assert Image.open(path).format == "PNG"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["25.png", "3.png"]
     with pytest.raises(ValueError, match=r"must end in \.png"):
-        draw_layer_mixes(mixes, tmp_path / "mixes.svg", "model")
+        draw_layer_mixes(mixes, list(range(layers)), tmp_path / "mixes.svg", "model")

@@ -243,6 +243,28 @@ def test_a_recording_is_heard_once_whichever_rows_and_process_ask(tiny_backbone_
     assert dict(again.of_speaker) == {"a": ["r3", "r1"]}
 
 
+def test_streams_mix_the_states_that_are_named_and_no_others_are_kept(tiny_backbone_folders, rows, voices, tmp_path):
+    model, processor = build(tiny_backbone_folders, mixed_layers=[0, 2])
+    some = Voices().hear(model, processor, rows.select([0, 1, 2]), keep_states=True)
+    assert np.array_equal(some.heard["r0", 1.0], voices.heard["r0", 1.0][:, [0, 2]])
+    assert len(model.model.content.layer_mix.scores) == len(model.model.descriptors.usual_mean) == 2
+    profile = some.profile(["r0", "r1", "r2"])
+    assert np.array_equal(profile.states, voices.profile(["r0", "r1", "r2"]).states[:, [0, 2]])
+    model.save_pretrained(tmp_path)
+    again = XSERForEmotionDescription.from_pretrained(tmp_path).eval()
+    inputs = processor([rows[0]["audio"]], task="describe", reference=[profile])
+    with torch.no_grad():
+        torch.testing.assert_close(again(**inputs).logits, model.eval()(**inputs).logits)
+        states, mask = again.model.encode_audio(inputs["input_values"], inputs["input_values_mask"])
+    np.testing.assert_allclose(torch.stack(states, 2)[0, mask[0]], some.heard["r0", 1.0], atol=1e-2)
+
+
+@pytest.mark.parametrize("layers", [[], [3], [-1, 0], [1, 1], [2, 0], ["a"], [True]])
+def test_layers_that_the_tower_does_not_have_are_refused(tiny_backbone_folders, layers):
+    with pytest.raises(ValueError, match=r"mixed_layers is .* from 0 to 2, upwards"):
+        build(tiny_backbone_folders, mixed_layers=layers)
+
+
 def test_another_tower_hears_for_itself(tiny_backbone_folders, rows, voices):
     model, processor = build(tiny_backbone_folders)
     with torch.no_grad():

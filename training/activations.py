@@ -149,12 +149,13 @@ def _where_trained(module: nn.Module):
     return nullcontext() if any(each.requires_grad for each in module.parameters()) else torch.no_grad()
 
 
-def _hidden_states(model: PreTrainedModel, shape: BatchShape, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+def _hidden_states(model: PreTrainedModel, shape: BatchShape, dtype: torch.dtype) -> list[torch.Tensor]:
     tower = model.model.audio_tower
     tower.config.apply_spec_augment = False  # it draws by NumPy, and needs no memory to speak of
     with _where_trained(tower):
         waves = torch.empty(shape.utterances, shape.samples, dtype=dtype)
-        return model.config.tower.encode(tower, waves)
+        hidden_states = model.config.tower.encode(tower, waves)
+    return [hidden_states[layer] for layer in model.config.used_layers]
 
 
 def _trace_xser(model: PreTrainedModel, task: str, shape: BatchShape, dtype: torch.dtype) -> torch.Tensor:

@@ -32,7 +32,7 @@ MODEL_SOURCES = ("system", "model", "audio_model", "text_model", "load_options",
 XSER, CLASSIFIER = "xser", "classifier"
 SYSTEMS = (XSER, CLASSIFIER)
 OF_CLASSIFIERS = (  # all of the config it may have
-    *("emotions", "ctc_weight", "padded", "freeze_audio_tower", "max_audio_seconds"),
+    *("emotions", "ctc_weight", "padded", "mixed_layers", "freeze_audio_tower", "max_audio_seconds"),
 )
 
 
@@ -65,6 +65,9 @@ class ModelArguments:
     padded: bool | None = field(
         default=None,
         metadata=help_text("a Whisper tower reads every recording with silence up to 30 s, as stock Whisper"),
+    )
+    mixed_layers: list[int] | None = field(
+        default=None, metadata=help_text("hidden states of the tower that the streams mix; 0 enters the first layer")
     )
     emotions: list[str] | None = field(default=None, metadata=help_text("labels, as adjectives"))
     descriptors: dict | str | None = field(default=None, metadata=help_text("slot → its levels; {} for none"))

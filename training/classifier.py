@@ -70,7 +70,7 @@ class TowerMix(XSERModel):
     def __init__(self, config: XSERConfig, audio_tower: PreTrainedModel | None = None):
         super().__init__(config, audio_tower)
         del self.content, self.descriptors, self.aux  # there are no bottlenecks here
-        self.layer_mix = LayerMix(config.audio_config.num_hidden_layers + 1)
+        self.layer_mix = LayerMix(len(config.used_layers))
         self.layer_norm = nn.LayerNorm(config.audio_config.hidden_size)
         self.post_init()
 

@@ -110,14 +110,15 @@ class Voices:
 
     @staticmethod
     def hear_states(model, processor, rows: Dataset, speed: float) -> list[np.ndarray]:
-        """(T, L+1, H) float16 of each recording: every layer of the tower, kept on disk."""
-        tower = model.model.audio_tower
-        layers = tower.config.num_hidden_layers + 1
+        """(T, L+1, H) float16 of each recording: the states that the streams mix, kept on disk."""
+        tower, config = model.model.audio_tower, model.config
         function = partial(_states, model, processor, speed)
         normalised = getattr(processor.feature_extractor, "do_normalize", False)
-        kind = f"tower-{digest_of(tower)}-{normalised:d}-{speed:g}" + ("-padded" if model.config.padded else "")
+        kind = f"tower-{digest_of(tower)}-{normalised:d}-{speed:g}" + ("-padded" if config.padded else "")
+        if config.mixed_layers is not None:
+            kind += f"-of-{'-'.join(map(str, config.mixed_layers))}"
         kept = computed_once(kind, rows, function, f"hearing at speed {speed:g}", np.float16)
-        return [each.reshape(len(each), layers, -1) for each in kept]
+        return [each.reshape(len(each), len(config.used_layers), -1) for each in kept]
 
     def frames_of(self, identity: str, speed: float = 1.0) -> np.ndarray:
         """(T, 5) measured prosody of a recording, as it is at a speed: shorter, and higher."""
@@ -242,7 +243,7 @@ def _measured_frames(audio: dict) -> np.ndarray:
 
 @torch.no_grad()
 def _states(model, processor, speed: float, audio: dict) -> np.ndarray:
-    """(T, (L+1) H): every layer's states."""
+    """(T, (L+1) H): the states that the streams mix."""
     wave = at_speed(processor.load(audio), speed)
     inputs = processor([(wave, SAMPLE_RATE)], task="asr").to(model.device)
     with HEARING:

@@ -69,7 +69,8 @@ def main(argv: list[str] | None = None) -> dict:
     head = {"title": title, "command": command_line(), "columns": COLUMNS, "rows": rows}
     write_json(arguments.output, {**head, **results})
     if arguments.picture:
-        draw_layer_mixes(results["layer_mixes"], arguments.picture, f"What the streams of {name} listen to")
+        mixes = results["layer_mixes"], results["mixed_layers"]
+        draw_layer_mixes(*mixes, arguments.picture, f"What the streams of {name} listen to")
     print(title, text_table(rows, COLUMNS), f"written to {arguments.output}", sep="\n")
     return results
 

@@ -79,7 +79,8 @@ def probe_model(
     Returns:
         JSON-able values: `n`; `probes`, one dict a reading, of words said from the known levels of the descriptors as
         well, which is what a stream tells of words that tells these levels and nothing else; `gaps`, what could not be
-        read and why; `information` of each stream, in nats a frame and bits a second; `layer_mixes`;
+        read and why; `information` of each stream, in nats a frame and bits a second; `layer_mixes` of
+        `mixed_layers`;
         `clean_of_words`, of each source behind the bottleneck of a stream of the voice, against both controls (None
         without word targets); `left_out`, `not_aligned`.
 
@@ -114,6 +115,7 @@ def probe_model(
         "gaps": [asdict(gap) for gap in gaps],
         "information": information_of(heard),
         "layer_mixes": layer_mixes(model),
+        "mixed_layers": model.config.used_layers,
         "clean_of_words": clean_of_words(probes),
         "left_out": heard.left_out,
         "not_aligned": heard.not_aligned,

@@ -12,11 +12,12 @@ COLOURS = ("#1864ab", "#d9480f")
 GREY, FAINT = "#7b8794", "#e4e7eb"
 
 
-def draw_layer_mixes(mixes: dict[str, list[float]], path: str | Path, title: str) -> Path:
+def draw_layer_mixes(mixes: dict[str, list[float]], layers: list[int], path: str | Path, title: str) -> Path:
     """Draw the weights, as a PNG.
 
     Args:
-        mixes: of each stream, the softmax weights of the tower's L + 1 hidden states, its input first.
+        mixes: of each stream, the softmax weights of the tower's hidden states.
+        layers: which states these are; 0 enters the first layer.
         path: where to write; its folder is made.
         title: what model it is.
 
@@ -38,12 +39,11 @@ def draw_layer_mixes(mixes: dict[str, list[float]], path: str | Path, title: str
         bars = axes.bar(np.arange(len(weights)) + shift, weights, width * 0.92, label=stream, color=COLOURS[index])
         if len(weights) * len(mixes) <= 24:  # more would overlap
             axes.bar_label(bars, fmt="%.2f", fontsize=7, color=GREY, padding=2)
-    layers = len(next(iter(mixes.values())))
-    axes.axhline(1 / layers, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
-    axes.annotate("equal weights", (1, 1 / layers), xycoords=("axes fraction", "data"), fontsize=7, color=GREY,
+    axes.axhline(1 / len(layers), color=GREY, linewidth=0.8, linestyle=":", zorder=0)
+    axes.annotate("equal weights", (1, 1 / len(layers)), xycoords=("axes fraction", "data"), fontsize=7, color=GREY,
                   ha="right", va="bottom")  # fmt: skip
-    if layers <= 14:
-        axes.set_xticks(range(layers))
+    if len(layers) <= 14:
+        axes.set_xticks(range(len(layers)), layers)
     axes.set_xlabel("hidden state of the tower (0: before its first layer)", fontsize=9, color=GREY)
     axes.set_ylabel("weight", fontsize=9, color=GREY)
     axes.set_title(title, fontsize=10, loc="left", parse_math=False)
