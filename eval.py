@@ -73,6 +73,9 @@ class EvalArguments:
         default=None,
         metadata={"help": "hear voices relative to their speakers: 'all' of their recordings, or how many; no labels"},
     )
+    verify: bool = field(
+        default=False, metadata={"help": "hold the levels of every answer against what is measured in the recording"}
+    )
     information: int | None = field(
         default=None, metadata={"help": "also measure the bits a second of each stream, over so many of these rows"}
     )
@@ -151,6 +154,7 @@ def evaluate(arguments: EvalArguments) -> dict:
         transcriber=arguments.transcriber,
         transcriber_options=arguments.transcriber_options,
         normalizer=normalizer,
+        verify=arguments.verify,
     )
     if arguments.information is not None:
         try:

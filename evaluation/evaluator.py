@@ -42,6 +42,7 @@ def evaluate_model(
     transcriber=None,
     transcriber_options: Mapping | None = None,
     normalizer: TextNormalizer | None = None,
+    verify: bool = False,
 ) -> tuple[dict, list[dict]]:
     """Explain every row of `dataset` and compare with what is known of it.
 
@@ -58,6 +59,7 @@ def evaluate_model(
         slots: the answer's slots to ask for, the emotion among them; what the data set knows by default.
         transcriber, transcriber_options: another recogniser for the words, as of `explain`.
         normalizer: of texts, before words are compared; as they are written by default.
+        verify: also hold the levels of every answer against what is measured; see `claims`.
 
     Returns:
         The figures (accuracies and rates from 0 to 1, `None` where no row has what it takes):
@@ -100,7 +102,7 @@ def evaluate_model(
     load = partial(load_transcriber, model)
     transcriber = asked_transcriber(transcriber, transcriber_options, transcribe, load)
     by_another = {} if transcriber is None else {"transcriber": transcriber}
-    profiles = {} if reference is None else speaker_profiles(model, processor, dataset, reference)
+    profiles = {} if reference is None else speaker_profiles(model, processor, dataset, reference, verify)
     with tqdm(total=len(dataset), unit="utterance", desc="explaining", disable=not progress) as bar:
         for batch in _batches(dataset, batch_size):
             rows, waves = [], []
@@ -120,6 +122,7 @@ def evaluate_model(
                     batch_size=batch_size,
                     slots=asked,
                     transcript=transcribe,
+                    verify=verify,
                     reference=[profiles.get(row["id"]) for _, row, _ in rows],
                     **by_another,
                 )

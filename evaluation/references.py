@@ -1,10 +1,20 @@
 """Profiles of the speakers who are tested, from their own recordings and without any label."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
 import datasets
 import numpy as np
+from tqdm.auto import tqdm
 
+from xser.audio_xser import load_audio
+from xser.calibration_xser import Calibration, Reference
+from xser.corpora.kept import MANY
+from xser.corpora.processes import open_processes
 from xser.evaluation.report import NO_REFERENCE
 from xser.profile_xser import MIN_RECORDINGS, SpeakerProfile
+from xser.prosody_xser import Prosody, measure
 from xser.training.voices import Voices
 
 ALL = "all"
@@ -36,23 +46,28 @@ def told_reference(reference: str | int | None) -> str:
 
 
 def speaker_profiles(
-    model, processor, rows: datasets.Dataset, reference: str | int
-) -> dict[str, SpeakerProfile | None]:
+    model, processor, rows: datasets.Dataset, reference: str | int, verify: bool = False
+) -> dict[str, SpeakerProfile | Reference | None]:
     """Id → profile of its speaker; `None` where the speaker is not known or has too few recordings.
 
     With a number, a profile is made of so many of the speaker's other recordings, drawn under a fixed seed.
 
+    Args:
+        verify: profiles also say by what levels are judged; for a model that takes no profile, that alone.
+
     Raises:
-        ValueError: `reference` is not right, or the model hears none.
+        ValueError: `reference` is not right, or neither the model nor a verification takes one.
     """
     count = parse_reference(reference)
-    if not processor.speaker_reference:
+    if not processor.speaker_reference and not verify:
         raise ValueError("--reference is given, but the model hears no reference: its speaker_reference is false")
     rows = rows.select([index for index, audio in enumerate(rows["audio"]) if _holds_speech(processor, audio)])
     voices = Voices().hear(model, processor, rows)
-    profiles: dict[str, SpeakerProfile | None] = {}
-    for ids in voices.of_speaker.values():
-        everything = voices.profile(ids) if len(ids) >= MIN_RECORDINGS else None
+    measured = _measured(rows) if verify else {}
+    profile_of = partial(_profile, voices, processor, measured)
+    profiles: dict[str, SpeakerProfile | Reference | None] = {}
+    for ids in _of_speakers(rows).values():
+        everything = profile_of(ids) if len(ids) >= MIN_RECORDINGS else None
         for number, identity in enumerate(ids):
             if count is None or everything is None:
                 profiles[identity] = everything
@@ -60,8 +75,43 @@ def speaker_profiles(
             others = [other for other in ids if other != identity]
             rng = np.random.default_rng([SEED, number])
             chosen = rng.choice(len(others), min(count, len(others)), replace=False)
-            profiles[identity] = voices.profile([others[index] for index in chosen]) if len(others) >= count else None
+            profiles[identity] = profile_of([others[index] for index in chosen]) if len(others) >= count else None
     return profiles
+
+
+def _of_speakers(rows: datasets.Dataset) -> dict[str, list[str]]:
+    """Speaker → ids, each once."""
+    found: dict[str, list[str]] = {}
+    for identity, speaker in zip(rows["id"], rows["speaker"], strict=True):
+        if speaker is not None and identity not in found.setdefault(speaker, []):
+            found[speaker].append(identity)
+    return found
+
+
+def _profile(
+    voices: Voices, processor, measured: Mapping[str, Prosody], ids: Sequence[str]
+) -> SpeakerProfile | Reference:
+    """Of some recordings of one speaker: as the model takes it, and by what levels are judged where it is measured."""
+    if not measured:
+        return voices.profile(ids)
+    calibration = processor.calibration
+    calibration = Calibration.default() if calibration is None else Calibration.from_dict(calibration)
+    try:
+        usual = calibration.reference_of([measured[identity] for identity in ids])
+    except ValueError:  # too little could be measured: the gender or everyone stands in
+        usual = Reference({}, {})
+    return replace(voices.profile(ids), usual=usual) if processor.speaker_reference else usual
+
+
+def _measured(rows: datasets.Dataset) -> dict[str, Prosody]:
+    """Id → what was measured in the recording."""
+    with open_processes(None if len(rows) >= MANY else 1) as mapping:
+        found = tqdm(mapping(_measure, rows["audio"]), total=len(rows), desc="measuring references", unit="file")
+        return dict(zip(rows["id"], found, strict=True))
+
+
+def _measure(audio: dict) -> Prosody:
+    return measure(load_audio(audio))
 
 
 def _holds_speech(processor, audio: dict) -> bool:

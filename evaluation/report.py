@@ -6,6 +6,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from xser.levels_xser import CANNOT_TELL
+
 NOT_KNOWN = "–"
 NO_REFERENCE = "none"  # of a results file's `speaker_reference`
 EMOTION_FIGURES = {"wa": "emotion, WA", "macro_f1": "emotion, macro F1", "weighted_f1": "emotion, weighted F1"}
@@ -81,6 +83,7 @@ def figure_rows(results: dict) -> list[tuple[str, str, str]]:
         rows.append(("raters, Jensen-Shannon divergence in nats", f"{rated['jensen_shannon']:.3f}", rated["n"]))
     for slot, accuracy in results["descriptors"].items():
         rows.append((f"{slot}, accuracy", _with_interval(results, f"{slot}.accuracy", accuracy), n_of[slot]))
+    rows += _of_claims(results)
     rows += _known(results, {"emphasis_f1": "emphasis, F1 over words"}, n_of.get("emphasis"))
     rows += _known(results, {"exact_match": "all descriptors right"}, n_of.get("descriptors"))
     form = f" by {results['normalizer']}" if results.get("normalizer") else ""
@@ -92,6 +95,24 @@ def figure_rows(results: dict) -> list[tuple[str, str, str]]:
     gaps = [name for name in results.get("gaps", {}) if name not in shown]
     rows += [(f"gap: {name}", _reason(results, name), "") for name in gaps]
     return [(figure, value, str(n)) for figure, value, n in rows]
+
+
+def _of_claims(results: dict) -> list[tuple[str, str, int]]:
+    """Rows of `claim_figures`."""
+    found = results.get("claims")
+    if found is None:
+        return []
+    rows = [
+        ("claims decided by measurements", _with_interval(results, "claims.decided", found["decided"]), found["n"])
+    ]
+    if found["contradicted"] is not None:
+        n = sum(count for of in found["verdicts"].values() for verdict, count in of.items() if verdict != CANNOT_TELL)
+        value = _with_interval(results, "claims.contradicted", found["contradicted"])
+        rows.append(("claims contradicted, of those decided", value, n))
+    for slot, of in found["verdicts"].items():
+        told = ", ".join(f"{verdict} {count}" for verdict, count in of.items())
+        rows.append((f"claims of {slot}", told, sum(of.values())))
+    return rows
 
 
 def _of_captions(found: dict | None) -> list[tuple[str, str, int]]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from xser.evaluation import counts
 from xser.evaluation.captions import caption_figures
+from xser.evaluation.claims import claim_figures
 from xser.evaluation.edits import (
     TextNormalizer,
     count_character_edits,
@@ -14,56 +15,13 @@ from xser.evaluation.edits import (
     predicted_texts,
     reference_texts,
 )
-from xser.evaluation.intervals import RESAMPLES, SAME_SPEAKERS, UTTERANCES, Bootstrap
+from xser.evaluation.intervals import RESAMPLES, SAME_SPEAKERS, UTTERANCES
 from xser.evaluation.predictions import NO_ANSWER
+from xser.evaluation.tally import Tally
 from xser.grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT, EmotionDescription, LabelSchema
 from xser.training.metrics import wording_metrics
 
 COVERAGE = tuple(percent / 100 for percent in range(5, 101, 5))
-
-
-class Tally:
-    """Figures over parts of the predictions, each with its interval.
-
-    Args:
-        predictions: all of them.
-        resamples: of each interval.
-
-    Attributes:
-        intervals: of each figure `low`, `high` and `of`, as `intervals.Interval` has them.
-        n_of: utterances behind each figure.
-        gaps: figure → why it, or a part of it, is not known.
-    """
-
-    def __init__(self, predictions: Sequence[dict], resamples: int):
-        self.predictions, self.resamples = predictions, resamples
-        self.intervals: dict[str, dict] = {}
-        self.n_of: dict[str, int] = {}
-        self.gaps: dict[str, str] = {}
-        self._bootstraps: dict[bytes, Bootstrap] = {}
-
-    def bootstrap(self, rows: Sequence[int]) -> Bootstrap:
-        """The resamples of some predictions, by their indices; the same for the same ones."""
-        key = np.asarray(rows).tobytes()
-        if key not in self._bootstraps:
-            speakers = [self.predictions[row]["reference"].get("speaker") for row in rows]
-            self._bootstraps[key] = Bootstrap(speakers, self.resamples)
-        return self._bootstraps[key]
-
-    def add(
-        self, rows: Sequence[int], columns: np.ndarray, figures: dict[str, tuple[Callable, str]]
-    ) -> dict[str, float]:
-        """Figures of `columns` (`(N, K)`, one row a prediction), each a function of sums and the scale to vary on."""
-        sums = self.bootstrap(rows).resample(columns)
-        values = {}
-        for name, (figure, scale) in figures.items():
-            values[name] = float(figure(sums.total))
-            interval = sums.interval(figure, scale)
-            if interval is None:
-                self.gaps[f"interval of {name}"] = f"every resample of {len(rows)} utterances gives {values[name]:.3f}"
-            else:
-                self.intervals[name] = {"low": interval.low, "high": interval.high, "of": interval.of}
-        return values
 
 
 def score(
@@ -92,6 +50,7 @@ def score(
             where all its words are right. exact_match: share of utterances where all known slots are right.
             emphasis_f1: over words.
             captions: as `captions.caption_figures` has it, `None` where no reference has a caption.
+            claims: as `claims.claim_figures` has it, `None` where no answer was verified.
             ece, brier, aurc: how good the scores are, and risk_coverage: `coverage` and `risk`, lists.
             intervals: of each figure its 95% interval, `low`, `high` and `of`, what was resampled; the bias of ece,
             which is too high where utterances are few, is in its interval too. aurc has none.
@@ -108,6 +67,7 @@ def score(
         **_of_descriptors(tally, slots),
         **_of_scores(tally),
         "captions": caption_figures(predictions),
+        "claims": claim_figures(tally),
     }
     interval = tally.intervals.get("ua")
     figures["ua_interval"] = [interval["low"], interval["high"]] if interval else None
