@@ -74,8 +74,7 @@ def one_reference(model, processor, reference) -> SpeakerProfile | Reference | N
 
 def _check_profile(profile: SpeakerProfile, config) -> None:
     """Refuse a profile that was made with another model, before anything is answered."""
-    tower = config.audio_config
-    wanted = (tower.num_hidden_layers + 1, tower.hidden_size)
+    wanted = (len(config.used_layers), config.audio_config.hidden_size)
     if profile.mean.shape != wanted:
         raise ValueError(
             f"the reference holds (layers, width) {profile.mean.shape}, this model's tower has {wanted}: make the "

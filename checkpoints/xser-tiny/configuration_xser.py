@@ -58,6 +58,8 @@ class XSERConfig(PreTrainedConfig):
             Whisper, of which the encoder is taken.
         padded (`bool`): a Whisper tower reads every recording with silence up to 30 s, as it does by itself; off, for
             as long as it is. Frames of that silence are not handed on.
+        mixed_layers (`list[int]`, *optional*): the hidden states of the tower that the streams mix, upwards: 0 is what
+            enters the first layer. All by default.
         text_config (`PreTrainedConfig` or `dict`): any causal language model; LLaMA by default.
         audio_model_id, text_model_id (`str`, *optional*): where the backbones came from; a thin checkpoint reads
             them from there.
@@ -137,6 +139,7 @@ class XSERConfig(PreTrainedConfig):
     audio_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
     padded: bool = False
+    mixed_layers: list | None = None
     audio_model_id: str | None = None
     text_model_id: str | None = None
     content_bottleneck: dict | None = None
@@ -252,6 +255,8 @@ class XSERConfig(PreTrainedConfig):
             needs = f"at most {longest / SAMPLE_RATE:g}, all that this tower has positions for"
             fits = self.max_audio_seconds * SAMPLE_RATE <= longest
             _require(fits, "max_audio_seconds", self.max_audio_seconds, needs)
+        needs = f"different numbers from 0 to {self.num_states - 1}, upwards"
+        _require(_are_layers(self.used_layers, self.num_states), "mixed_layers", self.mixed_layers, needs)
         if self.lora is not None:
             _require(self.lora["rank"] >= 1, "lora['rank']", self.lora["rank"], "at least 1, or lora null for none")
             _require(0 <= self.lora["dropout"] < 1, "lora['dropout']", self.lora["dropout"], "in [0, 1)")
@@ -347,6 +352,16 @@ class XSERConfig(PreTrainedConfig):
         return audio_tower(self.audio_config, self.padded)
 
     @property
+    def num_states(self) -> int:
+        """Hidden states of the tower, what enters its first layer among them."""
+        return self.audio_config.num_hidden_layers + 1
+
+    @property
+    def used_layers(self) -> list[int]:
+        """Which of them the streams mix."""
+        return list(range(self.num_states)) if self.mixed_layers is None else self.mixed_layers
+
+    @property
     def num_ctc_units(self) -> int:
         """Classes of CTC, without the blank."""
         return 256 if self.ctc_unit == "byte" else self.text_config.vocab_size
@@ -393,6 +408,11 @@ def of_before(saved: dict) -> dict:
 def _require(holds: bool, name: str, value: object, allowed: str) -> None:
     if not holds:
         raise ValueError(f"XSERConfig.{name} is {value!r}; it must be {allowed}")
+
+
+def _are_layers(layers: list, count: int) -> bool:
+    are_whole = all(isinstance(layer, int) and not isinstance(layer, bool) for layer in layers)
+    return bool(layers) and are_whole and layers == sorted(set(layers)) and layers[0] >= 0 and layers[-1] < count
 
 
 def _check_bottleneck(name: str, options: dict) -> None:

@@ -125,15 +125,15 @@ class XSERModel(XSERPreTrainedModel):
         return [f"{AUX_INPUT}{name}{end}" for name in self.config.aux_streams for end in ("", "_mask")]
 
     def encode_audio(self, input_values: torch.Tensor, input_values_mask: torch.Tensor):
-        """All hidden states of the tower, (L+1) x (B, T, H), and the mask of real frames, (B, T)."""
+        """The hidden states that the streams mix, (L+1) x (B, T, H), and the mask of real frames, (B, T)."""
         tower, is_trained = self.config.tower, any(weight.requires_grad for weight in self.audio_tower.parameters())
         with nullcontext() if is_trained else torch.no_grad():
             hidden_states = tower.encode(self.audio_tower, input_values, input_values_mask)
-        return hidden_states, tower.frames.mask(input_values_mask)
+        return [hidden_states[layer] for layer in self.config.used_layers], tower.frames.mask(input_values_mask)
 
     @torch.no_grad()
     def all_states(self, input_values: torch.Tensor, input_values_mask: torch.Tensor) -> torch.Tensor:
-        """Every layer's states of one recording, (T, L+1, H) float32 on the CPU, without padding."""
+        """Those states of one recording, (T, L+1, H) float32 on the CPU, without padding."""
         hidden_states, frame_mask = self.encode_audio(input_values, input_values_mask)
         return torch.stack(hidden_states, 2)[0, : int(frame_mask.sum())].float().cpu()
 

@@ -3,7 +3,7 @@
 Content and descriptors listen to the audio tower; an auxiliary stream listens to any features of (B, T, D) by the same
 way of bottleneck and adapter, and has a placeholder of its own in description prompts.
 
-Shapes: B batch, T frames, L layers of the tower (L+1 with its input), H tower width, Z latent size, N tokens of a
+Shapes: B batch, T frames, L+1 states of the tower (`used_layers`), H tower width, Z latent size, N tokens of a
 stream, D width of the language model or of an auxiliary stream's features.
 """
 
@@ -157,7 +157,7 @@ class XSERSpeechStream(XSERStream):
     """
 
     def __init__(self, config: XSERConfig, bottleneck: dict, hears_voice: bool):
-        num_layers, hidden_size = config.audio_config.num_hidden_layers + 1, config.audio_config.hidden_size
+        num_layers, hidden_size = len(config.used_layers), config.audio_config.hidden_size
         has_summary = config.summary_tokens and hears_voice
         super().__init__(config, hidden_size, bottleneck, config.frame_stack, has_summary)
         self.layer_mix = LayerMix(num_layers)
