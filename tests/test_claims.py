@@ -97,9 +97,7 @@ def test_an_evaluation_judges_as_an_explanation_does(tiny_pair, dataset):
     recordings = [row["audio"] for row in dataset]
     results, predictions = evaluate_model(model, processor, dataset, progress=False, reference="all", verify=True)
     usual = speaker_profiles(model, processor, dataset, "all", verify=True)["r0"]
-    alone = model.explain(
-        recordings, processor, slots=results["slots"], transcript=True, verify=True, reference=usual
-    )
+    alone = model.explain(recordings, processor, slots=results["slots"], transcript=True, verify=True, reference=usual)
     found = [
         {slot: (judged["claim"], judged["verdict"], judged["basis"]) for slot, judged in each["verification"].items()}
         for each in (*predictions, *alone)
