@@ -134,6 +134,10 @@ def evaluate(arguments: EvalArguments) -> dict:
     processor = XSERProcessor.from_pretrained(folder)
     if arguments.transcriber is not None and is_classifier(folder):
         raise ValueError(f"--transcriber is {arguments.transcriber!r}, but {folder} is a classifier: leave it out")
+    if arguments.verify and is_classifier(folder):
+        raise ValueError(
+            f"--verify is given, but {folder} is a classifier, which claims nothing of a voice: leave it out"
+        )
     load = load_classifier if is_classifier(folder) else XSERForEmotionDescription.from_pretrained
     model = load(folder, dtype=DTYPES[arguments.dtype])
     model = model.to(checked_device(arguments.device)).eval()

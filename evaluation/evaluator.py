@@ -101,7 +101,9 @@ def evaluate_model(
         transcribe = True  # for what is conditioned on words
     load = partial(load_transcriber, model)
     transcriber = asked_transcriber(transcriber, transcriber_options, transcribe, load)
-    by_another = {} if transcriber is None else {"transcriber": transcriber}
+    also = {} if transcriber is None else {"transcriber": transcriber}
+    if verify:  # which a classifier does not know
+        also["verify"] = True
     profiles = {} if reference is None else speaker_profiles(model, processor, dataset, reference, verify)
     with tqdm(total=len(dataset), unit="utterance", desc="explaining", disable=not progress) as bar:
         for batch in _batches(dataset, batch_size):
@@ -122,9 +124,8 @@ def evaluate_model(
                     batch_size=batch_size,
                     slots=asked,
                     transcript=transcribe,
-                    verify=verify,
                     reference=[profiles.get(row["id"]) for _, row, _ in rows],
-                    **by_another,
+                    **also,
                 )
                 for (index, row, known), answer in zip(rows, explained, strict=True):
                     if answer["status"] == "error":

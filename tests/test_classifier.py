@@ -159,6 +159,8 @@ def test_its_predictions_are_a_file_as_any_other(write, tmp_path):
     results = evaluate(["--model", str(final), *options])
     predictions = read_predictions(file)
     assert results["n"] == len(predictions) == 24 and results["ua"] is not None and results["wer"] is not None
+    with pytest.raises(ValueError, match=r"--verify is given, but .* is a classifier"):
+        evaluate(["--model", str(final), *options, "--verify"])
     for prediction in predictions[::8]:
         answer = model.explain([str(tmp_path / "tones" / f"{prediction['id']}.wav")], processor)[0]
         assert prediction["emotion"] == answer["emotion"] and prediction["transcript"] == answer["transcript"]

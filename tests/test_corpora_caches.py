@@ -173,16 +173,17 @@ def test_what_is_computed_from_a_recording_follows_it(folder):
     assert count == [3] and again[0] == first[0] and again[1] != first[1]
 
 
-def test_states_of_a_tower_depend_on_whether_clips_are_normalised_and_padded(monkeypatch):
+def test_states_of_a_tower_depend_on_its_layers_and_on_whether_clips_are_normalised_and_padded(monkeypatch):
     kinds = []
     monkeypatch.setattr(voices, "computed_once", lambda kind, *rest: kinds.append(kind) or [])
     config = SimpleNamespace(num_hidden_layers=2, to_json_string=lambda: "{}")
     tower = SimpleNamespace(audio_tower=SimpleNamespace(config=config, state_dict=dict))
-    for normalised, padded in ((True, False), (False, False), (False, True)):
-        model = SimpleNamespace(model=tower, config=SimpleNamespace(padded=padded))
+    cases = ((True, False, None), (False, False, None), (False, True, None), (False, True, [0, 2]), (False, True, [1]))
+    for normalised, padded, layers in cases:
+        model = SimpleNamespace(model=tower, config=SimpleNamespace(padded=padded, mixed_layers=layers))
         processor = SimpleNamespace(feature_extractor=SimpleNamespace(do_normalize=normalised))
         voices.Voices.hear_states(model, processor, [], 1.0)
-    assert len(set(kinds)) == 3
+    assert len(set(kinds)) == 5
 
 
 def test_figures_under_conditions_are_of_the_recordings_as_they_are(folder, tmp_path):
