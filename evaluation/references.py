@@ -60,7 +60,9 @@ def speaker_profiles(
     """
     count = parse_reference(reference)
     if not processor.speaker_reference and not verify:
-        raise ValueError("--reference is given, but the model hears no reference: its speaker_reference is false")
+        raise ValueError(
+            "--reference is given, but the model takes none: its speaker_reference is false; --verify judges by it"
+        )
     rows = rows.select([index for index, audio in enumerate(rows["audio"]) if _holds_speech(processor, audio)])
     voices = Voices().hear(model, processor, rows)
     measured = _measured(rows) if verify else {}

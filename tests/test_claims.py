@@ -114,11 +114,6 @@ def test_a_reference_of_an_evaluation_is_that_of_the_same_recordings(tiny_pair, 
     assert usual == replace(expected) and usual.medians
 
 
-def test_a_reference_serves_a_model_without_one_for_verification_alone(tiny_pair, dataset):
-    with pytest.raises(ValueError, match="speaker_reference is false"):
-        evaluate_model(*tiny_pair, dataset, progress=False, reference="all")
-
-
 def test_the_command_verifies(tiny_pair, dataset, tmp_path):
     model, processor = tiny_pair
     model.save_pretrained(tmp_path / "model")

@@ -1,4 +1,4 @@
-"""Several corpora as one: rows, labels and splits stay, names that two corpora share are told apart."""
+"""Several corpora as one: rows, labels and splits stay, names that two corpora share become different."""
 
 import json
 
@@ -58,7 +58,7 @@ def test_recordings_are_those_of_the_corpora(prepared, folders, tmp_path):
     assert row["audio"]["bytes"] == (folders[1] / "a.wav").read_bytes()
 
 
-def test_speakers_and_ids_of_the_same_name_are_told_apart(prepared):
+def test_speakers_and_ids_of_the_same_name_become_different(prepared):
     rows = find(corpora=[str(folder) for folder in prepared]).rows
     assert [row["speaker"] for row in rows] == ["home:anna", "ben", "cleo", "work:anna", None]
     assert len({row["id"] for row in rows}) == len(rows)

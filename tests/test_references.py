@@ -258,7 +258,7 @@ def test_a_number_beyond_the_speakers_recordings_gives_none(pair, dataset):
 
 
 def test_a_model_that_hears_none_is_refused(tiny_pair, dataset):
-    with pytest.raises(ValueError, match="--reference is given, but the model hears no reference"):
+    with pytest.raises(ValueError, match="--reference is given, but the model takes none"):
         evaluate_model(*tiny_pair, dataset, reference="all", progress=False)
 
 
