@@ -17,41 +17,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from datasets import Dataset, concatenate_datasets
+from datasets import concatenate_datasets
 from nemo import NONE
+from nemo_towers import tower_statistics
 from sklearn.linear_model import LogisticRegression
 
 from xser.audio_tower_xser import audio_tower
-from xser.audio_xser import SAMPLE_RATE, load_audio
 from xser.backbones_xser import load_tower
 from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
-from xser.corpora.kept import computed_once
 from xser.evaluation.predictions import reference_of, write_predictions
 from xser.evaluation.report import command_line, text_table
 from xser.training.metrics import metric
-from xser.training.voices import digest_of
 
 REFERENCES = {NONE: None, "all": 0, "30": 30, "10": 10, "3": 3}  # name → recordings; 0 for all
 INVERSE_PENALTY = 0.003  # C of the logistic regression, on standardised features
 SMALLEST = 1e-4
-
-
-def tower_statistics(rows: Dataset, tower: str) -> np.ndarray:
-    """(rows, L+1, 2 H) mean and standard deviation over time of every layer's states."""
-    model = load_tower(tower, None, {"dtype": torch.float32}).eval()
-    kind = audio_tower(model.config)
-    kind.prepare(model)
-    extractor = kind.extractor()
-
-    @torch.no_grad()
-    def statistics(audio: dict) -> np.ndarray:
-        values = extractor(load_audio(audio), sampling_rate=SAMPLE_RATE, return_tensors="pt")["input_values"]
-        states = torch.cat(kind.encode(model, values))  # (L+1, T, H)
-        return torch.cat([states.mean(1), states.std(1, correction=0)], -1).flatten().unsqueeze(0).numpy()
-
-    found = computed_once(f"statistics-{digest_of(model)}", rows, statistics, "encoding")
-    return np.concatenate(found).reshape(len(rows), model.config.num_hidden_layers + 1, -1)
 
 
 def relative(values: np.ndarray, speakers: np.ndarray, known: np.ndarray, count: int | None) -> np.ndarray:
@@ -127,7 +108,10 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="JSON file to write the table to")
     arguments = parser.parse_args()
     rows = concatenate_datasets(list(load_corpus(arguments.data).values()))
-    values = tower_statistics(rows, arguments.tower)
+    tower = load_tower(arguments.tower, None, {"dtype": torch.float32}).eval()
+    statistics = tower_statistics(rows, tower, audio_tower(tower.config).extractor())  # means, then deviations
+    layers = tower.config.num_hidden_layers + 1
+    values = statistics.reshape(len(rows), 2, layers, -1).swapaxes(1, 2).reshape(len(rows), layers, -1)
     speakers, emotions = np.array(rows["fold"]), np.array(rows["emotion"])
     facts, folds = rows.remove_columns("audio").to_list(), sorted(set(rows["fold"]))
     table = [row(values, speakers, emotions, facts, name, arguments.output) for name in arguments.references]

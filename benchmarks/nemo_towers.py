@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from datasets import Dataset, concatenate_datasets
 from nemo import ALL, NONE
-from transformers import AutoFeatureExtractor, HubertModel, set_seed
+from transformers import AutoFeatureExtractor, HubertModel, PreTrainedModel, set_seed
 
+from xser.audio_tower_xser import audio_tower
 from xser.audio_xser import SAMPLE_RATE, load_audio
 from xser.backbones_xser import load_whole
 from xser.corpora import load_corpus
@@ -32,13 +33,17 @@ from xser.training.voices import digest_of
 UNTRAINED = "untrained"
 
 
-def tower_statistics(rows: Dataset, tower: HubertModel, extractor) -> np.ndarray:
-    """(rows, 2 (L+1) H) mean and deviation over time of every layer."""
+def tower_statistics(rows: Dataset, tower: PreTrainedModel, extractor) -> np.ndarray:
+    """(rows, 2 (L+1) H) mean and deviation over time of every layer of a tower of any kind, in eval mode."""
+    kind = audio_tower(tower.config)
+    kind.prepare(tower)
 
     @torch.no_grad()  # of the thread that hears
     def statistics(audio: dict) -> np.ndarray:
-        inputs = extractor(load_audio(audio), sampling_rate=SAMPLE_RATE, return_tensors="pt")
-        states = torch.cat(tower(inputs.input_values, output_hidden_states=True).hidden_states)  # (L+1, T, H)
+        values = torch.from_numpy(load_audio(audio)).unsqueeze(0)
+        if getattr(extractor, "do_normalize", False):
+            values = extractor(values[0].numpy(), sampling_rate=SAMPLE_RATE, return_tensors="pt")["input_values"]
+        states = torch.cat(kind.encode(tower, values))  # (L+1, T, H)
         return torch.stack([states.mean(1), states.std(1, correction=0)]).reshape(1, -1).numpy()
 
     return np.concatenate(computed_once(f"statistics-{digest_of(tower)}", rows, statistics, "hearing"))

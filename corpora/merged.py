@@ -44,8 +44,8 @@ def find(source: Path | None = None, *, corpora: list[str] | None = None) -> Fou
         rows[name] = list(itertools.chain.from_iterable(found))
     for column in ("id", "speaker"):
         _make_different(column, rows)
-    parts = [terms for name, folder in folders.items() for terms in _terms(name, folder)]
-    return Found([row for part in rows.values() for row in part], left_out, parts=parts)
+    terms = [of_one for name, folder in folders.items() for of_one in _terms(name, folder)]
+    return Found([row for part in rows.values() for row in part], left_out, parts=terms)
 
 
 def _by_name(corpora: list[str]) -> dict[str, str]:

@@ -99,10 +99,10 @@ def _profile(
     calibration = processor.calibration
     calibration = Calibration.default() if calibration is None else Calibration.from_dict(calibration)
     try:
-        usual = calibration.reference_of([measured[identity] for identity in ids])
+        reference = calibration.reference_of([measured[identity] for identity in ids])
     except ValueError:  # too little could be measured: the gender or everyone stands in
-        usual = Reference({}, {})
-    return replace(voices.profile(ids), usual=usual) if processor.speaker_reference else usual
+        reference = Reference({}, {})
+    return replace(voices.profile(ids), usual=reference) if processor.speaker_reference else reference
 
 
 def _measured(rows: datasets.Dataset) -> dict[str, Prosody]:

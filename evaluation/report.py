@@ -110,8 +110,8 @@ def _of_claims(results: dict) -> list[tuple[str, str, int]]:
         value = _with_interval(results, "claims.contradicted", found["contradicted"])
         rows.append(("claims contradicted, of those decided", value, n))
     for slot, of in found["verdicts"].items():
-        told = ", ".join(f"{verdict} {count}" for verdict, count in of.items())
-        rows.append((f"claims of {slot}", told, sum(of.values())))
+        counted = ", ".join(f"{verdict} {count}" for verdict, count in of.items())
+        rows.append((f"claims of {slot}", counted, sum(of.values())))
     return rows
 
 
