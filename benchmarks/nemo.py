@@ -1,13 +1,18 @@
-"""Real voices, each speaker in turn a stranger: XSER and the classic system on the same folds of nEMO.
+"""Real voices, unseen speakers: XSER and a simpler system on the same folds of nEMO, or of another corpus with folds.
 
     python benchmarks/nemo.py --data data/nemo-prepared --config configs/xser-nemo.yaml --output runs/nemo-folds \
         --results docs/results/nemo-folds.json --opinions docs/results/nemo-opinions.json [--key value … for train.py]
+    python benchmarks/nemo.py --data data/nemo-prepared --config configs/xser-base-nemo.yaml --output runs/base-folds \
+        --probe runs/nemo-probe --references none all 30 10 3 --claims docs/results/base-claims.json …
 
 `--data` is nEMO as `xser prepare` and `xser annotate` leave it: its folds are
 its speakers. XSER is trained once a fold, on all the other speakers and for as long as the config says: nothing is
-chosen by anybody. In an option `{fold}` stands for the speaker left out. It is tested twice, without and with a
-reference (all the stranger's recordings, no labels), as the classic system is (functionals of eGeMAPS under a support
-vector machine, as they are and standardised for each speaker). What is done already is not done again.
+chosen by anybody. In an option `{fold}` stands for the speaker left out. It is tested without and with a reference
+(all the speaker's recordings, or so many, no labels), as the classic system is (functionals of eGeMAPS under a support
+vector machine, as they are and standardised for each speaker; none and all alone). `--probe` holds the predictions of
+`benchmarks/nemo_probe.py`, which stand in its place. What is done already is not done again.
+
+`--claims` holds every descriptor of the answers against the recording, and gives the calibration error beside it.
 
 `--new_texts 0.33` leaves that share of the sentences out of training, and tests on them alone: new speakers and new
 sentences. It needs folders and results of its own.
@@ -25,6 +30,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -42,19 +48,17 @@ from xser.evaluation.predictions import NO_ANSWER, read_predictions, reference_o
 from xser.evaluation.report import command_line, text_table
 from xser.evaluation.scoring import score
 from xser.evaluation.significance import TESTS, compare
+from xser.levels_xser import AGREE, CONTRADICT
 from xser.training.metrics import metric
 
 ROOT = Path(__file__).resolve().parent.parent
 NONE, ALL = "none", "all of the speaker's, without labels"
-SYSTEMS = {  # name → (reference, the classic system it is held against)
-    "eGeMAPS + SVM": (NONE, None),
-    "XSER": (NONE, "eGeMAPS + SVM"),
-    "eGeMAPS + SVM, by speaker": (ALL, None),
-    "XSER with reference": (ALL, "eGeMAPS + SVM, by speaker"),
-    "XSER with reference, votes weighed": (ALL, "eGeMAPS + SVM, by speaker"),
-}
-WEIGHED = {"XSER with reference, votes weighed": "XSER with reference"}  # made of the answers of another
 BASELINES = {"eGeMAPS + SVM": "egemaps-svm", "eGeMAPS + SVM, by speaker": "egemaps-svm-speaker"}
+PROBE = "logistic regression"
+REFERENCES = ("none", "all", "30", "10", "3")
+XSER = {reference: f"XSER, reference of {reference}" for reference in REFERENCES}
+XSER |= {"none": "XSER", "all": "XSER with reference"}
+WEIGHED = {f"{XSER['all']}, votes weighed": XSER["all"]}  # made of the answers of another
 TOGETHER = "all of them"
 SMALLEST = 1e-6  # of a share
 COLUMNS = (
@@ -64,6 +68,39 @@ COLUMNS = (
     *("deviation", "UA of all", "WER", "held against", "difference"),
     *TESTS,
 )
+CLAIM_COLUMNS = ("system", "reference", "claims", "contradicted", "decided", "contradicted by slot", "ECE")
+
+
+@dataclass(frozen=True)
+class System:
+    """A row of the table.
+
+    Attributes:
+        reference: one of `REFERENCES`.
+        against: the system that it is held against.
+    """
+
+    reference: str
+    against: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The reference in the table."""
+        whole = {"none": NONE, "all": ALL}
+        return whole.get(self.reference, f"{self.reference} of the speaker's, without labels")
+
+
+def systems_of(references: list[str], has_probe: bool) -> dict[str, System]:
+    """Name → system: what XSER is held against, then XSER, for each reference."""
+    classic = dict(zip(("none", "all"), BASELINES, strict=True))
+    systems = {}
+    for reference in references:
+        against = f"{PROBE}, {reference}" if has_probe else classic.get(reference)
+        if against is not None:
+            systems[against] = System(reference)
+        systems[XSER[reference]] = System(reference, against)
+        systems |= {name: System(reference, against) for name, of in WEIGHED.items() if of == XSER[reference]}
+    return systems
 
 
 def run(command: list[str], log: Path) -> None:
@@ -97,26 +134,37 @@ def train_fold(data: str, fold: str, folder: Path, config: str, new_texts: float
     run(command + [option.replace("{fold}", fold) for option in options], folder / "train.log")
 
 
-def test_fold(data: str, folder: Path, config: str, new_texts: float | None, options: list[str], fold: str) -> None:
-    """Train on the other speakers, and answer for this one without and with a reference."""
+def test_fold(
+    data: str,
+    folder: Path,
+    config: str,
+    new_texts: float | None,
+    options: list[str],
+    references: list[str],
+    verify: bool,
+    fold: str,
+) -> None:
+    """Train on the other speakers, and answer for this one with each reference."""
     folder = folder / fold
     train_fold(data, fold, folder, config, new_texts, options)
-    for name, (reference, _) in SYSTEMS.items():
+    for reference in references:
+        name = XSER[reference]
         answers = folder / f"{name}.jsonl"
-        if name in BASELINES or name in WEIGHED or answers.is_file():
+        if answers.is_file():
             continue
         command = [str(ROOT / "eval.py"), "--model", str(folder / "run" / "final"), "--corpus", data]
         command += ["--test_fold", fold, "--output", str(folder / f"{name}.json"), "--predictions", str(answers)]
         command += [] if new_texts is None else ["--new_texts", str(new_texts)]
-        run(command + (["--reference", "all"] if reference == ALL else []), folder / "eval.log")
+        command += ["--verify"] if verify else []
+        run(command + (["--reference", reference] if reference != "none" else []), folder / "eval.log")
 
 
-def test_baselines(data: str, fold: str, folder: Path, new_texts: float | None) -> None:
-    """The classic systems on the same rows."""
+def test_baselines(data: str, fold: str, folder: Path, new_texts: float | None, names: set[str]) -> None:
+    """The classic systems of these names on the same rows."""
     parts = by_fold(load_corpus(data), fold, "none", new_texts)
     for name, system in BASELINES.items():
         answers = folder / f"{name}.jsonl"
-        if answers.is_file():
+        if name not in names or answers.is_file():
             continue
         guesses = predict(system, parts["train"], parts["test"])
         rows = parts["test"].remove_columns("audio").to_list()
@@ -129,12 +177,27 @@ def test_baselines(data: str, fold: str, folder: Path, new_texts: float | None) 
         )
 
 
-def table(predictions: dict[str, dict[str, list[dict]]], resamples: int) -> list[tuple[str, ...]]:
+def probe_predictions(probe: Path, reference: str, folds: dict[str, list[dict]]) -> dict[str, list[dict]]:
+    """The probe's predictions of the recordings that XSER answered, in its order.
+
+    Raises:
+        ValueError: one of them is missing.
+    """
+    path = probe / f"{reference}.jsonl"
+    found = {each["id"]: each for each in read_predictions(path)}
+    if missing := [each["id"] for fold in folds.values() for each in fold if each["id"] not in found]:
+        raise ValueError(f"{path} has no prediction of {missing[0]!r}: run benchmarks/nemo_probe.py on the same data")
+    return {fold: [found[each["id"]] for each in answers] for fold, answers in folds.items()}
+
+
+def table(
+    systems: dict[str, System], predictions: dict[str, dict[str, list[dict]]], resamples: int
+) -> list[tuple[str, ...]]:
     """A row for each system: system → fold → predictions."""
     together = {name: [each for fold in folds.values() for each in fold] for name, folds in predictions.items()}
     rows = []
     for name in predictions:
-        reference, against = SYSTEMS[name]
+        against = systems[name].against
         by_fold_ua = [
             ua_of(fold, [each["emotion"] or NO_ANSWER for each in fold]) for fold in predictions[name].values()
         ]
@@ -147,7 +210,7 @@ def table(predictions: dict[str, dict[str, list[dict]]], resamples: int) -> list
             compared = [against, difference, *(f"{found.p[test]:.4f}" for test in TESTS)]
         rows.append(
             (
-                *(name, reference, f"{np.mean(by_fold_ua):.3f}", f"{np.std(by_fold_ua, ddof=1):.3f}"),
+                *(name, systems[name].shown, f"{np.mean(by_fold_ua):.3f}", f"{np.std(by_fold_ua, ddof=1):.3f}"),
                 f"{whole['ua']:.3f} ({low:.3f} to {high:.3f})",
                 "–" if whole["wer"] is None else f"{whole['wer']:.3f}",
                 *compared,
@@ -156,11 +219,37 @@ def table(predictions: dict[str, dict[str, list[dict]]], resamples: int) -> list
     return rows
 
 
-def opinions_table(predictions: dict[str, dict[str, list[dict]]]) -> list[tuple[str, ...]]:
-    """A row for each opinion and each way of hearing: UA, as the mean of the folds, and in each."""
+def claims_table(
+    systems: dict[str, System], predictions: dict[str, dict[str, list[dict]]], resamples: int
+) -> list[tuple[str, ...]]:
+    """What the recordings say to the descriptors of XSER's answers, and how far its scores are from its accuracy."""
     rows = []
-    for name, (reference, against) in SYSTEMS.items():
-        if against is None or name in WEIGHED:
+    for name in predictions:
+        found = score([each for fold in predictions[name].values() for each in fold], resamples=resamples)
+        claims = found["claims"]
+        if claims is None:
+            continue
+        shares = [_with_interval(found, claims[key], f"claims.{key}") for key in ("contradicted", "decided")]
+        by_slot = [
+            f"{slot} {counted[CONTRADICT] / max(counted[CONTRADICT] + counted[AGREE], 1):.3f}"
+            for slot, counted in claims["verdicts"].items()
+        ]
+        ece = _with_interval(found, found["ece"], "ece")
+        rows.append((name, systems[name].shown, str(claims["n"]), *shares, ", ".join(by_slot), ece))
+    return rows
+
+
+def _with_interval(found: dict, value: float | None, name: str) -> str:
+    if value is None:
+        return "–"
+    return "{:.3f} ({low:.3f} to {high:.3f})".format(value, **found["intervals"][name])
+
+
+def opinions_table(systems: dict[str, System], predictions: dict[str, dict[str, list[dict]]]) -> list[tuple[str, ...]]:
+    """A row for each opinion and each reference: UA, as the mean of the folds, and in each."""
+    rows = []
+    for name, system in systems.items():
+        if name not in XSER.values():
             continue
         opinions = {fold: list(map(opinions_of, answers)) for fold, answers in predictions[name].items()}
         for holder in next(iter(opinions.values()))[0]:
@@ -168,7 +257,7 @@ def opinions_table(predictions: dict[str, dict[str, list[dict]]]) -> list[tuple[
                 ua_of(answers, [max(each[holder], key=each[holder].get) for each in opinions[fold]])
                 for fold, answers in predictions[name].items()
             ]
-            rows.append((reference, holder, f"{np.mean(uas):.3f}", *(f"{ua:.3f}" for ua in uas)))
+            rows.append((system.shown, holder, f"{np.mean(uas):.3f}", *(f"{ua:.3f}" for ua in uas)))
     return rows
 
 
@@ -243,40 +332,61 @@ def main() -> None:
     parser.add_argument(
         "--new_texts", type=float, help="share of the sentences that is tested, and never heard before"
     )
+    parser.add_argument("--name", default="nEMO", help="of the corpus, in titles")
+    parser.add_argument("--references", nargs="+", choices=REFERENCES, default=["none", "all"])
+    parser.add_argument(
+        "--probe", type=Path, help="output of benchmarks/nemo_probe.py, in place of the classic systems"
+    )
+    parser.add_argument("--claims", type=Path, help="JSON file to write what recordings say to the answers to")
     parser.add_argument("--results", type=Path, help="JSON file to write the table to")
     parser.add_argument("--opinions", type=Path, help="JSON file to write the table of opinions to")
     parser.add_argument("--resamples", type=int, default=RESAMPLES)
     arguments, options = parser.parse_known_args()
     corpus = load_corpus(arguments.data)
     folds = arguments.folds or sorted({fold for part in corpus.values() for fold in part["fold"]})
-    train = partial(test_fold, arguments.data, arguments.output, arguments.config, arguments.new_texts, options)
-    each_fold(train, folds, arguments.jobs)
+    given = arguments.data, arguments.output, arguments.config, arguments.new_texts, options, arguments.references
+    each_fold(partial(test_fold, *given, arguments.claims is not None), folds, arguments.jobs)
+    systems = systems_of(arguments.references, arguments.probe is not None)
     for fold in folds:
-        test_baselines(arguments.data, fold, arguments.output / fold, arguments.new_texts)
-    predictions = {
-        name: {fold: read_predictions(arguments.output / fold / f"{name}.jsonl") for fold in folds}
-        for name in SYSTEMS
-        if name not in WEIGHED
-    }
-    weights = {}
-    for name, of in WEIGHED.items():
-        if len(folds) > 1:
-            predictions[name], weights[name] = weigh(predictions[of])
-    rows = table(predictions, arguments.resamples)
-    n = sum(len(fold) for fold in predictions["XSER"].values())
+        test_baselines(arguments.data, fold, arguments.output / fold, arguments.new_texts, set(systems))
+    predictions, weights = {}, {}
+    for name, system in systems.items():
+        if name in WEIGHED:
+            if len(folds) > 1:
+                predictions[name], weights[name] = weigh(predictions[WEIGHED[name]])
+        elif name.startswith(PROBE):
+            answers = {
+                fold: read_predictions(arguments.output / fold / f"{XSER[system.reference]}.jsonl") for fold in folds
+            }
+            predictions[name] = probe_predictions(arguments.probe, system.reference, answers)
+        else:
+            predictions[name] = {fold: read_predictions(arguments.output / fold / f"{name}.jsonl") for fold in folds}
+    rows = table(systems, predictions, arguments.resamples)
+    every = [each for fold in predictions[XSER[arguments.references[0]]].values() for each in fold]
+    n, emotions = len(every), len({each["reference"]["emotion"] for each in every})
     what = "each" if arguments.new_texts is None else f"{arguments.new_texts:.0%} of the sentences and each"
-    title = f"nEMO, {what} of {len(folds)} speakers left out in turn: {n} utterances, six emotions (chance 0.167)"
+    title = (
+        f"{arguments.name}, {what} of {len(folds)} folds left out in turn: {n} utterances, {emotions} emotions "
+        f"(chance {1 / emotions:.3f})"
+    )
     print(title, text_table(rows, COLUMNS), sep="\n")
     if arguments.results:
         content = {"title": title, "command": command_line(), "columns": COLUMNS, "rows": rows}
         write_json(arguments.results, content)
     if arguments.opinions:
-        title = f"nEMO, strangers: UA of what each part of XSER would have answered alone, {n} utterances"
+        what = "UA of what each part of XSER would have answered alone"
+        title = f"{arguments.name}, unseen speakers: {what}, {n} utterances"
         columns = ("reference", "whose opinion", "UA, mean of folds", *folds)
-        rows = opinions_table(predictions)
+        rows = opinions_table(systems, predictions)
         print(title, text_table(rows, columns), sep="\n")
         content = {"title": title, "command": command_line(), "columns": columns, "rows": rows}
         write_json(arguments.opinions, {**content, "vote_weights": weights})
+    if arguments.claims:
+        title = f"{arguments.name}, unseen speakers: claims of answers, held against the recordings, {n} utterances"
+        rows = claims_table(systems, predictions, arguments.resamples)
+        print(title, text_table(rows, CLAIM_COLUMNS), sep="\n")
+        content = {"title": title, "command": command_line(), "columns": CLAIM_COLUMNS, "rows": rows}
+        write_json(arguments.claims, content)
 
 
 if __name__ == "__main__":

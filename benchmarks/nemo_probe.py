@@ -114,19 +114,20 @@ def main() -> None:
     values = statistics.reshape(len(rows), 2, layers, -1).swapaxes(1, 2).reshape(len(rows), layers, -1)
     speakers, emotions = np.array(rows["fold"]), np.array(rows["emotion"])
     facts, folds = rows.remove_columns("audio").to_list(), sorted(set(rows["fold"]))
-    table = [row(values, speakers, emotions, facts, name, arguments.output) for name in arguments.references]
+    choices = {name: LayerChoice(values, speakers, emotions, None if name == NONE else 0) for name in (NONE, "all")}
+    table = [
+        row(choices[name if name == NONE else "all"], facts, name, arguments.output) for name in arguments.references
+    ]
     columns = ("reference", "UA, mean of folds", *folds, "layers")
     title = f"nEMO, unseen speakers: logistic regression on {arguments.tower}, layer chosen on development speakers"
     print(title, text_table(table, columns), sep="\n")
     write_json(arguments.results, {"title": title, "command": command_line(), "columns": columns, "rows": table})
 
 
-def row(
-    values: np.ndarray, speakers: np.ndarray, emotions: np.ndarray, facts: Sequence[dict], name: str, output: Path
-) -> tuple[str, ...]:
+def row(choice: LayerChoice, facts: Sequence[dict], name: str, output: Path) -> tuple[str, ...]:
     """Classify every fold under one reference; writes the predictions, and gives a row of the table."""
+    values, speakers, emotions = choice.values, choice.speakers, choice.emotions
     count, uas, layers, predictions = REFERENCES[name], [], [], []
-    choice = LayerChoice(values, speakers, emotions, None if count is None else 0)
     for fold in sorted(set(speakers)):
         layer, asked = choice.best(fold), speakers == fold
         features = relative(values[:, layer], speakers, ~asked, count)

@@ -12,6 +12,7 @@ import torch
 from conftest import make_wave
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
+from xser.evaluation.predictions import write_predictions
 from xser.training.arguments import parse_config
 from xser.training.options import read_yaml
 
@@ -74,10 +75,58 @@ def test_each_opinion_is_scored_alone_in_every_fold(benchmark):
         "B": [answer(rng, truth, sure="sad") for truth in truths],
     }
     predictions = {"XSER": folds, "XSER with reference": folds}
-    rows = benchmark.opinions_table(predictions)
+    rows = benchmark.opinions_table(benchmark.systems_of(["none", "all"], has_probe=False), predictions)
     assert {row[0] for row in rows} == {benchmark.NONE, benchmark.ALL} and len(rows) == 2 * 4
     alone = {row[1]: row[2:] for row in rows if row[0] == benchmark.NONE}
     assert alone["measures"] == ("0.667", "1.000", "0.333")  # right in A, always the same in B
+
+
+def test_each_reference_has_its_row_and_what_it_is_held_against(benchmark):
+    classic = benchmark.systems_of(["none", "all", "30"], has_probe=False)
+    assert [*classic] == [
+        *("eGeMAPS + SVM", "XSER", "eGeMAPS + SVM, by speaker", "XSER with reference"),
+        *("XSER with reference, votes weighed", "XSER, reference of 30"),
+    ]
+    assert classic["XSER"].against == "eGeMAPS + SVM" and classic["XSER, reference of 30"].against is None
+    probed = benchmark.systems_of(["30", "none"], has_probe=True)
+    assert [*probed] == [
+        *("logistic regression, 30", "XSER, reference of 30"),
+        *("logistic regression, none", "XSER"),
+    ]
+    assert probed["XSER, reference of 30"].against == "logistic regression, 30"
+    assert probed["XSER, reference of 30"].shown == "30 of the speaker's, without labels"
+
+
+def test_the_probes_predictions_stand_in_the_order_of_the_answers(benchmark, tmp_path):
+    rng = np.random.default_rng(3)
+    folds = {"A": [answer(rng, "sad"), answer(rng, "angry")], "B": [answer(rng, "sad")]}
+    every = [each for fold in folds.values() for each in fold]
+    guesses = [{**{k: each[k] for k in ("id", "reference", "status")}, "emotion": "angry"} for each in every[::-1]]
+    write_predictions(tmp_path / "none.jsonl", guesses)
+    found = benchmark.probe_predictions(tmp_path, "none", folds)
+    assert {fold: [each["id"] for each in found[fold]] for fold in found} == {
+        fold: [each["id"] for each in folds[fold]] for fold in folds
+    }
+    write_predictions(tmp_path / "none.jsonl", guesses[1:])
+    with pytest.raises(ValueError, match=rf"none.jsonl has no prediction of '{every[-1]['id']}'"):
+        benchmark.probe_predictions(tmp_path, "none", folds)
+
+
+def test_claims_are_counted_over_all_folds_and_by_slot(benchmark):
+    rng = np.random.default_rng(4)
+    judged = [
+        {"pitch": {"verdict": "agree"}, "speed": {"verdict": "contradict"}},
+        {"pitch": {"verdict": "contradict"}, "speed": {"verdict": "can't tell"}},
+        {"pitch": {"verdict": "agree"}, "speed": {"verdict": "can't tell"}},
+    ]
+    answers = [{**answer(rng, "sad"), "verification": each} for each in judged]
+    systems = benchmark.systems_of(["none", "30"], has_probe=False)
+    predictions = {"XSER": {"A": answers[:2], "B": answers[2:]}, "XSER, reference of 30": {"A": [answer(rng, "sad")]}}
+    [row] = benchmark.claims_table(systems, predictions, resamples=50)
+    named = dict(zip(benchmark.CLAIM_COLUMNS, row, strict=True))
+    assert (named["system"], named["claims"]) == ("XSER", "6")
+    assert named["contradicted"].startswith("0.500 (") and named["decided"].startswith("0.667 (")
+    assert named["contradicted by slot"] == "pitch 0.333, speed 1.000"
 
 
 def test_votes_are_weighed_by_how_right_they_are_in_other_folds_alone(benchmark):
@@ -201,3 +250,44 @@ def test_a_tower_that_tells_the_emotion_is_right_about_strangers(beside):
     told = np.array([EMOTIONS.index(each) for each in rows["emotion"]])[:, None] + rng.normal(0, 0.1, (60, 2))
     assert towers.unweighted_accuracy(told, rows, "B") == 1
     assert towers.unweighted_accuracy(rng.normal(size=(60, 2)), rows, "B") < 0.6
+
+
+def loaded_probe(beside, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nemo_towers", beside("nemo_towers"))
+    return beside("nemo_probe")
+
+
+def probe_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two layers, of which the second tells emotions; voices differ by an offset."""
+    rng = np.random.default_rng(5)
+    speakers, emotions = np.repeat(list("ABCD"), 30), np.array(EMOTIONS * 40)
+    offsets = dict(zip("ABCD", rng.normal(0, 5, (4, 6)), strict=True))
+    signal = np.eye(6)[[EMOTIONS.index(emotion) for emotion in emotions]]
+    told = signal + np.stack([offsets[speaker] for speaker in speakers]) + rng.normal(0, 0.1, (120, 6))
+    return np.stack([rng.normal(0, 1, (120, 6)), told], 1), speakers, emotions
+
+
+def test_the_probe_chooses_its_layer_on_development_speakers(beside, monkeypatch):
+    probe = loaded_probe(beside, monkeypatch)
+    values, speakers, emotions = probe_data()
+    values[speakers == "A"] = values[speakers == "A"][:, ::-1]  # of the speaker left out the first layer would be best
+    assert probe.LayerChoice(values, speakers, emotions, 0).best("A") == 1
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_the_probes_features_are_relative_to_other_recordings_of_the_speaker(beside, monkeypatch, count):
+    probe = loaded_probe(beside, monkeypatch)
+    values, speakers, _ = probe_data()
+    values, known = values[:, 1], speakers != "A"
+    found = probe.relative(values, speakers, known, count)
+    deviation = np.mean([values[speakers == each].std(0) for each in "BCD"], 0)
+    assert found[known] == pytest.approx(
+        np.concatenate([values[speakers == each] - values[speakers == each].mean(0) for each in "BCD"]) / deviation
+    )
+    louder = values.copy()
+    louder[0] += 100
+    moved = probe.relative(louder, speakers, known, count)
+    if count:  # a recording is no part of its own reference
+        assert moved[0] == pytest.approx(found[0] + 100 / deviation)
+    else:
+        assert moved[0] == pytest.approx(found[0] + 100 * (1 - 1 / 30) / deviation)

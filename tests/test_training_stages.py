@@ -140,6 +140,10 @@ def test_heads_cannot_train_first_where_their_streams_are_frozen():
     stages = read_stages("alternating", {"describe": {"trains": ["lora"]}})
     with pytest.raises(ValueError, match=r"heads_first is 3, but stages\['describe'\] trains \['lora'\]"):
         check_groups(stages, "alternating", make_config(), ["descriptors", "lora"], heads_first=3)
+    stages = read_stages("alternating", {"asr": {"trains": ["lora"]}})
+    check_groups(stages, "alternating", make_config(ctc_weight=0.0), ["content", "lora"], heads_first=3)
+    with pytest.raises(ValueError, match=r"stages\['asr'\] trains \['lora'\]: add 'content'"):
+        check_groups(stages, "alternating", make_config(ctc_weight=0.5), ["content", "lora"], heads_first=3)
     check_groups(stages, "alternating", make_config(), ["descriptors", "lora"])
 
 
@@ -261,6 +265,13 @@ def test_heads_train_first_in_a_stage_too(make_trainer):
     stages = {"describe": {"trains": ["descriptors", "lora"]}}
     make_trainer(callbacks=[watch], stages=stages, heads_first=2, max_steps=3).train()
     assert [watch.changed(step) for step in range(3)] == [{"descriptors"}] * 2 + [{"descriptors", "lora"}]
+
+
+@pytest.mark.parametrize(("ctc_weight", "first"), [(0.5, {"content"}), (0.0, {"content", "lora"})])
+def test_ctc_trains_the_content_first_and_asr_without_it_is_whole(make_trainer, ctc_weight, first):
+    watch, stages = Watch(), {"asr": {"trains": ["content", "lora"]}}
+    make_trainer({"ctc_weight": ctc_weight}, [watch], stages=stages, heads_first=2, max_steps=3).train()
+    assert [watch.changed(step) for step in range(3)] == [first] * 2 + [{"content", "lora"}]
 
 
 def test_the_progress_bar_names_the_stage_of_the_step(make_trainer):

@@ -290,7 +290,7 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
     heads_first: int = field(
         default=0,
         metadata=help_text(
-            "so many steps first in which descriptions train the streams by their heads alone, cheaply"
+            "so many steps first in which the heads alone train the streams, cheaply: CTC the content, if it has one"
         ),
     )
     soft_labels: bool = field(

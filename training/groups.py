@@ -67,7 +67,7 @@ def check_groups(
 
     Args:
         present: groups of the model that can be trained.
-        heads_first: steps in which descriptions train the heads on the streams alone.
+        heads_first: steps in which the heads alone train the streams.
 
     Raises:
         ValueError: names the stage and the group.
@@ -85,10 +85,11 @@ def check_groups(
                 raise ValueError(f"{place} trains {group!r}, which task {stage.task} does not reach; it does {within}")
         if not trained_groups(stage, config, present):
             raise ValueError(f"{place} trains nothing: of this model, task {stage.task} reaches no weight to train")
-        if heads_first and stage.task == "describe" and "descriptors" not in (stage.trains or ("descriptors",)):
+        group = "descriptors" if stage.task == "describe" else "content" if config.ctc_weight > 0 else None
+        if heads_first and group is not None and group not in (stage.trains or (group,)):
             raise ValueError(
-                f"heads_first is {heads_first}, but {place} trains {list(stage.trains)}: add 'descriptors', whose "
-                "heads train first, or set heads_first to 0"
+                f"heads_first is {heads_first}, but {place} trains {list(stage.trains)}: add {group!r}, whose heads "
+                "train first, or set heads_first to 0"
             )
 
 

@@ -257,11 +257,15 @@ class XSERTrainer(Resumable, Seq2SeqTrainer):
     def compute_loss(self, model, inputs: dict[str, dict], return_outputs: bool = False, num_items_in_batch=None):
         """The loss of one task's micro-batch, its terms noted for the log."""
         [(task, features)] = inputs.items()
-        if model.training and task == "describe" and self.state.global_step < self.args.heads_first:
+        if model.training and self.state.global_step < self.args.heads_first and self._has_heads(task):
             features = {**features, "heads_only": True}
         outputs = model(**features)
         self.meter.add(task, outputs, self._without_alignment(model, features))
         return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def _has_heads(self, task: str) -> bool:
+        """Whether a task can train its streams without the language model: a transcript is learned by CTC."""
+        return task == "describe" or self.accelerator.unwrap_model(self.model).config.ctc_weight > 0
 
     def _without_alignment(self, model, features: dict[str, torch.Tensor]) -> torch.Tensor | None:
         """(B,) whether an utterance has fewer frames than CTC needs for its text; `None` in batches of other tasks."""
