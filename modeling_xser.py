@@ -214,9 +214,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
         self.ctc_head = None
         if config.ctc_weight > 0:
             self.ctc_head = nn.Linear(config.content_bottleneck["latent_size"], config.num_ctc_units + 1)
-        self.level_head = None
-        if config.level_weight > 0:
-            self.level_head = XSERLevelHead(config.descriptor_bottleneck["latent_size"], config.descriptors)
+        self.level_head = XSERLevelHead(config) if config.level_weight > 0 else None
         self.emotion_head = XSEREmotionHead(config) if config.emotion_weight > 0 else None
         self.dimension_head = XSERDimensionHead(config) if config.dimensions else None
         self.post_init()
@@ -386,9 +384,7 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             losses["ctc_loss"] = ctc_loss(self.ctc_head(content.bottleneck.z), content.frame_mask, ctc_labels)
             loss = loss + self.config.ctc_weight * losses["ctc_loss"]
         if self.level_head is not None and level_labels is not None and DESCRIPTORS in streams:
-            descriptors = streams[DESCRIPTORS]
-            levels = self.level_head(descriptors.bottleneck.z, descriptors.frame_mask)
-            losses["level_loss"] = level_loss(levels, level_labels)
+            losses["level_loss"] = level_loss(self.level_head(streams), level_labels)
             loss = loss + self.config.level_weight * losses["level_loss"]
         aux = {name: streams[name] for name in self.model.aux if name in streams}
         if aux:

@@ -94,7 +94,9 @@ def test_slots_and_levels_are_kept_by_name_and_new_ones_added(checkpoint):
     model, processor, report = relabelled(checkpoint, descriptors=descriptors, emphasis=False)
     assert processor.schema.slots == ["arousal", "pitch", "transcript", "emotion"]
     new, old = model.level_head, before.level_head
-    assert torch.equal(new.attention.weight[1], old.attention.weight[0])  # pitch, the first before
+    assert torch.equal(
+        new.attention["descriptors"].weight[1], old.attention["descriptors"].weight[0]
+    )  # pitch, the first before
     arousal, pitch = new.classifiers
     assert torch.equal(pitch[0].weight, old.classifiers[0][0].weight)
     assert torch.equal(pitch[-1].weight[[0, 2]], old.classifiers[0][-1].weight[[2, 0]])

@@ -110,7 +110,9 @@ def test_every_weight_is_of_one_group(tiny_pair):
     model, _ = tiny_pair
     groups = {name: group_of(name) for name, _ in model.named_parameters()}
     assert set(groups.values()) == {"content", "descriptors", "lora", "language_model", "audio_tower"}
-    assert groups["ctc_head.weight"] == "content" and groups["level_head.attention.weight"] == "descriptors"
+    assert (
+        groups["ctc_head.weight"] == "content" and groups["level_head.attention.descriptors.weight"] == "descriptors"
+    )
     for name, parameter in model.named_parameters():
         assert parameter.requires_grad == (groups[name] in ("content", "descriptors", "lora"))
 

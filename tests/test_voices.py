@@ -434,6 +434,46 @@ def test_a_swapped_voice_is_another_between_two_speakers_and_keeps_what_was_said
     assert voices.swap("r8", None, 1.0, np.random.default_rng(0)) is None
 
 
+def test_without_a_speakers_own_deviation_a_swapped_voice_is_moved_and_not_stretched(voices):
+    everyone, (first, second) = voices.known
+    moved = replace(voices, speaker_std=False)
+    for seed in range(5):
+        own = voices.draw("r0", "a", 1.0, np.random.default_rng(seed))
+        swapped = moved.swap("r0", "a", 1.0, np.random.default_rng(seed))
+        other = own.mean - swapped.mean + everyone.mean
+        way = first.mean - second.mean
+        share = ((other - second.mean) * way).sum() / (way**2).sum()
+        np.testing.assert_allclose(other, second.mean + share * way, atol=1e-3)
+        np.testing.assert_array_equal(swapped.deviation, everyone.deviation)
+        line = share * first.measures[0] + (1 - share) * second.measures[0]
+        measured = own.measures[0] - swapped.measures[0] + everyone.measures[0]
+        np.testing.assert_allclose(measured, line, rtol=1e-3, atol=2e-3)
+
+
+def test_without_a_speakers_own_deviation_features_are_in_those_of_the_training_data(tiny_backbone_folders, tmp_path):
+    wave, usual = make_wave(0.9, seed=3), np.stack([np.zeros(NUM_MEASURES), np.full(NUM_MEASURES, 2.0)])
+    row = voice_measures(measure(wave), wave)
+    mean = np.nan_to_num(row) - 3.0
+    found = {}
+    for deviation in (0.5, 4.0):
+        own = np.stack([mean, np.full(NUM_MEASURES, deviation)])
+        for speaker_std in (True, False):
+            model, processor = build(tiny_backbone_folders, speaker_std=speaker_std)
+            states = np.ones((2, model.config.num_states, model.config.audio_config.hidden_size), np.float32)
+            profile = SpeakerProfile(*states, 80.0, -30.0, own, 30, 60.0)
+            processor.usual_measures = usual.tolist()
+            inputs = processor([(wave, SAMPLE_RATE)], task="describe", reference=profile)
+            found[deviation, speaker_std] = inputs
+    known = np.isfinite(row)
+    for deviation in (0.5, 4.0):
+        inputs = found[deviation, False]
+        np.testing.assert_allclose(inputs["aux_measures"][0, 0].numpy()[known], 1.5, rtol=1e-4)
+        assert inputs["reference"][0, 0].isfinite().all() and inputs["reference"][0, 1].isnan().all()
+        assert inputs["loudness"].item() == pytest.approx(loudness_dbfs(wave) + 30.0 - 25.0, abs=0.5)
+    assert not torch.equal(found[0.5, True]["aux_measures"], found[4.0, True]["aux_measures"])
+    assert found[0.5, True]["reference"].isfinite().all()
+
+
 def test_levels_relative_to_a_speaker_are_asked_where_the_speaker_is_known(pair, rows, voices):
     _, processor = pair
     levels = {"pitch": "high", "volume": "loud", "speed": "fast", "tone": "rising"}

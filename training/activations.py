@@ -190,8 +190,7 @@ def _head_losses(model: PreTrainedModel, task: str, streams: dict) -> Iterable[t
     if task == "asr" and model.ctc_head is not None:
         yield model.ctc_head(streams[CONTENT].bottleneck.z).float().log_softmax(-1).mean()
     if task == "describe" and model.level_head is not None:
-        descriptors = streams[DESCRIPTORS]
-        yield sum(each.float().mean() for each in model.level_head(descriptors.bottleneck.z, descriptors.frame_mask))
+        yield sum(each.float().mean() for each in model.level_head(streams))
     if task == "describe" and model.emotion_head is not None:
         yield sum(each.float().mean() for each in model.emotion_head(streams).values())
 

@@ -123,6 +123,9 @@ class ModelArguments:
     speaker_reference: bool | None = field(
         default=None, metadata=help_text("hear voices relative to a few recordings of the same speaker, where known")
     )
+    speaker_std: bool | None = field(
+        default=None, metadata=help_text("in standard deviations of that speaker, or of all speakers trained on")
+    )
     recording_states: bool | None = field(
         default=None, metadata=help_text("tell the descriptor stream of whole recordings, where the speaker is known")
     )

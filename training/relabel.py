@@ -76,8 +76,9 @@ def relabel(model: XSERForEmotionDescription, wanted: XSERConfig) -> Relabelled:
 
 def _level_head(model: XSERForEmotionDescription, old: XSERConfig, config: XSERConfig) -> XSERLevelHead:
     before, slots = model.level_head, list(old.descriptors)
-    head = _initialised(model, XSERLevelHead(config.descriptor_bottleneck["latent_size"], config.descriptors))
-    _copy_rows(head.attention, before.attention, list(config.descriptors), slots)
+    head = _initialised(model, XSERLevelHead(config))
+    for stream, attention in head.attention.items():
+        _copy_rows(attention, before.attention[stream], list(config.descriptors), slots)
     for classifier, (slot, levels) in zip(head.classifiers, config.descriptors.items(), strict=True):
         if slot in slots:
             _keep(classifier, before.classifiers[slots.index(slot)], levels, old.descriptors[slot])

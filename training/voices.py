@@ -42,6 +42,7 @@ class Voices:
         measures: (id, speed) → (M,) of `voice_measures`.
         heard: (id, speed) → (T, L+1, H) float16 states of the tower, where training reads them instead of audio.
         loudness: id → dBFS, of these.
+        speaker_std: as in `XSERConfig`.
         of_speaker: speaker → ids.
         stamps: id → which recording it stands for.
     """
@@ -51,6 +52,7 @@ class Voices:
     measures: dict[tuple[str, float], np.ndarray] = field(default_factory=dict)
     heard: dict[tuple[str, float], np.ndarray] = field(default_factory=dict)
     loudness: dict[str, float] = field(default_factory=dict)
+    speaker_std: bool = True
     of_speaker: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     stamps: dict[str, str] = field(default_factory=dict)
 
@@ -70,6 +72,7 @@ class Voices:
         is_relative, streams = processor.speaker_reference, {PROSODY, MEASURES} & set(processor.aux_streams)
         if not is_relative and not keep_states and not streams:
             return self
+        self.speaker_std = processor.speaker_std
         self._refuse_other_recordings(rows)
         if MEASURES in streams and (is_relative or PROSODY in streams):  # both of one measurement
             kinds = FRAMES_KIND, f"{MEASURES_KIND}-1"
@@ -151,8 +154,9 @@ class Voices:
 
         The other voice lies on the line through two speakers, a little beyond them at most.
         With m and d the mean and deviation of its own speaker (o), the other (c) and everyone (e), a state becomes
-        ((x - m_o) d_c / d_o + m_c - m_e) / d_e. So a model that is given no reference meets more voices than there are
-        speakers: their differences are those of the profiles, the emotion stays.
+        ((x - m_o) d_c / d_o + m_c - m_e) / d_e; without `speaker_std` d_c is d_o. So a model that is given no
+        reference meets more voices than there are speakers: their differences are those of the profiles, the emotion
+        stays.
         """
         own = self.draw(identity, speaker, speed, rng)
         if own is None:
@@ -162,10 +166,10 @@ class Voices:
         share = rng.uniform(-BEYOND, 1 + BEYOND)
         mean = share * one.mean + (1 - share) * two.mean
         deviation = np.maximum(share * one.deviation + (1 - share) * two.deviation, MIN_SHARE * everyone.deviation)
-        scale = own.deviation / deviation
+        scale = own.deviation / deviation if self.speaker_std else 1.0
         measures = share * one.measures + (1 - share) * two.measures
         least = np.maximum(MIN_SHARE * everyone.measures[1], MIN_DEVIATION)
-        measures_scale = own.measures[1] / np.maximum(measures[1], least)
+        measures_scale = own.measures[1] / np.maximum(measures[1], least) if self.speaker_std else 1.0
         measures_mean = own.measures[0] - (measures[0] - everyone.measures[0]) * measures_scale
         pitches = (own.pitch, one.pitch, two.pitch, everyone.pitch)
         pitch = own.pitch
@@ -174,7 +178,7 @@ class Voices:
         return replace(
             own,
             mean=own.mean - (mean - everyone.mean) * scale,
-            deviation=everyone.deviation * scale,
+            deviation=everyone.deviation * scale,  # without `speaker_std` the model takes everyone's
             pitch=pitch,
             measures=np.stack([measures_mean, everyone.measures[1] * measures_scale]),
             is_speaker=False,
@@ -212,12 +216,13 @@ class Voices:
     def usual_spread(self) -> np.ndarray:
         """(3, L+1, H) of what whole recordings make of the tower's states, relative to their speaker: the spread of
         means over time, and the mean and the spread of deviations. Each speaker counts alike."""
-        found = []
+        found, everyone = [], None if self.speaker_std else self.everyone().deviation
         for ids in self.profiled:
             profile, states = self.profile(ids), [self.states[identity, 1.0] for identity in ids]
-            means = (np.stack([each.mean for each in states]) - profile.mean) / profile.deviation
+            scale = profile.deviation if everyone is None else everyone
+            means = (np.stack([each.mean for each in states]) - profile.mean) / scale
             squares = np.stack([np.maximum(each.square - each.mean**2, 0.0) for each in states])
-            deviations = np.sqrt(squares) / profile.deviation
+            deviations = np.sqrt(squares) / scale
             found.append(np.stack([means.std(0), deviations.mean(0), deviations.std(0)]))
         return np.maximum(np.mean(found, 0), MIN_DEVIATION).astype(np.float32)
 

@@ -40,7 +40,10 @@ TOKENIZER_OPTIONS = (  # beside those in its signature and its special tokens
     "tokenizer_file", "tokenizer_type", "gguf_file", "fix_mistral_regex", "add_prefix_space", "add_bos_token",
     "add_eos_token",
 )  # fmt: skip
-FLAGS = ("emphasis", "disentangled", "summary_tokens", "speaker_reference", "voice_activity", "transcript")
+FLAGS = (
+    *("emphasis", "disentangled", "summary_tokens", "speaker_reference", "speaker_std", "voice_activity"),
+    "transcript",
+)
 
 
 class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin, ProcessorMixin):
@@ -59,7 +62,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         ctc_unit (`str`): `byte` or `token`, what `ctc_labels` are made of.
         content_token, descriptor_token, zero_token (`str`): the placeholders.
         min_audio_seconds, max_audio_seconds, silence_dbfs (`float`), voice_activity: as in [`XSERConfig`].
-        aux_streams (`dict`), summary_tokens, speaker_reference: as in [`XSERConfig`].
+        aux_streams (`dict`), summary_tokens, speaker_reference, speaker_std: as in [`XSERConfig`].
         usual_pitch (`float`, *optional*): F0 in semitones re 1 Hz of the training data's speakers, which measured
             prosody is relative to where no reference is given.
         usual_measures (`list`, *optional*): mean and deviation of each of `voice_measures_xser.NAMES` for these
@@ -99,6 +102,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         aux_streams=None,
         summary_tokens=False,
         speaker_reference=False,
+        speaker_std=True,
         transcript=True,
         slot_order=None,
         age_cuts=None,
@@ -130,6 +134,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         self.aux_streams = {name: dict(options) for name, options in (aux_streams or {}).items()}
         self.summary_tokens = summary_tokens
         self.speaker_reference = speaker_reference
+        self.speaker_std = speaker_std
         self.transcript = transcript
         self.slot_order = None if slot_order is None else list(slot_order)
         self.age_cuts = None if age_cuts is None else list(age_cuts)
@@ -210,7 +215,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         tokenizer.add_tokens(tokens, special_tokens=True)
         shared = ("frame_stack", "emotions", "descriptors", "emphasis", "disentangled", "ctc_unit", "aux_streams")
         shared += ("summary_tokens", "speaker_reference", "transcript", "slot_order", "age_cuts", "answer")
-        shared += ("system_prompt", "asr_descriptors")
+        shared += ("system_prompt", "asr_descriptors", "speaker_std")
         config.tower.check_extractor(feature_extractor)
         limits = ("min_audio_seconds", "max_audio_seconds", "silence_dbfs", "voice_activity")
         processor = cls(

@@ -106,6 +106,8 @@ class XSERConfig(PreTrainedConfig):
             arousal, that a regression on each of these summaries predicts, and the weight of its squared error.
         speaker_reference (`bool`): the descriptor stream hears each layer relative to what is usual for the speaker,
             where a reference is given, and to what is usual in the training data elsewhere.
+        speaker_std (`bool`): features relative to a speaker are divided by that speaker's standard deviations; else by
+            those of the training data's speakers, which a few recordings of one speaker cannot estimate as well.
         recording_states (`bool`): in every frame the descriptor stream also hears mean and deviation of each layer
             over the whole recording, beside what is usual for the speaker; only with `speaker_reference`, and only
             where a reference is given.
@@ -171,6 +173,7 @@ class XSERConfig(PreTrainedConfig):
     dimensions: list | None = None
     dimension_weight: float | int = 0.0
     speaker_reference: bool = False
+    speaker_std: bool = True
     recording_states: bool = False
     content_token_id: int | None = None
     descriptor_token_id: int | None = None

@@ -246,23 +246,32 @@ class XSERAuxStream(XSERStream):
 
 
 class XSERLevelHead(nn.Module):
-    """Each descriptor's level from the descriptor stream alone (our addition, to teach that stream early on).
+    """Each descriptor's level from the streams of the voice, without the language model (our addition).
 
-    A descriptor has an attention over frames of its own, so that tone may look at the end and pitch at all of it.
+    It teaches these streams early on. A descriptor has an attention over the frames of each stream, so that tone may
+    look at the end and pitch at all of it.
     """
 
-    def __init__(self, latent_size: int, descriptors: dict[str, list[str]]):
+    def __init__(self, config: XSERConfig):
         super().__init__()
-        self.attention = nn.Linear(latent_size, len(descriptors))
+        sizes = {name: options["latent_size"] for name, options in config.voice_streams.items()}
+        self.attention = nn.ModuleDict(
+            {name: nn.Linear(size, len(config.descriptors)) for name, size in sizes.items()}
+        )
         self.classifiers = nn.ModuleList(
-            nn.Sequential(nn.Linear(latent_size, 64), nn.GELU(), nn.Linear(64, len(levels)))
-            for levels in descriptors.values()
+            nn.Sequential(nn.Linear(sum(sizes.values()), 64), nn.GELU(), nn.Linear(64, len(levels)))
+            for levels in config.descriptors.values()
         )
 
-    def forward(self, z: torch.Tensor, frame_mask: torch.Tensor) -> list[torch.Tensor]:  # (B, T, Z) -> K x (B, levels)
-        scores = self.attention(z).float().masked_fill(~frame_mask.unsqueeze(-1), -torch.inf)
-        pooled = scores.softmax(1).to(z.dtype).transpose(1, 2) @ z  # (B, K, Z)
-        return [classifier(each) for classifier, each in zip(self.classifiers, pooled.unbind(1), strict=True)]
+    def forward(self, streams: Mapping[str, StreamOutput]) -> list[torch.Tensor]:
+        """For each of K descriptors, (B, levels) logits."""
+        pooled = []
+        for name, attention in self.attention.items():
+            z, frame_mask = streams[name].bottleneck.z, streams[name].frame_mask
+            scores = attention(z).float().masked_fill(~frame_mask.unsqueeze(-1), -torch.inf)
+            pooled.append(scores.softmax(1).to(z.dtype).transpose(1, 2) @ z)  # (B, K, Z)
+        each_slot = torch.cat(pooled, -1).unbind(1)
+        return [classifier(slot) for classifier, slot in zip(self.classifiers, each_slot, strict=True)]
 
 
 class XSEREmotionHead(nn.Module):

@@ -72,7 +72,7 @@ class VoiceInputsMixin:
 
     def _level_spread(self, profile) -> float:
         """By how much the speaker's loudness varies from recording to recording, as a multiple of what is usual."""
-        if self.usual_measures is None or self.usual_measures[1][LEVEL] is None:
+        if not self.speaker_std or self.usual_measures is None or self.usual_measures[1][LEVEL] is None:
             return 1.0
         own, usual = float(profile.measures[1][LEVEL]), float(self.usual_measures[1][LEVEL])
         ratio = shrunk_deviation(own, usual, profile.num_recordings) / usual if usual > 0 else math.nan
@@ -127,6 +127,7 @@ class VoiceInputsMixin:
                 "this model"
             )
         own = None if own is None else own[:, :size]
+        count = count if self.speaker_std else 0  # recordings whose deviation counts
         is_known = _knows_speaker(profile) or not self.speaker_reference
         return np.stack([relative_measures(row, usual[:, :size], own, count, is_known) for row in rows])
 
@@ -142,6 +143,8 @@ class VoiceInputsMixin:
             shape = next(profile.states.shape for profile in profiles if profile is not None)
             states = [np.full(shape, np.nan) if profile is None else profile.states for profile in profiles]
             data["reference"] = np.stack(states).astype(np.float32)
+            if not self.speaker_std:
+                data["reference"][:, 1] = np.nan
             data["knows_speaker"] = np.array([_knows_speaker(profile) for profile in profiles], dtype=np.float32)
         return data
 
