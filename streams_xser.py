@@ -246,10 +246,9 @@ class XSERAuxStream(XSERStream):
 
 
 class XSERLevelHead(nn.Module):
-    """Each descriptor's level from the streams of the voice, without the language model (our addition).
+    """Each descriptor's level from each stream of the voice by itself (our addition, to teach the streams early on).
 
-    It teaches these streams early on. A descriptor has an attention over the frames of each stream, so that tone may
-    look at the end and pitch at all of it.
+    A descriptor has an attention over frames of its own, so that tone may look at the end and pitch at all of it.
     """
 
     def __init__(self, config: XSERConfig):
@@ -258,20 +257,25 @@ class XSERLevelHead(nn.Module):
         self.attention = nn.ModuleDict(
             {name: nn.Linear(size, len(config.descriptors)) for name, size in sizes.items()}
         )
-        self.classifiers = nn.ModuleList(
-            nn.Sequential(nn.Linear(sum(sizes.values()), 64), nn.GELU(), nn.Linear(64, len(levels)))
-            for levels in config.descriptors.values()
+        self.classifiers = nn.ModuleDict(
+            {
+                name: nn.ModuleList(
+                    nn.Sequential(nn.Linear(size, 64), nn.GELU(), nn.Linear(64, len(levels)))
+                    for levels in config.descriptors.values()
+                )
+                for name, size in sizes.items()
+            }
         )
 
-    def forward(self, streams: Mapping[str, StreamOutput]) -> list[torch.Tensor]:
-        """For each of K descriptors, (B, levels) logits."""
-        pooled = []
+    def forward(self, streams: Mapping[str, StreamOutput]) -> dict[str, list[torch.Tensor]]:
+        """Stream → for each of K descriptors, (B, levels) logits."""
+        logits = {}
         for name, attention in self.attention.items():
             z, frame_mask = streams[name].bottleneck.z, streams[name].frame_mask
             scores = attention(z).float().masked_fill(~frame_mask.unsqueeze(-1), -torch.inf)
-            pooled.append(scores.softmax(1).to(z.dtype).transpose(1, 2) @ z)  # (B, K, Z)
-        each_slot = torch.cat(pooled, -1).unbind(1)
-        return [classifier(slot) for classifier, slot in zip(self.classifiers, each_slot, strict=True)]
+            pooled = (scores.softmax(1).to(z.dtype).transpose(1, 2) @ z).unbind(1)  # K x (B, Z)
+            logits[name] = [head(each) for head, each in zip(self.classifiers[name], pooled, strict=True)]
+        return logits
 
 
 class XSEREmotionHead(nn.Module):

@@ -70,6 +70,19 @@ def test_each_recording_counts_alike_however_long():
     assert np.array_equal(profile.states, np.stack([profile.mean, profile.deviation]))
 
 
+def test_without_a_speakers_own_deviation_measures_are_around_their_median():
+    recordings = [recording(seed, 20)[1] for seed in range(4)]
+    rows = np.stack([each.measures for each in recordings])
+    rows[3] += 100.0  # one shout moves the mean, and not the median
+    rows[0, 0], rows[:, 1] = np.nan, np.nan
+    recordings = [replace(each, measures=row) for each, row in zip(recordings, rows, strict=True)]
+    around_mean, around_median = (SpeakerProfile.of(recordings, speaker_std=std).measures for std in (True, False))
+    np.testing.assert_allclose(around_median[0, 2:], np.median(rows[:, 2:], 0), rtol=1e-5)
+    np.testing.assert_allclose(around_mean[0, 2:], rows[:, 2:].mean(0), rtol=1e-5)
+    assert around_median[0, 0] == pytest.approx(np.median(rows[1:, 0])) and np.isnan(around_median[:, 1]).all()
+    np.testing.assert_array_equal(around_median[1], around_mean[1])
+
+
 def test_recordings_whose_pitch_or_level_is_not_known_do_not_count_there():
     taken = [recording(0, 9, None, -30.0)[1], recording(1, 9, 95.0, None)[1], recording(2, 9, None, None)[1]]
     profile = SpeakerProfile.of(taken)

@@ -97,9 +97,9 @@ def test_slots_and_levels_are_kept_by_name_and_new_ones_added(checkpoint):
     assert torch.equal(
         new.attention["descriptors"].weight[1], old.attention["descriptors"].weight[0]
     )  # pitch, the first before
-    arousal, pitch = new.classifiers
-    assert torch.equal(pitch[0].weight, old.classifiers[0][0].weight)
-    assert torch.equal(pitch[-1].weight[[0, 2]], old.classifiers[0][-1].weight[[2, 0]])
+    arousal, pitch = new.classifiers["descriptors"]
+    assert torch.equal(pitch[0].weight, old.classifiers["descriptors"][0][0].weight)
+    assert torch.equal(pitch[-1].weight[[0, 2]], old.classifiers["descriptors"][0][-1].weight[[2, 0]])
     assert arousal[-1].weight.shape[0] == 3
     assert {"slot arousal", "level of pitch very high"} <= set(report.new)
     assert {"slot tone", "slot emphasis", "level of pitch normal"} <= set(report.dropped)

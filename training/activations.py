@@ -190,7 +190,7 @@ def _head_losses(model: PreTrainedModel, task: str, streams: dict) -> Iterable[t
     if task == "asr" and model.ctc_head is not None:
         yield model.ctc_head(streams[CONTENT].bottleneck.z).float().log_softmax(-1).mean()
     if task == "describe" and model.level_head is not None:
-        yield sum(each.float().mean() for each in model.level_head(streams))
+        yield sum(each.float().mean() for levels in model.level_head(streams).values() for each in levels)
     if task == "describe" and model.emotion_head is not None:
         yield sum(each.float().mean() for each in model.emotion_head(streams).values())
 

@@ -79,9 +79,9 @@ def _level_head(model: XSERForEmotionDescription, old: XSERConfig, config: XSERC
     head = _initialised(model, XSERLevelHead(config))
     for stream, attention in head.attention.items():
         _copy_rows(attention, before.attention[stream], list(config.descriptors), slots)
-    for classifier, (slot, levels) in zip(head.classifiers, config.descriptors.items(), strict=True):
-        if slot in slots:
-            _keep(classifier, before.classifiers[slots.index(slot)], levels, old.descriptors[slot])
+        for classifier, (slot, levels) in zip(head.classifiers[stream], config.descriptors.items(), strict=True):
+            if slot in slots:
+                _keep(classifier, before.classifiers[stream][slots.index(slot)], levels, old.descriptors[slot])
     return head
 
 

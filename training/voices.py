@@ -135,7 +135,7 @@ class Voices:
 
     def profile(self, ids: Sequence[str], speed: float = 1.0) -> SpeakerProfile:
         """Of some recordings of one speaker."""
-        return SpeakerProfile.of([self.states[identity, speed] for identity in ids])
+        return SpeakerProfile.of([self.states[identity, speed] for identity in ids], speaker_std=self.speaker_std)
 
     def draw(
         self, identity: str, speaker: str | None, speed: float, rng: np.random.Generator

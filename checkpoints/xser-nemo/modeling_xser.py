@@ -384,7 +384,8 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             losses["ctc_loss"] = ctc_loss(self.ctc_head(content.bottleneck.z), content.frame_mask, ctc_labels)
             loss = loss + self.config.ctc_weight * losses["ctc_loss"]
         if self.level_head is not None and level_labels is not None and DESCRIPTORS in streams:
-            losses["level_loss"] = level_loss(self.level_head(streams), level_labels)
+            each = [level_loss(levels, level_labels) for levels in self.level_head(streams).values()]
+            losses["level_loss"] = torch.stack(each).mean()
             loss = loss + self.config.level_weight * losses["level_loss"]
         aux = {name: streams[name] for name in self.model.aux if name in streams}
         if aux:

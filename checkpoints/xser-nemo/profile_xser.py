@@ -60,7 +60,8 @@ class SpeakerProfile:
     Attributes:
         mean, deviation: (L+1, H) float32, of each layer's states over all frames.
         pitch, level: medians over recordings of F0 in semitones re 1 Hz and RMS over speech in dBFS, if measured.
-        measures: (2, M) float32 mean and deviation over recordings of `voice_measures`, NaN where not measured.
+        measures: (2, M) float32 mean (or median) and deviation over recordings of `voice_measures`, NaN where not
+            measured.
         num_recordings, seconds: what it was made of.
         usual: what is usual in the quantities that levels are made of, for `verify`, if enough was measured.
         is_speaker: off where it stands for another voice than the recording's (training alone makes such).
@@ -77,8 +78,13 @@ class SpeakerProfile:
     is_speaker: bool = True
 
     @classmethod
-    def of(cls, recordings: Sequence[RecordingStates], usual: Reference | None = None) -> "SpeakerProfile":
+    def of(
+        cls, recordings: Sequence[RecordingStates], usual: Reference | None = None, speaker_std: bool = True
+    ) -> "SpeakerProfile":
         """From recordings of one speaker; each counts alike, however long.
+
+        Args:
+            speaker_std: as in `XSERConfig`; without it measures are around their median.
 
         Raises:
             ValueError: there are fewer than three.
@@ -97,7 +103,7 @@ class SpeakerProfile:
             deviation.astype(np.float32),
             median(pitches) if pitches else None,
             median(levels) if levels else None,
-            usual_measures(np.stack([recording.measures for recording in recordings])),
+            usual_measures(np.stack([recording.measures for recording in recordings]), around_median=not speaker_std),
             len(recordings),
             sum(recording.seconds for recording in recordings),
             usual,
@@ -206,7 +212,7 @@ def make_profile(model, processor, recordings: Iterable) -> SpeakerProfile:
         usual = calibration.reference_of(prosodies)
     except ValueError:  # too little was measured to judge levels by; the states are known all the same
         usual = None
-    return SpeakerProfile.of(states, usual)
+    return SpeakerProfile.of(states, usual, processor.speaker_std)
 
 
 def _reference_wave(processor, recording) -> np.ndarray:

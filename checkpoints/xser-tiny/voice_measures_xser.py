@@ -127,9 +127,18 @@ def _mean_and_deviation(frames: np.ndarray, least: int = MIN_FRAMES) -> np.ndarr
     return np.stack([mean, deviation])
 
 
-def usual_measures(rows: np.ndarray) -> np.ndarray:
-    """(N, NUM_MEASURES) of one speaker's recordings -> (2, NUM_MEASURES) mean and deviation, NaN where unknown."""
-    return _mean_and_deviation(rows, least=1).astype(np.float32)
+def usual_measures(rows: np.ndarray, around_median: bool = False) -> np.ndarray:
+    """(N, NUM_MEASURES) of one speaker's recordings -> (2, NUM_MEASURES) mean and deviation, NaN where unknown.
+
+    Args:
+        around_median: the median stands for the mean. Levels are relative to a speaker's median, too, from which the
+            mean of a few shouted recordings may lie a level away.
+    """
+    usual = _mean_and_deviation(rows, least=1)
+    if around_median:
+        known = ~np.isnan(usual[0])
+        usual[0, known] = np.nanmedian(rows[:, known], axis=0)
+    return usual.astype(np.float32)
 
 
 def relative_measures(
