@@ -10,7 +10,7 @@ from torch import nn
 
 from xser import EmotionDescription, XSERConfig, XSERForEmotionDescription, XSERProcessor
 from xser.audio_xser import SAMPLE_RATE, loudness_dbfs
-from xser.losses_xser import EMOTION_SMOOTHING
+from xser.losses_xser import EMOTION_SMOOTHING, level_loss
 from xser.prosody_xser import measure
 from xser.streams_xser import FARTHEST, SUMMARY_HEADS, XSERSummary
 from xser.voice_frames_xser import LEVEL, LEVEL_SPAN, USUAL_LEVEL, prosody_frames, usual_of
@@ -90,6 +90,23 @@ def test_a_description_has_every_term_of_the_loss_and_their_documented_sum(pair,
     )
     assert min(face, prosody, output.descriptor_kl, output.level_loss, output.emotion_loss) > 0
     assert output.ctc_loss is None
+
+
+def test_each_stream_predicts_the_levels_by_itself(pair, waves):
+    model, processor = pair
+    model.train()
+    batch = describe(processor, waves[:3])
+    audio = {key: value for key, value in batch.items() if "labels" not in key and key != "attention_mask"}
+    streams = model.hear(**audio)
+    levels = model.level_head(streams)
+    assert list(levels) == ["descriptors", "prosody", "face"]
+    expected = sum(level_loss(logits, batch["level_labels"]) for logits in levels.values()) / 3
+    torch.testing.assert_close(model(**batch).level_loss, expected)
+    streams["face"].bottleneck.z = streams["face"].bottleneck.z + 1
+    moved = model.level_head(streams)
+    for name in levels:
+        same = [torch.equal(*each) for each in zip(levels[name], moved[name], strict=True)]
+        assert all(same) is (name != "face")
 
 
 def test_a_transcription_hears_no_stream_of_the_voice(pair, waves):
