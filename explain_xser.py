@@ -124,13 +124,15 @@ def explain(
         batch = [(waves[index], SAMPLE_RATE) for index in rows]
         features = {name: [each[index] for index in rows] for name, each in aux.items()}
         asked = [requests[index] for index in rows]
-        given = _explain_batch(evaluated, processor, batch, slots, asked, features, transcriber, states)
-        for index, answer in zip(rows, given, strict=True):
+        is_measured = processor.measures_voices or any(each.verifier or each.reference is not None for each in asked)
+        prosodies = [measure(waves[index]) for index in rows] if is_measured else None
+        given = _explain_batch(evaluated, processor, batch, slots, asked, features, transcriber, states, prosodies)
+        for row, (index, answer) in enumerate(zip(rows, given, strict=True)):
             answers[index].update(answer)
-    for wave, answer, request in zip(waves, answers, requests, strict=True):
-        claims = answer["descriptors"]
-        if request.verifier is not None and claims is not None:
-            answer["verification"] = request.verifier.verify(claims, wave, transcript=request.words)
+            claims, request = answer["descriptors"], requests[index]
+            if request.verifier is not None and claims is not None:
+                verified = request.verifier.verify(claims, waves[index], request.words, prosody=prosodies[row])
+                answers[index]["verification"] = verified
     return answers
 
 
@@ -160,10 +162,19 @@ def _aux_of_each(processor, aux, count: int) -> dict[str, list]:
 
 
 def _explain_batch(
-    model, processor, batch, slots, requests: Sequence[Request], aux, transcriber: Transcriber | None, states
+    model,
+    processor,
+    batch,
+    slots,
+    requests: Sequence[Request],
+    aux,
+    transcriber: Transcriber | None,
+    states,
+    prosodies,
 ) -> list[dict]:
     profiles = [request.profile(model.config) for request in requests]
-    inputs = processor(batch, task="describe", slots=slots, reference=profiles, aux=aux).to(model.device)
+    inputs = processor(batch, task="describe", slots=slots, reference=profiles, aux=aux, prosodies=prosodies)
+    inputs = inputs.to(model.device)
     input_ids, attention_mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
     streams = model.hear(input_ids, **inputs)
     words = _words_of_each(model, processor, batch, requests, transcriber, states)
@@ -198,7 +209,7 @@ def _explain_batch(
                 "explanation": description.to_sentence(scores),
                 **voted[row],
                 **dimensions[row],
-                **_check_reference(batch[row][0], profiles[row], streams, row),
+                **_check_reference(prosodies, profiles[row], streams, row),
             }
         )
     return answers
@@ -260,11 +271,11 @@ def _dimensions_of_each(model, streams, num_rows: int) -> list[dict]:
     return [{"dimensions": dict(zip(model.config.dimensions, row, strict=True))} for row in mean.tolist()]
 
 
-def _check_reference(wave, profile, streams, row: int) -> dict:
+def _check_reference(prosodies, profile, streams, row: int) -> dict:
     """What is said of a recording's reference; nothing where it has none."""
     if profile is None:
         return {}
-    warning = profile.warning(float(streams["descriptors"].distance[row]), measure(wave).pitch)
+    warning = profile.warning(float(streams["descriptors"].distance[row]), prosodies[row].pitch)
     about = {"recordings": profile.num_recordings, "seconds": profile.seconds, "warning": warning}
     return {"speaker_reference": about}
 

@@ -434,6 +434,24 @@ def test_a_swapped_voice_is_another_between_two_speakers_and_keeps_what_was_said
     assert voices.swap("r8", None, 1.0, np.random.default_rng(0)) is None
 
 
+def test_a_voice_is_measured_once_for_streams_reference_and_verification(pair, monkeypatch):
+    model, processor = pair
+    waves = [(make_wave(0.6 + 0.1 * index, seed=index), SAMPLE_RATE) for index in range(5)]
+    profile, measured = model.profile(waves[2:], processor), []
+    expected = model.explain(waves[:2], processor, verify=True, reference=profile, transcript=False)
+
+    def counted(wave):
+        measured.append(len(wave))
+        return measure(wave)
+
+    monkeypatch.setattr("xser.explain_xser.measure", counted)
+    for module in ("voice_inputs_xser", "verification_xser"):
+        monkeypatch.setattr(f"xser.{module}.measure", None)  # would fail if it was called
+    answers = model.explain(waves[:2], processor, verify=True, reference=profile, transcript=False)
+    assert answers == expected and answers[0]["verification"] and answers[0]["speaker_reference"]
+    assert measured == [len(wave) for wave, _ in waves[:2]]
+
+
 def test_without_a_speakers_own_deviation_a_swapped_voice_is_moved_and_not_stretched(voices):
     everyone, (first, second) = voices.known
     moved = replace(voices, speaker_std=False)

@@ -63,6 +63,7 @@ class Verifier:
         wave: np.ndarray,
         transcript: str | None = None,
         language: str | None = None,
+        prosody: Prosody | None = None,
     ) -> dict[str, dict]:
         """Judge the levels of one answer.
 
@@ -73,6 +74,7 @@ class Verifier:
                 cannot be what is said, or its spelling tells nothing, the speed is measured by the signal, as it is
                 without a transcript, and the reason says so.
             language: of the transcript, such as `en`.
+            prosody: what was measured of the wave, where that is at hand.
 
         Returns:
             slot → `claim`, `verdict` (`agree`, `contradict`, `can't tell`), `value` and `cuts` in `unit`, the
@@ -82,7 +84,7 @@ class Verifier:
         Raises:
             TypeError: the transcript is no text.
         """
-        prosody, note = _with_transcript(measure(wave), transcript, language)
+        prosody, note = _with_transcript(prosody or measure(wave), transcript, language)
         verdicts = check(descriptors, prosody, self.calibration, self.reference, self.gender, self.levels)
         answer = {slot: {"claim": descriptors[slot], **asdict(verdict)} for slot, verdict in verdicts.items()}
         if SPEED in answer and answer[SPEED]["quantity"] == "rate" and (note := note or _why_signal(transcript)):

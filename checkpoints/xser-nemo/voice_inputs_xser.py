@@ -78,7 +78,14 @@ class VoiceInputsMixin:
         ratio = shrunk_deviation(own, usual, profile.num_recordings) / usual if usual > 0 else math.nan
         return ratio if math.isfinite(ratio) else 1.0
 
-    def _aux_features(self, aux, waves: list[np.ndarray], profiles: list) -> dict[str, list[np.ndarray]]:
+    @property
+    def measures_voices(self) -> bool:
+        """Whether a stream is measured by the processor."""
+        return any(name in MEASURED for name in self.aux_streams)
+
+    def _aux_features(
+        self, aux, waves: list[np.ndarray], profiles: list, prosodies: list | None
+    ) -> dict[str, list[np.ndarray]]:
         """name → (T, D) float32 of each recording, checked; what is measured is relative to what is usual."""
         aux = dict(aux or {})
         unknown = sorted(set(aux) - set(self.aux_streams))
@@ -86,7 +93,7 @@ class VoiceInputsMixin:
             raise ValueError(f"aux holds {unknown}; this model's auxiliary streams are {sorted(self.aux_streams)}")
         missing = set(MEASURED) & set(self.aux_streams) - set(aux)
         if missing and all(wave is not None for wave in waves):
-            prosodies = [measure(wave) for wave in waves]
+            prosodies = [measure(wave) for wave in waves] if prosodies is None else prosodies
             if PROSODY in missing:
                 aux[PROSODY] = [prosody_frames(prosody) for prosody in prosodies]
             if MEASURES in missing:
