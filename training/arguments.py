@@ -97,7 +97,7 @@ class ModelArguments:
     ctc_weight: float | None = field(default=None, metadata=help_text("weight of CTC on the content stream"))
     ctc_unit: str | None = field(default=None, metadata=help_text("what CTC spells in: byte or token"))
     level_weight: float | None = field(
-        default=None, metadata=help_text("weight of classifying levels on the descriptor stream")
+        default=None, metadata=help_text("weight of classifying levels on each stream of the voice alone")
     )
     aux_streams: dict | str | None = field(
         default=None, metadata=help_text("name → {size, frame_stack, latent_size, …}; prosody (size 5) is measured")
