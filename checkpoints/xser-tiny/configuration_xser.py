@@ -88,7 +88,7 @@ class XSERConfig(PreTrainedConfig):
         ctc_weight (`float`): weight of a CTC loss on the content stream; 0 for no CTC head.
         ctc_unit (`str`): what CTC spells the transcript in: `byte` (256 of UTF-8, which fit every language) or
             `token` of the language model, which makes frames speak its own units; for small vocabularies.
-        level_weight (`float`): weight of a classification of each descriptor's level on each stream of the voice alone,
+        level_weight (`float`): weight of a classification of each descriptor's level on each stream of the voice,
             which teaches that stream what to hear long before the language model reads it; 0 for no such head.
         aux_streams (`dict`): name → further features that description prompts hold, each with a bottleneck of its own:
             `size` (D of its (B, T, D) features), `frame_stack`, and the fields of a bottleneck. `prosody` is measured
