@@ -173,10 +173,6 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         checkpoint = checkpoint_to_resume(run, arguments.resume_from_checkpoint, needs_of(arguments))
     set_seed(arguments.seed)
     model, processor, relabelled = build_model(model_arguments)
-    if arguments.heads_first and all(
-        head is None for head in (model.emotion_head, model.level_head, model.dimension_head)
-    ):
-        raise ValueError("heads_first is given, but emotion_weight and level_weight are 0: there is no head to train")
     if arguments.soft_labels and model.emotion_head is None:
         raise ValueError("soft_labels is true, but emotion_weight is 0: there is no head to train on ratings")
     sizes = group_sizes(model)

@@ -141,12 +141,24 @@ def test_a_stage_that_trains_nothing_of_the_model_is_named(stages, present, mess
 def test_heads_cannot_train_first_where_their_streams_are_frozen():
     stages = read_stages("alternating", {"describe": {"trains": ["lora"]}})
     with pytest.raises(ValueError, match=r"heads_first is 3, but stages\['describe'\] trains \['lora'\]"):
-        check_groups(stages, "alternating", make_config(), ["descriptors", "lora"], heads_first=3)
-    stages = read_stages("alternating", {"asr": {"trains": ["lora"]}})
-    check_groups(stages, "alternating", make_config(ctc_weight=0.0), ["content", "lora"], heads_first=3)
+        check_groups(stages, "alternating", make_config(level_weight=0.5), ["descriptors", "lora"], heads_first=3)
+    stages = read_stages("alternating", {"asr": {"trains": ["lora"]}, "describe": {}})
+    check_groups(
+        stages,
+        "alternating",
+        make_config(level_weight=0.5, ctc_weight=0.0),
+        ["content", "descriptors", "lora"],
+        heads_first=3,
+    )
     with pytest.raises(ValueError, match=r"stages\['asr'\] trains \['lora'\]: add 'content'"):
-        check_groups(stages, "alternating", make_config(ctc_weight=0.5), ["content", "lora"], heads_first=3)
-    check_groups(stages, "alternating", make_config(), ["descriptors", "lora"])
+        check_groups(
+            stages,
+            "alternating",
+            make_config(level_weight=0.5, ctc_weight=0.5),
+            ["content", "descriptors", "lora"],
+            heads_first=3,
+        )
+    check_groups(stages, "alternating", make_config(level_weight=0.5), ["descriptors", "lora"])
 
 
 def test_trains_is_refused_where_weights_are_split_up(monkeypatch):
@@ -271,9 +283,22 @@ def test_heads_train_first_in_a_stage_too(make_trainer):
 
 @pytest.mark.parametrize(("ctc_weight", "first"), [(0.5, {"content"}), (0.0, {"content", "lora"})])
 def test_ctc_trains_the_content_first_and_asr_without_it_is_whole(make_trainer, ctc_weight, first):
-    watch, stages = Watch(), {"asr": {"trains": ["content", "lora"]}}
+    watch, stages = Watch(), {"asr": {"trains": ["content", "lora"], "turn_steps": 3}, "describe": {}}
     make_trainer({"ctc_weight": ctc_weight}, [watch], stages=stages, heads_first=2, max_steps=3).train()
     assert [watch.changed(step) for step in range(3)] == [first] * 2 + [{"content", "lora"}]
+
+
+@pytest.mark.parametrize(
+    ("stages", "options", "message"),
+    [
+        ({"asr": {}}, {"ctc_weight": 0.0}, "heads_first is 3, but no stage has a head: give ctc_weight"),
+        ({"asr": {}, "describe": {}}, {"level_weight": 0.0}, r"stages\['describe'\] has no head to train; give one"),
+    ],
+)
+def test_heads_first_is_refused_where_there_is_no_head(stages, options, message):
+    config = make_config(**{"ctc_weight": 0.5, "emotion_weight": 0.0, **options})
+    with pytest.raises(ValueError, match=message):
+        check_groups(read_stages("alternating", stages), "alternating", config, ["content", "descriptors"], 3)
 
 
 def test_the_progress_bar_names_the_stage_of_the_step(make_trainer):

@@ -72,7 +72,7 @@ def check_groups(
     Raises:
         ValueError: names the stage and the group.
     """
-    present = tuple(present)
+    present, with_heads = tuple(present), 0
     for stage in stages:
         place = f"stages[{stage.name!r}]"
         within = [group for group in reached(stage.task, config) if group in present]
@@ -85,12 +85,27 @@ def check_groups(
                 raise ValueError(f"{place} trains {group!r}, which task {stage.task} does not reach; it does {within}")
         if not trained_groups(stage, config, present):
             raise ValueError(f"{place} trains nothing: of this model, task {stage.task} reaches no weight to train")
-        group = "descriptors" if stage.task == "describe" else "content" if config.ctc_weight > 0 else None
-        if heads_first and group is not None and group not in (stage.trains or (group,)):
+        group = _group_of_heads(stage, config, heads_first) if heads_first else None
+        with_heads += group is not None
+        if group is not None and group not in (stage.trains or (group,)):
             raise ValueError(
                 f"heads_first is {heads_first}, but {place} trains {list(stage.trains)}: add {group!r}, whose heads "
                 "train first, or set heads_first to 0"
             )
+    if heads_first and not with_heads:
+        raise ValueError(f"heads_first is {heads_first}, but no stage has a head: give ctc_weight, or set it to 0")
+
+
+def _group_of_heads(stage: Stage, config: XSERConfig, heads_first: int) -> str | None:
+    """The group that the heads of a stage's task train; `None` where ASR has none, and is whole from the start."""
+    if stage.task == "asr":
+        return "content" if config.ctc_weight > 0 else None
+    if not any((config.emotion_weight, config.level_weight, config.dimension_weight)):
+        raise ValueError(
+            f"heads_first is {heads_first}, but emotion_weight, level_weight and dimension_weight are 0: stages"
+            f"[{stage.name!r}] has no head to train; give one a weight, or set heads_first to 0"
+        )
+    return "descriptors"
 
 
 @contextmanager
