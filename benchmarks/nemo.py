@@ -58,7 +58,7 @@ PROBE = "logistic regression"
 REFERENCES = ("none", "all", "30", "10", "3")
 XSER = {reference: f"XSER, reference of {reference}" for reference in REFERENCES}
 XSER |= {"none": "XSER", "all": "XSER with reference"}
-WEIGHED = {f"{XSER['all']}, votes weighed": XSER["all"]}  # made of the answers of another
+WEIGHED = {f"{name}, votes weighed": name for name in XSER.values()}  # made of the answers of another
 TOGETHER = "all of them"
 SMALLEST = 1e-6  # of a share
 COLUMNS = (
@@ -271,8 +271,11 @@ def weigh(predictions: dict[str, list[dict]]) -> tuple[dict[str, list[dict]], di
             [each for name in others for each in opinions[name]],
             [each["reference"]["emotion"] for name in others for each in predictions[name]],
         )
-        said = [say(each, weights[fold]) for each in opinions[fold]]
-        weighed[fold] = [{**answer, "emotion": emotion} for answer, emotion in zip(answers, said, strict=True)]
+        pooled = [pool(each, weights[fold]) for each in opinions[fold]]
+        weighed[fold] = [
+            {**answer, "emotion": max(scores, key=scores.get), "scores": scores}
+            for answer, scores in zip(answers, pooled, strict=True)
+        ]
     return weighed, weights
 
 
@@ -291,8 +294,8 @@ def vote_weights(opinions: list[dict], truth: list[str]) -> dict[str, float]:
     return {holder.replace(" ", "_"): round(float(weight), 3) for holder, weight in zip(holders, found.x, strict=True)}
 
 
-def say(opinions: dict[str, dict[str, float]], weights: dict[str, float]) -> str:
-    """The emotion of weighed opinions."""
+def pool(opinions: dict[str, dict[str, float]], weights: dict[str, float]) -> dict[str, float]:
+    """Scores of weighed opinions. Weights need not sum to one, so they say how sure the whole is, too."""
     logs = {
         emotion: sum(
             weight * math.log(opinions[holder.replace("_", " ")][emotion] + SMALLEST)
@@ -300,7 +303,9 @@ def say(opinions: dict[str, dict[str, float]], weights: dict[str, float]) -> str
         )
         for emotion in opinions[TOGETHER]
     }
-    return max(logs, key=logs.get)
+    top = max(logs.values())
+    shares = {emotion: math.exp(log - top) for emotion, log in logs.items()}
+    return {emotion: share / sum(shares.values()) for emotion, share in shares.items()}
 
 
 def ua_of(answers: list[dict], emotions: list[str]) -> float:

@@ -84,14 +84,15 @@ def test_each_opinion_is_scored_alone_in_every_fold(benchmark):
 def test_each_reference_has_its_row_and_what_it_is_held_against(benchmark):
     classic = benchmark.systems_of(["none", "all", "30"], has_probe=False)
     assert [*classic] == [
-        *("eGeMAPS + SVM", "XSER", "eGeMAPS + SVM, by speaker", "XSER with reference"),
-        *("XSER with reference, votes weighed", "XSER, reference of 30"),
+        *("eGeMAPS + SVM", "XSER", "XSER, votes weighed"),
+        *("eGeMAPS + SVM, by speaker", "XSER with reference", "XSER with reference, votes weighed"),
+        *("XSER, reference of 30", "XSER, reference of 30, votes weighed"),
     ]
     assert classic["XSER"].against == "eGeMAPS + SVM" and classic["XSER, reference of 30"].against is None
     probed = benchmark.systems_of(["30", "none"], has_probe=True)
     assert [*probed] == [
-        *("logistic regression, 30", "XSER, reference of 30"),
-        *("logistic regression, none", "XSER"),
+        *("logistic regression, 30", "XSER, reference of 30", "XSER, reference of 30, votes weighed"),
+        *("logistic regression, none", "XSER", "XSER, votes weighed"),
     ]
     assert probed["XSER, reference of 30"].against == "logistic regression, 30"
     assert probed["XSER, reference of 30"].shown == "30 of the speaker's, without labels"
@@ -148,8 +149,10 @@ def test_a_weighed_pool_says_what_the_model_would(benchmark):
         "all of them": {},
     }
     opinions["all of them"] = dict.fromkeys(("sad", "angry"), 0.5)
-    assert benchmark.say(opinions, {"measures": 1.0, "language_model": 0.1}) == "sad"
-    assert benchmark.say(opinions, {"measures": 1.0, "language_model": 0.3}) == "angry"
+    scores = benchmark.pool(opinions, {"measures": 1.0, "language_model": 0.1})
+    ratio = (0.6 / 0.4) * (0.1 / 0.9) ** 0.1
+    assert scores == pytest.approx({"sad": ratio / (1 + ratio), "angry": 1 / (1 + ratio)}, rel=1e-4)
+    assert scores["sad"] > 0.5 > benchmark.pool(opinions, {"measures": 1.0, "language_model": 0.3})["sad"]
 
 
 def test_an_option_can_name_the_speaker_left_out(benchmark, tmp_path, monkeypatch):
