@@ -73,6 +73,17 @@ def test_prosodic_measures_are_the_first_and_the_same_without_the_rest(prosody):
     assert len(every) == NUM_MEASURES and tuple(NAMES[: SIZES[0]]) == PROSODIC_NAMES
 
 
+def test_the_last_measures_are_the_quantities_that_levels_are_cut_from(prosody):
+    found = values(prosody)
+    assert [*found][SIZES[1] :] == ["pitch_median", "loudness", "pitch_spread"]
+    assert found["pitch_median"] == pytest.approx(12 * np.log2(prosody.pitch), abs=1e-4)
+    assert found["loudness"] == pytest.approx(prosody.loudness, abs=1e-4)
+    assert found["pitch_spread"] == pytest.approx(prosody.pitch_spread, abs=1e-4)
+    unknown = values(replace(prosody, pitch=None, loudness=None, pitch_spread=None))
+    assert all(np.isnan(unknown[name]) for name in ("pitch_median", "loudness", "pitch_spread"))
+    assert unknown["pitch_mean"] == found["pitch_mean"]
+
+
 def test_what_is_usual_counts_what_is_known():
     rows = np.array([[1.0, np.nan, 2.0], [3.0, 5.0, 2.0], [8.0, np.nan, 2.0]])
     usual = usual_measures(np.concatenate([rows, np.full((3, 1), np.nan)], 1))

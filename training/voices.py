@@ -29,7 +29,7 @@ HEARING = Lock()  # a tower with group norm is told the lengths of what it hears
 BEYOND = 0.3  # of the way from one speaker to another, that a swapped voice may lie outside of it
 MIN_SHARE = 0.3  # of everyone's deviation, that a swapped voice has at least
 MOST_RECORDINGS = 30  # of a profile that is drawn
-FRAMES_KIND, MEASURES_KIND = "prosody-1", "measures-4"  # of what is kept; other numbers where it changes
+FRAMES_KIND, MEASURES_KIND = "prosody-1", "measures-5"  # of what is kept; other numbers where it changes
 
 
 @dataclass

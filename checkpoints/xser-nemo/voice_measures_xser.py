@@ -27,7 +27,12 @@ PROSODIC_NAMES = (
     *QUANTITIES,  # as `Prosody` has them
     *(f"contour_{point}" for point in range(CONTOUR_POINTS)),
 )
-NAMES = (
+LEVEL_NAMES = (
+    "pitch_median",
+    "loudness",
+    "pitch_spread",
+)  # semitones re 1 Hz, dBFS, semitones: what levels are cut from
+SPECTRAL_NAMES = (
     *PROSODIC_NAMES,
     *(f"pitch_{name}" for name in SLOPES),  # semitones a second
     *(f"level_{name}" for name in SLOPES),  # dB a second
@@ -37,8 +42,9 @@ NAMES = (
     *(f"unvoiced_{name}" for name in ANY_SOUND),  # means over the other speech frames
     *(f"loud_{name}" for name in BALANCE),  # mean over the loudest quarter of voiced frames, from that over all
 )
+NAMES = (*SPECTRAL_NAMES, *LEVEL_NAMES)
 NUM_MEASURES = len(NAMES)
-SIZES = (len(PROSODIC_NAMES), NUM_MEASURES)  # of a stream of the first ones, or of all
+SIZES = (len(PROSODIC_NAMES), len(SPECTRAL_NAMES), NUM_MEASURES)  # of a stream of the first ones, or of all
 LEVEL = NAMES.index("level_mean")
 SLOPE_FRAMES = 3  # of 10 ms, that a slope is averaged over
 MIN_FRAMES = 5  # of 10 ms, to tell a curve by
@@ -70,6 +76,7 @@ def voice_measures(prosody: Prosody, wave: np.ndarray | None) -> np.ndarray:
             _slopes(np.where(prosody.speech & (prosody.level > LEVEL_FLOOR), prosody.level, np.nan)),
             _runs(voiced, prosody.speech),
             _spectrum(spectrum_frames(wave, prosody), voiced, prosody),
+            _of_levels(prosody),
         ]
     row = np.concatenate(parts)
     return row.astype(np.float32)
@@ -83,6 +90,13 @@ def _curve(values: np.ndarray) -> np.ndarray:
     around = values - values.mean()
     percentiles, thirds = np.percentile(around, PERCENTILES), [part.mean() for part in np.array_split(around, 3)]
     return np.array([values.mean(), values.std(), *percentiles, steps.std(), np.abs(steps).mean(), *thirds])
+
+
+def _of_levels(prosody: Prosody) -> list[float]:
+    """The quantities of `LEVEL_NAMES`."""
+    pitch = math.nan if prosody.pitch is None else 12 * math.log2(prosody.pitch)
+    others = (prosody.loudness, prosody.pitch_spread)
+    return [pitch, *(math.nan if value is None else value for value in others)]
 
 
 def _slopes(curve: np.ndarray) -> np.ndarray:
@@ -147,7 +161,8 @@ def relative_measures(
     """A row in deviations from what is usual, 0 where it cannot be told.
 
     Of a voice that nobody knows, the level tells a microphone's gain, and what comes after `PROSODIC_NAMES`, the
-    spectrum above all, tells a throat and a microphone rather than a mood: they are usual then.
+    spectrum above all, tells a throat and a microphone rather than a mood: they are usual then. So are `LEVEL_NAMES`,
+    which are levels of nobody.
 
     Args:
         row: (M,), the first M of `voice_measures`.
