@@ -137,7 +137,7 @@ def test_verify_is_given_the_users_words_and_never_the_models_own(pair, waves, m
     model, processor = pair
     given = []
 
-    def verify(self, descriptors, wave, transcript=None):
+    def verify(self, descriptors, wave, transcript=None, prosody=None):
         given.append(transcript)
         return {}
 

@@ -191,7 +191,7 @@ def data(tmp_path):
 
 
 def arguments_of(tmp_path, **options) -> XSERTrainingArguments:
-    return XSERTrainingArguments(output_dir=str(tmp_path / "run"), **{**SHORT, **options})
+    return XSERTrainingArguments(output_dir=str(tmp_path / "run"), **{**SHORT, "heads_first": 0, **options})
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,9 @@ def test_a_transcriber_may_find_no_words(plain, waves):
 
 def test_verify_does_not_measure_by_a_transcribers_words(plain, waves, monkeypatch):
     given = []
-    monkeypatch.setattr(Verifier, "verify", lambda self, claims, wave, transcript=None: given.append(transcript) or {})
+    monkeypatch.setattr(
+        Verifier, "verify", lambda self, claims, wave, transcript=None, prosody=None: given.append(transcript) or {}
+    )
     texts = [None, "we won the game"]
     plain[0].explain(waves[:2], plain[1], transcriber=Recogniser(), transcript=texts, verify=True)
     assert given == texts

@@ -453,10 +453,10 @@ def test_a_voice_is_measured_once_for_streams_reference_and_verification(pair, m
 
 
 def test_without_a_speakers_own_deviation_a_swapped_voice_is_moved_and_not_stretched(voices):
-    everyone, (first, second) = voices.known
     moved = replace(voices, speaker_std=False)
+    everyone, (first, second) = moved.known
     for seed in range(5):
-        own = voices.draw("r0", "a", 1.0, np.random.default_rng(seed))
+        own = moved.draw("r0", "a", 1.0, np.random.default_rng(seed))
         swapped = moved.swap("r0", "a", 1.0, np.random.default_rng(seed))
         other = own.mean - swapped.mean + everyone.mean
         way = first.mean - second.mean

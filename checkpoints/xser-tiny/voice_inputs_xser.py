@@ -100,7 +100,7 @@ class VoiceInputsMixin:
                 size = self.aux_streams[MEASURES]["size"]
                 heard = waves if size > SIZES[0] else [None] * len(waves)
                 rows = [voice_measures(prosody, wave) for prosody, wave in zip(prosodies, heard, strict=True)]
-                aux[MEASURES] = [row[None] for row in rows]
+                aux[MEASURES] = [row[None, :size] for row in rows]
         features = {}
         for name, options in self.aux_streams.items():
             rows = aux.get(name)
