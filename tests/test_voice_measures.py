@@ -134,8 +134,9 @@ def test_the_processor_measures_the_stream_relative_to_the_reference(tiny_backbo
     np.testing.assert_allclose(batch["aux_measures"][1, 0], other, atol=1e-6)
 
 
-def test_a_stream_of_the_first_measures_is_told_these_alone(tiny_backbone_folders, waves):
-    short = {MEASURES: {**STREAM[MEASURES], "size": SIZES[0]}}
+@pytest.mark.parametrize("size", SIZES[:-1])
+def test_a_stream_of_the_first_measures_is_told_these_alone(tiny_backbone_folders, waves, size):
+    short = {MEASURES: {**STREAM[MEASURES], "size": size}}
     made = [
         XSERForEmotionDescription.from_backbones(
             *map(str, tiny_backbone_folders), emphasis=False, speaker_reference=True, aux_streams=streams
@@ -144,10 +145,10 @@ def test_a_stream_of_the_first_measures_is_told_these_alone(tiny_backbone_folder
     ]
     profile = made[0][0].profile(waves[3:8], made[0][1])
     usual = usual_measures(np.stack([measures_of(wave) for wave, _ in waves[3:8]]) * 1.1)
-    made[0][1].usual_measures, made[1][1].usual_measures = usual[:, : SIZES[0]].tolist(), usual.tolist()
+    made[0][1].usual_measures, made[1][1].usual_measures = usual[:, :size].tolist(), usual.tolist()
     first, every = (processor(waves[:2], reference=profile)["aux_measures"] for _, processor in made)
-    assert first.shape[-1] == SIZES[0] < every.shape[-1] == NUM_MEASURES
-    np.testing.assert_array_equal(first, every[..., : SIZES[0]])
+    assert first.shape[-1] == size < every.shape[-1] == NUM_MEASURES
+    np.testing.assert_array_equal(first, every[..., :size])
 
 
 def test_a_profile_of_fewer_measures_than_the_model_hears_is_refused(tiny_backbone_folders, waves):
