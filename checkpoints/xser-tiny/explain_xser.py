@@ -124,7 +124,9 @@ def explain(
         batch = [(waves[index], SAMPLE_RATE) for index in rows]
         features = {name: [each[index] for index in rows] for name, each in aux.items()}
         asked = [requests[index] for index in rows]
-        is_measured = processor.measures_voices or any(each.verifier or each.reference is not None for each in asked)
+        is_measured = bool(processor.measured_streams(aux)) or any(
+            each.verifier or each.reference is not None for each in asked
+        )
         prosodies = [measure(waves[index]) for index in rows] if is_measured else None
         given = _explain_batch(evaluated, processor, batch, slots, asked, features, transcriber, states, prosodies)
         for row, (index, answer) in enumerate(zip(rows, given, strict=True)):

@@ -78,10 +78,9 @@ class VoiceInputsMixin:
         ratio = shrunk_deviation(own, usual, profile.num_recordings) / usual if usual > 0 else math.nan
         return ratio if math.isfinite(ratio) else 1.0
 
-    @property
-    def measures_voices(self) -> bool:
-        """Whether a stream is measured by the processor."""
-        return any(name in MEASURED for name in self.aux_streams)
+    def measured_streams(self, given) -> set[str]:
+        """Streams that the processor measures, since their features are not among those `given`."""
+        return set(MEASURED) & set(self.aux_streams) - set(given)
 
     def _aux_features(
         self, aux, waves: list[np.ndarray], profiles: list, prosodies: list | None
@@ -91,7 +90,7 @@ class VoiceInputsMixin:
         unknown = sorted(set(aux) - set(self.aux_streams))
         if unknown:
             raise ValueError(f"aux holds {unknown}; this model's auxiliary streams are {sorted(self.aux_streams)}")
-        missing = set(MEASURED) & set(self.aux_streams) - set(aux)
+        missing = self.measured_streams(aux)
         if missing and all(wave is not None for wave in waves):
             prosodies = [measure(wave) for wave in waves] if prosodies is None else prosodies
             if PROSODY in missing:
