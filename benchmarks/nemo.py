@@ -2,8 +2,8 @@
 
     python benchmarks/nemo.py --data data/nemo-prepared --config configs/xser-nemo.yaml --output runs/nemo-folds \
         --results docs/results/nemo-folds.json --opinions docs/results/nemo-opinions.json [--key value … for train.py]
-    python benchmarks/nemo.py --data data/nemo-prepared --config configs/xser-base-nemo.yaml --output runs/base-folds \
-        --probe runs/nemo-probe --references none all 30 10 3 --claims docs/results/base-claims.json …
+    python benchmarks/nemo.py --data data/nemo-own --config configs/whisper-nemo.yaml --output runs/whisper-folds \
+        --probe runs/nemo-probe --references none all 30 10 3 --claims docs/results/whisper-claims.json …
 
 `--data` is nEMO as `xser prepare` and `xser annotate` leave it: its folds are
 its speakers. XSER is trained once a fold, on all the other speakers and for as long as the config says: nothing is
@@ -17,9 +17,9 @@ vector machine, as they are and standardised for each speaker; none and all alon
 `--new_texts 0.33` leaves that share of the sentences out of training, and tests on them alone: new speakers and new
 sentences. It needs folders and results of its own.
 
-The second table says what the language model and every stream would have answered by themselves, of whose opinions the
-answer is the mean. "Votes weighed": each with the exponent (`XSERConfig.vote_weights`) that was best for the answers
-about the other speakers; nothing is chosen by the speaker who is tested.
+The second table has the UA of each member of the ensemble alone: the language model, and the head of each stream. The
+answer pools them with equal weights. "Ensemble weights fitted": each has the exponent (`XSERConfig.vote_weights`) that
+is best for the answers about the other speakers; nothing is chosen by the speaker who is tested.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.optimize import minimize
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
 from xser.corpora import load_corpus
 from xser.corpora.cache import write_json
@@ -45,7 +45,7 @@ from xser.corpora.folds import by_fold
 from xser.evaluation.baselines import predict
 from xser.evaluation.intervals import RESAMPLES
 from xser.evaluation.predictions import NO_ANSWER, read_predictions, reference_of, write_predictions
-from xser.evaluation.report import command_line, text_table
+from xser.evaluation.report import command_line, text_table, with_interval
 from xser.evaluation.scoring import score
 from xser.evaluation.significance import TESTS, compare
 from xser.levels_xser import AGREE, CONTRADICT
@@ -58,7 +58,7 @@ PROBE = "logistic regression"
 REFERENCES = ("none", "all", "30", "10", "3")
 XSER = {reference: f"XSER, reference of {reference}" for reference in REFERENCES}
 XSER |= {"none": "XSER", "all": "XSER with reference"}
-WEIGHED = {f"{name}, votes weighed": name for name in XSER.values()}  # made of the answers of another
+FITTED = {f"{name}, ensemble weights fitted": name for name in XSER.values()}  # made of the answers of another
 TOGETHER = "all of them"
 SMALLEST = 1e-6  # of a share
 COLUMNS = (
@@ -99,7 +99,7 @@ def systems_of(references: list[str], has_probe: bool) -> dict[str, System]:
         if against is not None:
             systems[against] = System(reference)
         systems[XSER[reference]] = System(reference, against)
-        systems |= {name: System(reference, against) for name, of in WEIGHED.items() if of == XSER[reference]}
+        systems |= {name: System(reference, against) for name, of in FITTED.items() if of == XSER[reference]}
     return systems
 
 
@@ -222,90 +222,90 @@ def table(
 def claims_table(
     systems: dict[str, System], predictions: dict[str, dict[str, list[dict]]], resamples: int
 ) -> list[tuple[str, ...]]:
-    """What the recordings say to the descriptors of XSER's answers, and how far its scores are from its accuracy."""
+    """How many claims of XSER's answers the recordings contradict, and how far its scores are from its accuracy."""
     rows = []
     for name in predictions:
         found = score([each for fold in predictions[name].values() for each in fold], resamples=resamples)
         claims = found["claims"]
         if claims is None:
             continue
-        shares = [_with_interval(found, claims[key], f"claims.{key}") for key in ("contradicted", "decided")]
+        shares = [
+            "–" if claims[key] is None else with_interval(found, f"claims.{key}", claims[key])
+            for key in ("contradicted", "decided")
+        ]
         by_slot = [
             f"{slot} {counted[CONTRADICT] / max(counted[CONTRADICT] + counted[AGREE], 1):.3f}"
             for slot, counted in claims["verdicts"].items()
         ]
-        ece = _with_interval(found, found["ece"], "ece")
+        ece = "–" if found["ece"] is None else with_interval(found, "ece", found["ece"])
         rows.append((name, systems[name].shown, str(claims["n"]), *shares, ", ".join(by_slot), ece))
     return rows
 
 
-def _with_interval(found: dict, value: float | None, name: str) -> str:
-    if value is None:
-        return "–"
-    return "{:.3f} ({low:.3f} to {high:.3f})".format(value, **found["intervals"][name])
-
-
-def opinions_table(systems: dict[str, System], predictions: dict[str, dict[str, list[dict]]]) -> list[tuple[str, ...]]:
-    """A row for each opinion and each reference: UA, as the mean of the folds, and in each."""
+def members_table(systems: dict[str, System], predictions: dict[str, dict[str, list[dict]]]) -> list[tuple[str, ...]]:
+    """A row for each member of the ensemble and each reference: UA, as the mean of the folds, and in each."""
     rows = []
     for name, system in systems.items():
         if name not in XSER.values():
             continue
-        opinions = {fold: list(map(opinions_of, answers)) for fold, answers in predictions[name].items()}
-        for holder in next(iter(opinions.values()))[0]:
+        members = {fold: list(map(members_of, answers)) for fold, answers in predictions[name].items()}
+        for member in next(iter(members.values()))[0]:
             uas = [
-                ua_of(answers, [max(each[holder], key=each[holder].get) for each in opinions[fold]])
+                ua_of(answers, [max(each[member], key=each[member].get) for each in members[fold]])
                 for fold, answers in predictions[name].items()
             ]
-            rows.append((system.shown, holder, f"{np.mean(uas):.3f}", *(f"{ua:.3f}" for ua in uas)))
+            rows.append((system.shown, member, f"{np.mean(uas):.3f}", *(f"{ua:.3f}" for ua in uas)))
     return rows
 
 
-def weigh(predictions: dict[str, list[dict]]) -> tuple[dict[str, list[dict]], dict[str, dict[str, float]]]:
-    """Answers of each fold with the votes weighed as is best for the other folds, and these weights."""
-    opinions = {fold: list(map(opinions_of, answers)) for fold, answers in predictions.items()}
-    weighed, weights = {}, {}
+def fit_ensembles(predictions: dict[str, list[dict]]) -> tuple[dict[str, list[dict]], dict[str, dict[str, float]]]:
+    """Answers of each fold with the ensemble weights that are best for the other folds, and these weights."""
+    members = {fold: list(map(members_of, answers)) for fold, answers in predictions.items()}
+    fitted, weights = {}, {}
     for fold, answers in predictions.items():
-        others = [name for name in predictions if name != fold]
-        weights[fold] = vote_weights(
-            [each for name in others for each in opinions[name]],
-            [each["reference"]["emotion"] for name in others for each in predictions[name]],
+        others = [other for other in predictions if other != fold]
+        weights[fold] = ensemble_weights(
+            [each for other in others for each in members[other]],
+            [each["reference"]["emotion"] for other in others for each in predictions[other]],
         )
-        pooled = [pool(each, weights[fold]) for each in opinions[fold]]
-        weighed[fold] = [
+        pooled = [pool(each, weights[fold]) for each in members[fold]]
+        fitted[fold] = [
             {**answer, "emotion": max(scores, key=scores.get), "scores": scores}
             for answer, scores in zip(answers, pooled, strict=True)
         ]
-    return weighed, weights
+    return fitted, weights
 
 
-def vote_weights(opinions: list[dict], truth: list[str]) -> dict[str, float]:
-    """The exponents of opinions under which their product is likeliest, as `XSERConfig.vote_weights` has them."""
-    holders = [holder for holder in opinions[0] if holder != TOGETHER]
-    emotions = sorted(opinions[0][TOGETHER])
-    shares = [[[each[holder][emotion] for emotion in emotions] for each in opinions] for holder in holders]
+def ensemble_weights(members: list[dict], truth: list[str]) -> dict[str, float]:
+    """The exponents under which the product of the members is likeliest, as `XSERConfig.vote_weights` has them."""
+    names = [member for member in members[0] if member != TOGETHER]
+    emotions = sorted(members[0][TOGETHER])
+    shares = [[[each[member][emotion] for emotion in emotions] for each in members] for member in names]
     logs, right = np.log(np.array(shares) + SMALLEST), [emotions.index(emotion) for emotion in truth]
 
     def nats(weights: np.ndarray) -> float:
         pooled = np.tensordot(weights, logs, 1)
         return float((logsumexp(pooled, axis=1) - pooled[np.arange(len(right)), right]).mean())
 
-    found = minimize(nats, np.full(len(holders), 1 / len(holders)), bounds=[(0, None)] * len(holders))
-    return {holder.replace(" ", "_"): round(float(weight), 3) for holder, weight in zip(holders, found.x, strict=True)}
+    found = minimize(nats, np.full(len(names), 1 / len(names)), bounds=[(0, None)] * len(names))
+    return {member.replace(" ", "_"): round(float(weight), 3) for member, weight in zip(names, found.x, strict=True)}
 
 
-def pool(opinions: dict[str, dict[str, float]], weights: dict[str, float]) -> dict[str, float]:
-    """Scores of weighed opinions. Weights need not sum to one, so they say how sure the whole is, too."""
+def pool(members: dict[str, dict[str, float]], weights: dict[str, float]) -> dict[str, float]:
+    """Scores by log-linear pooling. Weights need not sum to one: they set the temperature, too."""
     logs = {
         emotion: sum(
-            weight * math.log(opinions[holder.replace("_", " ")][emotion] + SMALLEST)
-            for holder, weight in weights.items()
+            weight * math.log(members[member.replace("_", " ")][emotion] + SMALLEST)
+            for member, weight in weights.items()
         )
-        for emotion in opinions[TOGETHER]
+        for emotion in members[TOGETHER]
     }
-    top = max(logs.values())
-    shares = {emotion: math.exp(log - top) for emotion, log in logs.items()}
-    return {emotion: share / sum(shares.values()) for emotion, share in shares.items()}
+    return distribution(logs)
+
+
+def distribution(logs: dict[str, float]) -> dict[str, float]:
+    """Shares that sum to one, from their logarithms up to a constant."""
+    return dict(zip(logs, softmax(list(logs.values())).tolist(), strict=True))
 
 
 def ua_of(answers: list[dict], emotions: list[str]) -> float:
@@ -314,17 +314,14 @@ def ua_of(answers: list[dict], emotions: list[str]) -> float:
     return metric("unweighted_accuracy").compute(predictions=emotions, references=truth)["unweighted_accuracy"]
 
 
-def opinions_of(answer: dict) -> dict[str, dict[str, float]]:
+def members_of(answer: dict) -> dict[str, dict[str, float]]:
     """Of each stream, of the language model, and their mean, which is the answer's."""
     votes, pooled = answer["votes"], answer["scores"]
     logs = {
         emotion: (len(votes) + 1) * math.log(share) - sum(math.log(vote[emotion]) for vote in votes.values())
         for emotion, share in pooled.items()
     }
-    top = max(logs.values())
-    shares = {emotion: math.exp(log - top) for emotion, log in logs.items()}
-    alone = {emotion: share / sum(shares.values()) for emotion, share in shares.items()}
-    return {**votes, "language model": alone, TOGETHER: pooled}
+    return {**votes, "language model": distribution(logs), TOGETHER: pooled}
 
 
 def main() -> None:
@@ -342,9 +339,9 @@ def main() -> None:
     parser.add_argument(
         "--probe", type=Path, help="output of benchmarks/nemo_probe.py, in place of the classic systems"
     )
-    parser.add_argument("--claims", type=Path, help="JSON file to write what recordings say to the answers to")
+    parser.add_argument("--claims", type=Path, help="JSON file to write the verdicts on claims to")
     parser.add_argument("--results", type=Path, help="JSON file to write the table to")
-    parser.add_argument("--opinions", type=Path, help="JSON file to write the table of opinions to")
+    parser.add_argument("--opinions", type=Path, help="JSON file to write the table of the members to")
     parser.add_argument("--resamples", type=int, default=RESAMPLES)
     arguments, options = parser.parse_known_args()
     corpus = load_corpus(arguments.data)
@@ -356,9 +353,9 @@ def main() -> None:
         test_baselines(arguments.data, fold, arguments.output / fold, arguments.new_texts, set(systems))
     predictions, weights = {}, {}
     for name, system in systems.items():
-        if name in WEIGHED:
+        if name in FITTED:
             if len(folds) > 1:
-                predictions[name], weights[name] = weigh(predictions[WEIGHED[name]])
+                predictions[name], weights[name] = fit_ensembles(predictions[FITTED[name]])
         elif name.startswith(PROBE):
             answers = {
                 fold: read_predictions(arguments.output / fold / f"{XSER[system.reference]}.jsonl") for fold in folds
@@ -382,7 +379,7 @@ def main() -> None:
         what = "UA of what each part of XSER would have answered alone"
         title = f"{arguments.name}, unseen speakers: {what}, {n} utterances"
         columns = ("reference", "whose opinion", "UA, mean of folds", *folds)
-        rows = opinions_table(systems, predictions)
+        rows = members_table(systems, predictions)
         print(title, text_table(rows, columns), sep="\n")
         content = {"title": title, "command": command_line(), "columns": columns, "rows": rows}
         write_json(arguments.opinions, {**content, "vote_weights": weights})

@@ -73,7 +73,7 @@ def figure_rows(results: dict) -> list[tuple[str, str, str]]:
         rows += _known(results, EMOTION_FIGURES, n)
         for emotion, recall in results["recall"].items():
             name = f"recall.{emotion}"
-            value = _reason(results, name) if recall is None else _with_interval(results, name, recall)
+            value = _reason(results, name) if recall is None else with_interval(results, name, recall)
             rows.append((f"recall, {emotion}", value, n_of["recall"][emotion]))
         rows += _known(results, SCORE_FIGURES, n_of.get("scores"))
     for name, found in (results.get("dimensions") or {}).items():
@@ -82,7 +82,7 @@ def figure_rows(results: dict) -> list[tuple[str, str, str]]:
         rows.append(("raters, cross-entropy in nats", f"{rated['cross_entropy']:.3f}", rated["n"]))
         rows.append(("raters, Jensen-Shannon divergence in nats", f"{rated['jensen_shannon']:.3f}", rated["n"]))
     for slot, accuracy in results["descriptors"].items():
-        rows.append((f"{slot}, accuracy", _with_interval(results, f"{slot}.accuracy", accuracy), n_of[slot]))
+        rows.append((f"{slot}, accuracy", with_interval(results, f"{slot}.accuracy", accuracy), n_of[slot]))
     rows += _of_claims(results)
     rows += _known(results, {"emphasis_f1": "emphasis, F1 over words"}, n_of.get("emphasis"))
     rows += _known(results, {"exact_match": "all descriptors right"}, n_of.get("descriptors"))
@@ -102,12 +102,10 @@ def _of_claims(results: dict) -> list[tuple[str, str, int]]:
     found = results.get("claims")
     if found is None:
         return []
-    rows = [
-        ("claims decided by measurements", _with_interval(results, "claims.decided", found["decided"]), found["n"])
-    ]
+    rows = [("claims decided by measurements", with_interval(results, "claims.decided", found["decided"]), found["n"])]
     if found["contradicted"] is not None:
         n = sum(count for of in found["verdicts"].values() for verdict, count in of.items() if verdict != CANNOT_TELL)
-        value = _with_interval(results, "claims.contradicted", found["contradicted"])
+        value = with_interval(results, "claims.contradicted", found["contradicted"])
         rows.append(("claims contradicted, of those decided", value, n))
     for slot, of in found["verdicts"].items():
         counted = ", ".join(f"{verdict} {count}" for verdict, count in of.items())
@@ -143,14 +141,15 @@ def markdown_table(rows: list[tuple[str, ...]], header: tuple[str, ...]) -> str:
 def _known(results: dict, names: dict[str, str], n: int) -> list[tuple[str, str, int]]:
     """Rows of those of the figures that are known."""
     known = {name: title for name, title in names.items() if results.get(name) is not None}
-    return [(title, _with_interval(results, name, results[name]), n) for name, title in known.items()]
+    return [(title, with_interval(results, name, results[name]), n) for name, title in known.items()]
 
 
 def _reason(results: dict, name: str) -> str:
     return f"{NOT_KNOWN} ({results['gaps'][name]})"
 
 
-def _with_interval(results: dict, name: str, value: float) -> str:
+def with_interval(results: dict, name: str, value: float) -> str:
+    """A figure and its 95% interval, where `results` has one by that name."""
     interval = results.get("intervals", {}).get(name)
     return f"{value:.3f}" + (f" ({interval['low']:.3f} to {interval['high']:.3f})" if interval else "")
 

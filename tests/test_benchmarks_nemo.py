@@ -59,15 +59,15 @@ def answer(rng, truth: str, sure: str | None = None) -> dict:
     return known | {"emotion": max(scores, key=scores.get), "scores": scores, "votes": votes, "spoken": spoken}
 
 
-def test_the_language_models_opinion_is_what_the_votes_leave_of_the_answer(benchmark):
+def test_the_language_models_scores_are_what_the_heads_leave_of_the_answer(benchmark):
     given = answer(np.random.default_rng(0), "sad")
-    found = benchmark.opinions_of(given)
+    found = benchmark.members_of(given)
     assert list(found) == ["descriptors", "measures", "language model", "all of them"]
     assert found["language model"] == pytest.approx(given["spoken"], rel=1e-9)
     assert found["all of them"] == given["scores"] and found["measures"] == given["votes"]["measures"]
 
 
-def test_each_opinion_is_scored_alone_in_every_fold(benchmark):
+def test_each_member_is_scored_alone_in_every_fold(benchmark):
     rng = np.random.default_rng(1)
     truths = EMOTIONS * 4
     folds = {
@@ -75,7 +75,7 @@ def test_each_opinion_is_scored_alone_in_every_fold(benchmark):
         "B": [answer(rng, truth, sure="sad") for truth in truths],
     }
     predictions = {"XSER": folds, "XSER with reference": folds}
-    rows = benchmark.opinions_table(benchmark.systems_of(["none", "all"], has_probe=False), predictions)
+    rows = benchmark.members_table(benchmark.systems_of(["none", "all"], has_probe=False), predictions)
     assert {row[0] for row in rows} == {benchmark.NONE, benchmark.ALL} and len(rows) == 2 * 4
     alone = {row[1]: row[2:] for row in rows if row[0] == benchmark.NONE}
     assert alone["measures"] == ("0.667", "1.000", "0.333")  # right in A, always the same in B
@@ -84,15 +84,15 @@ def test_each_opinion_is_scored_alone_in_every_fold(benchmark):
 def test_each_reference_has_its_row_and_what_it_is_held_against(benchmark):
     classic = benchmark.systems_of(["none", "all", "30"], has_probe=False)
     assert [*classic] == [
-        *("eGeMAPS + SVM", "XSER", "XSER, votes weighed"),
-        *("eGeMAPS + SVM, by speaker", "XSER with reference", "XSER with reference, votes weighed"),
-        *("XSER, reference of 30", "XSER, reference of 30, votes weighed"),
+        *("eGeMAPS + SVM", "XSER", "XSER, ensemble weights fitted"),
+        *("eGeMAPS + SVM, by speaker", "XSER with reference", "XSER with reference, ensemble weights fitted"),
+        *("XSER, reference of 30", "XSER, reference of 30, ensemble weights fitted"),
     ]
     assert classic["XSER"].against == "eGeMAPS + SVM" and classic["XSER, reference of 30"].against is None
     probed = benchmark.systems_of(["30", "none"], has_probe=True)
     assert [*probed] == [
-        *("logistic regression, 30", "XSER, reference of 30", "XSER, reference of 30, votes weighed"),
-        *("logistic regression, none", "XSER", "XSER, votes weighed"),
+        *("logistic regression, 30", "XSER, reference of 30", "XSER, reference of 30, ensemble weights fitted"),
+        *("logistic regression, none", "XSER", "XSER, ensemble weights fitted"),
     ]
     assert probed["XSER, reference of 30"].against == "logistic regression, 30"
     assert probed["XSER, reference of 30"].shown == "30 of the speaker's, without labels"
@@ -130,29 +130,29 @@ def test_claims_are_counted_over_all_folds_and_by_slot(benchmark):
     assert named["contradicted by slot"] == "pitch 0.333, speed 1.000"
 
 
-def test_votes_are_weighed_by_how_right_they_are_in_other_folds_alone(benchmark):
+def test_ensemble_weights_are_fitted_on_other_folds_alone(benchmark):
     rng = np.random.default_rng(2)
     folds = {fold: [answer(rng, truth, sure=truth) for truth in EMOTIONS * 20] for fold in "AB"}
     folds["C"] = [answer(rng, truth, sure="sad") for truth in EMOTIONS * 20]
-    weighed, weights = benchmark.weigh(folds)
-    assert [each["emotion"] for each in weighed["C"]] == ["sad"] * 60, "measures were right in A and B"
+    fitted, weights = benchmark.fit_ensembles(folds)
+    assert [each["emotion"] for each in fitted["C"]] == ["sad"] * 60, "measures were right in A and B"
     assert set(weights["C"]) == {"descriptors", "measures", "language_model"}
     assert weights["C"]["measures"] > 5 * max(weights["C"]["descriptors"], weights["C"]["language_model"])
     assert weights["A"]["measures"] < weights["C"]["measures"], "in C they were not"
-    assert [each["reference"] for each in weighed["C"]] == [each["reference"] for each in folds["C"]]
+    assert [each["reference"] for each in fitted["C"]] == [each["reference"] for each in folds["C"]]
 
 
-def test_a_weighed_pool_says_what_the_model_would(benchmark):
-    opinions = {
+def test_a_weighted_pool_gives_the_scores_that_the_model_would(benchmark):
+    members = {
         "measures": {"sad": 0.6, "angry": 0.4},
         "language model": {"sad": 0.1, "angry": 0.9},
         "all of them": {},
     }
-    opinions["all of them"] = dict.fromkeys(("sad", "angry"), 0.5)
-    scores = benchmark.pool(opinions, {"measures": 1.0, "language_model": 0.1})
+    members["all of them"] = dict.fromkeys(("sad", "angry"), 0.5)
+    scores = benchmark.pool(members, {"measures": 1.0, "language_model": 0.1})
     ratio = (0.6 / 0.4) * (0.1 / 0.9) ** 0.1
     assert scores == pytest.approx({"sad": ratio / (1 + ratio), "angry": 1 / (1 + ratio)}, rel=1e-4)
-    assert scores["sad"] > 0.5 > benchmark.pool(opinions, {"measures": 1.0, "language_model": 0.3})["sad"]
+    assert scores["sad"] > 0.5 > benchmark.pool(members, {"measures": 1.0, "language_model": 0.3})["sad"]
 
 
 def test_an_option_can_name_the_speaker_left_out(benchmark, tmp_path, monkeypatch):
@@ -261,13 +261,13 @@ def loaded_probe(beside, monkeypatch):
 
 
 def probe_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two layers, of which the second tells emotions; voices differ by an offset."""
+    """Two layers, of which the second predicts emotions; speakers differ by an offset."""
     rng = np.random.default_rng(5)
     speakers, emotions = np.repeat(list("ABCD"), 30), np.array(EMOTIONS * 40)
     offsets = dict(zip("ABCD", rng.normal(0, 5, (4, 6)), strict=True))
     signal = np.eye(6)[[EMOTIONS.index(emotion) for emotion in emotions]]
-    told = signal + np.stack([offsets[speaker] for speaker in speakers]) + rng.normal(0, 0.1, (120, 6))
-    return np.stack([rng.normal(0, 1, (120, 6)), told], 1), speakers, emotions
+    informative = signal + np.stack([offsets[speaker] for speaker in speakers]) + rng.normal(0, 0.1, (120, 6))
+    return np.stack([rng.normal(0, 1, (120, 6)), informative], 1), speakers, emotions
 
 
 def test_the_probe_chooses_its_layer_on_development_speakers(beside, monkeypatch):

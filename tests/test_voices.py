@@ -434,6 +434,16 @@ def test_a_swapped_voice_is_another_between_two_speakers_and_keeps_what_was_said
     assert voices.swap("r8", None, 1.0, np.random.default_rng(0)) is None
 
 
+def test_the_spread_of_recordings_is_in_the_deviations_that_states_are_divided_by(voices):
+    own, population = voices.usual_spread(), replace(voices, speaker_std=False).usual_spread()
+    everyone, profiles = voices.known
+    means = [np.stack([voices.states[name, 1.0].mean for name in ids]).std(0) for ids in voices.profiled]
+    np.testing.assert_allclose(population[0], np.mean(means, 0) / everyone.deviation, rtol=1e-3, atol=1e-3)
+    expected = np.mean([mean / profile.deviation for mean, profile in zip(means, profiles, strict=True)], 0)
+    np.testing.assert_allclose(own[0], expected, rtol=1e-3, atol=1e-3)
+    assert not np.allclose(own, population)
+
+
 def test_a_voice_is_measured_once_for_streams_reference_and_verification(pair, monkeypatch):
     model, processor = pair
     waves = [(make_wave(0.6 + 0.1 * index, seed=index), SAMPLE_RATE) for index in range(5)]

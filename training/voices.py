@@ -216,10 +216,10 @@ class Voices:
     def usual_spread(self) -> np.ndarray:
         """(3, L+1, H) of what whole recordings make of the tower's states, relative to their speaker: the spread of
         means over time, and the mean and the spread of deviations. Each speaker counts alike."""
-        found, everyone = [], None if self.speaker_std else self.everyone().deviation
+        found = []
         for ids in self.profiled:
             profile, states = self.profile(ids), [self.states[identity, 1.0] for identity in ids]
-            scale = profile.deviation if everyone is None else everyone
+            scale = profile.deviation if self.speaker_std else self.known[0].deviation
             means = (np.stack([each.mean for each in states]) - profile.mean) / scale
             squares = np.stack([np.maximum(each.square - each.mean**2, 0.0) for each in states])
             deviations = np.sqrt(squares) / scale

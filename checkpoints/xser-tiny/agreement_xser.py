@@ -8,8 +8,7 @@ import copy
 
 SAME = (  # fields of both that must be equal
     "frame_stack", "emphasis", "disentangled", "ctc_unit", "summary_tokens", "speaker_reference",
-    "speaker_std",
-    "transcript", "slot_order", "age_cuts", "answer", "system_prompt", "asr_descriptors",
+    "speaker_std", "transcript", "slot_order", "age_cuts", "answer", "system_prompt", "asr_descriptors",
     "content_token_id", "descriptor_token_id", "zero_token_id", "aux_token_ids",
 )  # fmt: skip
 STREAM_FIELDS = ("size", "frame_stack")  # of an auxiliary stream, those that its inputs depend on

@@ -27,11 +27,8 @@ PROSODIC_NAMES = (
     *QUANTITIES,  # as `Prosody` has them
     *(f"contour_{point}" for point in range(CONTOUR_POINTS)),
 )
-LEVEL_NAMES = (
-    "pitch_median",
-    "loudness",
-    "pitch_spread",
-)  # semitones re 1 Hz, dBFS, semitones: what levels are cut from
+# What levels are cut from: semitones re 1 Hz, dBFS, semitones
+LEVEL_NAMES = ("pitch_median", "loudness", "pitch_spread")
 SPECTRAL_NAMES = (
     *PROSODIC_NAMES,
     *(f"pitch_{name}" for name in SLOPES),  # semitones a second
@@ -148,11 +145,11 @@ def usual_measures(rows: np.ndarray, around_median: bool = False) -> np.ndarray:
         around_median: the median stands for the mean. Levels are relative to a speaker's median, too, from which the
             mean of a few shouted recordings may lie a level away.
     """
-    usual = _mean_and_deviation(rows, least=1)
+    statistics = _mean_and_deviation(rows, least=1)
     if around_median:
-        known = ~np.isnan(usual[0])
-        usual[0, known] = np.nanmedian(rows[:, known], axis=0)
-    return usual.astype(np.float32)
+        known = ~np.isnan(statistics[0])
+        statistics[0, known] = np.nanmedian(rows[:, known], axis=0)
+    return statistics.astype(np.float32)
 
 
 def relative_measures(
@@ -160,9 +157,8 @@ def relative_measures(
 ) -> np.ndarray:
     """A row in deviations from what is usual, 0 where it cannot be told.
 
-    Of a voice that nobody knows, the level tells a microphone's gain, and what comes after `PROSODIC_NAMES`, the
-    spectrum above all, tells a throat and a microphone rather than a mood: they are usual then. So are `LEVEL_NAMES`,
-    which are levels of nobody.
+    Without statistics of the speaker the level measures a microphone's gain, and what comes after `PROSODIC_NAMES`
+    measures a throat and a microphone rather than an emotion, or is a level of nobody: these are 0 then.
 
     Args:
         row: (M,), the first M of `voice_measures`.
