@@ -124,6 +124,16 @@ def _told(measures: np.ndarray) -> list[list[float | None]]:
     return [[None if np.isnan(value) else value for value in row] for row in measures.tolist()]
 
 
+def _levels_calibration(processor: XSERProcessor) -> Calibration:
+    """Cuts that levels are measured by where each is relative to the reference it is given with."""
+    if not processor.speaker_reference:
+        raise ValueError(
+            "reference_levels is true, but speaker_reference is off: there is no reference that levels could be "
+            "relative to; leave reference_levels out, or set speaker_reference"
+        )
+    return Calibration.default() if processor.calibration is None else Calibration.from_dict(processor.calibration)
+
+
 def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrainingArguments) -> Voices:
     """What is trained on, measured and heard before; model and processor learn what is usual for the voices.
 
@@ -132,7 +142,7 @@ def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrai
     """
     if arguments.keep_states and not model.config.freeze_audio_tower:
         raise ValueError("keep_states is true, but freeze_audio_tower is false: what is trained changes its states")
-    voices = Voices()
+    voices = Voices(calibration=_levels_calibration(processor) if arguments.reference_levels else None)
     model.to(arguments.device).eval()
     with arguments.main_process_first(desc="hearing the voices"):
         for task, rows in train.items():

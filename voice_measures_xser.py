@@ -91,9 +91,8 @@ def _curve(values: np.ndarray) -> np.ndarray:
 
 def _of_levels(prosody: Prosody) -> list[float]:
     """The quantities of `LEVEL_NAMES`."""
-    pitch = math.nan if prosody.pitch is None else 12 * math.log2(prosody.pitch)
-    others = (prosody.loudness, prosody.pitch_spread)
-    return [pitch, *(math.nan if value is None else value for value in others)]
+    values = (prosody.pitch, prosody.loudness, prosody.pitch_spread)
+    return [math.nan if value is None else value for value in values]
 
 
 def _slopes(curve: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from xser import EmotionDescription
 from xser.grammar_xser import LabelSchema
 from xser.measured_slots_xser import LEVELS
 from xser.training.collator import XSERCollator, drop_slots
+from xser.training.voices import Voices
 
 FULL = EmotionDescription({"pitch": "high", "volume": "loud", "speed": "fast"}, ("dog",), "sad", "the dog")
 
@@ -73,8 +74,13 @@ def test_the_collator_drops_slots_from_prompt_and_answer_alike(tiny_pair, waves)
 def test_levels_relative_to_the_speaker_are_not_asked_of_a_model_that_does_not_know_who_speaks():
     levels = {"pitch": "high", "volume": "loud", "speed": "fast", "range": "flat", "tone": "rising"}
     schema = LabelSchema(("sad", "happy"), {slot: LEVELS[slot] for slot in levels}, emphasis=False, transcript=False)
-    collator = XSERCollator(SimpleNamespace(schema=schema, speaker_reference=True))
-    row = {"emotion": "sad", "descriptors": levels}
-    assert collator.known(row).levels == levels
-    assert collator.known(row, knows_speaker=False) == EmotionDescription({"tone": "rising"}, None, "sad")
-    assert collator.known({**row, "emotion": None}, knows_speaker=False).levels == levels
+    processor, row = SimpleNamespace(schema=schema, speaker_reference=True), {"emotion": "sad", "descriptors": levels}
+    collator, without_relative = (
+        XSERCollator(processor, voices=Voices()),
+        EmotionDescription({"tone": "rising"}, None, "sad"),
+    )
+    assert XSERCollator(processor).known(row).levels == levels  # in an evaluation, of which there are no voices
+    assert collator.known(row, None) == without_relative
+    assert collator.known(row, SimpleNamespace(is_speaker=False, usual=None)) == without_relative
+    assert collator.known(row, SimpleNamespace(is_speaker=True, usual=None)).levels == levels
+    assert collator.known({**row, "emotion": None}, None).levels == levels

@@ -282,6 +282,10 @@ class XSERTrainingArguments(Seq2SeqTrainingArguments):
     reference_probability: float = field(
         default=0.5, metadata=help_text("of hearing a voice relative to its speaker, where speaker_reference is on")
     )
+    reference_levels: bool = field(
+        default=False,
+        metadata=help_text("measure levels anew, relative to the recordings of the reference that the model is given"),
+    )
     swap_probability: float = field(
         default=0.0,
         metadata=help_text("of hearing a recording as if another speaker had spoken it, without a reference"),

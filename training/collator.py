@@ -9,6 +9,7 @@ from xser.audio_xser import SAMPLE_RATE, at_speed
 from xser.grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT, EmotionDescription, OwnCaption, one_line
 from xser.measured_slots_xser import RELATIVE_SLOTS
 from xser.profile_xser import SpeakerProfile
+from xser.training.reference_levels import with_levels_of
 from xser.training.voices import Voices
 from xser.voice_frames_xser import PROSODY
 from xser.voice_measures_xser import MEASURES
@@ -50,16 +51,23 @@ class XSERCollator:
     soft_labels: bool = False
     return_prompts: bool = False
 
-    def known(self, row: dict, knows_speaker: bool = True) -> EmotionDescription:
-        """What a description can be learnt from: the row's labels.
+    def known(self, row: dict, profile: SpeakerProfile | None = None, speed: float = 1.0) -> EmotionDescription:
+        """What a description can be learnt from: the row's labels, or levels relative to the profile it is given with.
 
-        Levels that are relative to the speaker are not asked of a model that is not told who speaks: it could only
-        learn them by learning the speakers by heart. An emotion is asked all the same.
+        Levels that are relative to the speaker are not asked where the model has no reference: it could only learn
+        them by learning the speakers by heart. An emotion is asked all the same.
         """
         description = self.processor.schema.describe(row)
-        if self.processor.speaker_reference and not knows_speaker and row["emotion"] is not None:
+        if self.voices is None or not self.processor.speaker_reference:
+            return description
+        if profile is None or not profile.is_speaker:
+            if row["emotion"] is None:
+                return description
             return description.only([slot for slot in description.slots if slot not in RELATIVE_SLOTS])
-        return description
+        if self.voices.calibration is None or profile.usual is None:
+            return description
+        prosody, schema = self.voices.prosodies[row["id"], speed], self.processor.schema
+        return with_levels_of(description, prosody, self.voices.calibration, profile.usual, schema)
 
     def profile(self, row: dict, speed: float, rng: np.random.Generator) -> SpeakerProfile | None:
         """What is usual for the row's speaker, or for another voice, now and then; descriptions alone hear it."""
@@ -110,8 +118,7 @@ class XSERCollator:
             targets = [row["text"] for row in rows]
         else:  # the heads on the streams learn all that is known, whatever the answer is asked for
             known = [
-                self.known(row, self.voices is None or (profile is not None and profile.is_speaker))
-                for row, profile in zip(rows, profiles, strict=True)
+                self.known(row, profile, speed) for row, profile, speed in zip(rows, profiles, speeds, strict=True)
             ]
             dropout = self.slot_dropout, self.slots_kept, self.transcript_dropout
             drawn = [drop_slots(each, *dropout, seed) for each, seed in zip(known, seeds, strict=True)]

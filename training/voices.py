@@ -16,11 +16,13 @@ import torch
 from datasets import Dataset
 
 from xser.audio_xser import SAMPLE_RATE, at_speed, load_audio, loudness_dbfs
+from xser.calibration_xser import Calibration, Reference
 from xser.corpora.kept import computed_once, computed_together, stamp
 from xser.modeling_xser import XSERForEmotionDescription
 from xser.processing_xser import XSERProcessor
 from xser.profile_xser import MIN_DEVIATION, MIN_RECORDINGS, RecordingStates, SpeakerProfile
-from xser.prosody_xser import measure
+from xser.prosody_xser import Prosody, measure
+from xser.training.reference_levels import prosody_of, scalars_of
 from xser.voice_frames_xser import FRAME_SECONDS, PITCH, PROSODY, VOICED, prosody_frames
 from xser.voice_measures_xser import MEASURES, NUM_MEASURES, voice_measures
 
@@ -29,7 +31,8 @@ HEARING = Lock()  # a tower with group norm is told the lengths of what it hears
 BEYOND = 0.3  # of the way from one speaker to another, that a swapped voice may lie outside of it
 MIN_SHARE = 0.3  # of everyone's deviation, that a swapped voice has at least
 MOST_RECORDINGS = 30  # of a profile that is drawn
-FRAMES_KIND, MEASURES_KIND = "prosody-1", "measures-5"  # of what is kept; other numbers where it changes
+# Of what is cached; other numbers where it changes
+FRAMES_KIND, MEASURES_KIND, LEVELS_KIND = "prosody-1", "measures-6", "levels-1"
 
 
 @dataclass
@@ -43,6 +46,8 @@ class Voices:
         heard: (id, speed) → (T, L+1, H) float16 states of the tower, where training reads them instead of audio.
         loudness: id → dBFS, of these.
         speaker_std: as in `XSERConfig`.
+        calibration: of levels that are measured relative to the profile of a recording; `None` where they are not.
+        prosodies: (id, speed) → measurements that such levels are made of.
         of_speaker: speaker → ids.
         stamps: id → which recording it stands for.
     """
@@ -53,6 +58,8 @@ class Voices:
     heard: dict[tuple[str, float], np.ndarray] = field(default_factory=dict)
     loudness: dict[str, float] = field(default_factory=dict)
     speaker_std: bool = True
+    calibration: Calibration | None = None
+    prosodies: dict[tuple[str, float], Prosody] = field(default_factory=dict)
     of_speaker: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     stamps: dict[str, str] = field(default_factory=dict)
 
@@ -91,6 +98,8 @@ class Voices:
             kind, function = f"{MEASURES_KIND}-{speed:g}", partial(_measures, speed)
             measures = computed_once(kind, rows, function, f"measuring at speed {speed:g}", in_processes=True)
             self.measures |= {(identity, speed): each[0] for identity, each in zip(rows["id"], measures, strict=True)}
+        for speed in at_speeds if is_relative and self.calibration is not None else ():
+            self._measure_levels(rows, speed, by_text=processor.schema.transcript)
         heard_at = at_speeds if is_relative else speeds if keep_states else ()
         for speed in heard_at:
             states = self.hear_states(model, processor, rows, speed)
@@ -103,6 +112,14 @@ class Voices:
                 if keep_states and speed in speeds:
                     self.heard[identity, speed] = each
         return self
+
+    def _measure_levels(self, rows: Dataset, speed: float, by_text: bool) -> None:
+        """Fill in `prosodies`; speaking rates are those of transcripts where answers, too, hold one to verify by."""
+        kind, function = f"{LEVELS_KIND}-{speed:g}", partial(_level_scalars, speed)
+        scalars = computed_once(kind, rows, function, f"measuring levels at speed {speed:g}", in_processes=True)
+        texts = rows["text"] if by_text else [None] * len(rows)
+        for identity, each, text, language in zip(rows["id"], scalars, texts, rows["language"], strict=True):
+            self.prosodies[identity, speed] = prosody_of(each[0], text, language)
 
     def _refuse_other_recordings(self, rows: Dataset) -> None:
         """`ValueError` where an id stands for another recording than before."""
@@ -135,7 +152,18 @@ class Voices:
 
     def profile(self, ids: Sequence[str], speed: float = 1.0) -> SpeakerProfile:
         """Of some recordings of one speaker."""
-        return SpeakerProfile.of([self.states[identity, speed] for identity in ids], speaker_std=self.speaker_std)
+        states = [self.states[identity, speed] for identity in ids]
+        return SpeakerProfile.of(states, self._statistics(ids, speed), self.speaker_std)
+
+    def _statistics(self, ids: Sequence[str], speed: float) -> Reference | None:
+        """Medians that levels are relative to, where they are measured and some of these recordings have them."""
+        prosodies = [self.prosodies[identity, speed] for identity in ids if (identity, speed) in self.prosodies]
+        if self.calibration is None or not prosodies:
+            return None
+        try:
+            return self.calibration.reference_of(prosodies)
+        except ValueError:  # no quantity is measured in three of them: the states are known all the same
+            return None
 
     def draw(
         self, identity: str, speaker: str | None, speed: float, rng: np.random.Generator
@@ -240,6 +268,10 @@ def _frames_and_measures(audio: dict) -> tuple[np.ndarray, np.ndarray]:
     wave = load_audio(audio)
     measured = measure(wave)
     return prosody_frames(measured), voice_measures(measured, wave)[None]
+
+
+def _level_scalars(speed: float, audio: dict) -> np.ndarray:
+    return scalars_of(measure(at_speed(load_audio(audio), speed)))
 
 
 def _measured_frames(audio: dict) -> np.ndarray:
