@@ -46,7 +46,7 @@ from xser.training.classifier_trainer import ClassifierTrainer
 from xser.training.data import load_task_data
 from xser.training.dry_run import DryRunArguments, dry_run, split_dry_run
 from xser.training.export import export_backbones
-from xser.training.groups import check_groups, group_sizes
+from xser.training.groups import check_groups, check_parts, group_sizes
 from xser.training.plan import batch_of, draws_of, plan_of, settle
 from xser.training.provenance import Provenance, trained_on
 from xser.training.relabel import Relabelled, relabel, relabelled_config
@@ -124,25 +124,12 @@ def _told(measures: np.ndarray) -> list[list[float | None]]:
     return [[None if np.isnan(value) else value for value in row] for row in measures.tolist()]
 
 
-def _levels_calibration(processor: XSERProcessor) -> Calibration:
-    """Cuts that levels are measured by where each is relative to the reference it is given with."""
-    if not processor.speaker_reference:
-        raise ValueError(
-            "reference_levels is true, but speaker_reference is off: there is no reference that levels could be "
-            "relative to; leave reference_levels out, or set speaker_reference"
-        )
-    return Calibration.default() if processor.calibration is None else Calibration.from_dict(processor.calibration)
-
-
 def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrainingArguments) -> Voices:
-    """What is trained on, measured and heard before; model and processor learn what is usual for the voices.
-
-    Raises:
-        ValueError: states are to be kept of a tower that is trained itself.
-    """
-    if arguments.keep_states and not model.config.freeze_audio_tower:
-        raise ValueError("keep_states is true, but freeze_audio_tower is false: what is trained changes its states")
-    voices = Voices(calibration=_levels_calibration(processor) if arguments.reference_levels else None)
+    """What is trained on, measured and encoded once; model and processor learn the speaker statistics."""
+    voices = Voices()
+    if arguments.reference_levels:
+        cuts = processor.calibration
+        voices.calibration = Calibration.default() if cuts is None else Calibration.from_dict(cuts)
     model.to(arguments.device).eval()
     with arguments.main_process_first(desc="hearing the voices"):
         for task, rows in train.items():
@@ -183,8 +170,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         checkpoint = checkpoint_to_resume(run, arguments.resume_from_checkpoint, needs_of(arguments))
     set_seed(arguments.seed)
     model, processor, relabelled = build_model(model_arguments)
-    if arguments.soft_labels and model.emotion_head is None:
-        raise ValueError("soft_labels is true, but emotion_weight is 0: there is no head to train on ratings")
+    check_parts(arguments, model.config)
     sizes = group_sizes(model)
     check_groups(arguments.stage_list, arguments.schedule, model.config, sizes, arguments.heads_first)
     processor.calibration = cuts_of(data_arguments.data) or processor.calibration

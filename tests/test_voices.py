@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from training_corpus import make_audiofolder
 
 from xser.audio_xser import SAMPLE_RATE, at_speed, load_audio, loudness_dbfs
+from xser.calibration_xser import Calibration
 from xser.corpora import make_row
 from xser.corpora.cache import write_dataset
 from xser.modeling_xser import XSERForEmotionDescription
@@ -25,6 +26,7 @@ from xser.prosody_xser import measure
 from xser.train import main
 from xser.training.arguments import parse_config
 from xser.training.collator import XSERCollator
+from xser.training.reference_levels import with_levels_of
 from xser.training.voices import BEYOND, MIN_SHARE, MOST_RECORDINGS, UNKNOWN_MEASURES, Voices
 from xser.voice_frames_xser import (
     LEVEL,
@@ -727,9 +729,42 @@ def test_a_run_may_hear_its_recordings_anew_at_every_step(finished, write, tmp_p
     assert losses(tmp_path / "run", 3) == pytest.approx(losses(run, 3), rel=0.02)
 
 
-def test_states_of_a_tower_that_is_trained_cannot_be_kept(write):
-    with pytest.raises(ValueError, match="keep_states is true, but freeze_audio_tower is false"):
-        main([write(freeze_audio_tower=False)])
+@pytest.mark.parametrize("dry", [[], ["--dry_run"]])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"freeze_audio_tower": False}, "keep_states is true, but freeze_audio_tower is false"),
+        (
+            {"reference_levels": True, "speaker_reference": False, "recording_states": False},
+            "reference_levels is true, but speaker_reference is false",
+        ),
+        (
+            {"soft_labels": True, "emotion_weight": 0, "emotion_votes": False},
+            "soft_labels is true, but emotion_weight",
+        ),
+    ],
+)
+def test_an_option_of_a_part_that_the_model_lacks_is_refused_before_anything_is_encoded(write, options, message, dry):
+    with pytest.raises(ValueError, match=message):
+        main([write(**options), *dry])
+
+
+@pytest.fixture
+def own_cuts(overrides):
+    """Cuts of the data, gone with the test."""
+    cuts = replace(Calibration.default(), cuts={**Calibration.default().cuts, "pitch": (-0.01, 0.02)})
+    path = Path(overrides["data"]) / "calibration.json"
+    cuts.save(path)
+    yield cuts
+    path.unlink()
+
+
+def test_a_run_measures_levels_relative_to_its_references_by_the_cuts_of_its_data(write, own_cuts, monkeypatch):
+    seen = []
+    spied = "xser.training.collator.with_levels_of"
+    monkeypatch.setattr(spied, lambda *given: seen.append(given) or with_levels_of(*given))
+    main([write(reference_levels=True, reference_probability=1, final_evaluation=False, max_steps=2)])
+    assert seen and all(given[2].cuts == own_cuts.cuts and given[3].medians for given in seen)
 
 
 def test_a_run_whose_speeds_leave_out_the_recordings_own(write):

@@ -31,7 +31,7 @@ from xser.training.classifier import XSERClassifier, byte_tokenizer, classifier_
 from xser.training.data import TaskData, load_task_data
 from xser.training.data_sizes import TaskSize, TokenCounter, data_sizes, published_sizes, read_processor
 from xser.training.dry_run_text import text_of
-from xser.training.groups import check_groups, group_of, group_sizes
+from xser.training.groups import check_groups, check_parts, group_of, group_sizes
 from xser.training.known_backbones import backbone_config
 from xser.training.known_corpora import published_corpus
 from xser.training.memory import LoadedAs, optimizer_bytes, parse_bytes, weight_bytes, with_reserve
@@ -150,6 +150,7 @@ def make_report(
     counter = TokenCounter(processor, bytes_a_token)
     model = meta_model(config, model_arguments)
     check_groups(arguments.stage_list, arguments.schedule, config, group_sizes(model), arguments.heads_first)
+    check_parts(arguments, config)
     sizes = task_sizes(data_arguments, arguments, config, counter, notes)
     batch = arguments.per_device_train_batch_size * arguments.world_size * arguments.gradient_accumulation_steps
     draws = {task: size.draws for task, size in sizes.items()}

@@ -60,6 +60,19 @@ def trained_groups(stage: Stage, config: XSERConfig, present: Iterable[str]) -> 
     return tuple(group for group in GROUPS if group in wanted and group in present)
 
 
+def check_parts(arguments, config: XSERConfig) -> None:
+    """`ValueError` where an option of `XSERTrainingArguments` is of a part that the model does not have."""
+    if arguments.soft_labels and not config.emotion_weight:
+        raise ValueError("soft_labels is true, but emotion_weight is 0: there is no head to train on ratings")
+    if arguments.keep_states and not config.freeze_audio_tower:
+        raise ValueError("keep_states is true, but freeze_audio_tower is false: what is trained changes its states")
+    if arguments.reference_levels and not config.speaker_reference:
+        raise ValueError(
+            "reference_levels is true, but speaker_reference is false: there is no reference that levels could be "
+            "relative to; leave reference_levels out, or set speaker_reference"
+        )
+
+
 def check_groups(
     stages: Sequence[Stage], schedule: str, config: XSERConfig, present: Iterable[str], heads_first: int = 0
 ) -> None:
