@@ -18,6 +18,7 @@ from .voice_frames_xser import (
     usual_of,
 )
 from .voice_measures_xser import (
+    CONTOUR,
     LEVEL,
     MEASURES,
     SIZES,
@@ -132,8 +133,10 @@ class VoiceInputsMixin:
                 f"the speaker's profile knows {own.shape[1]} measures, and this model hears {size}: make it anew with "
                 "this model"
             )
-        own = None if own is None else own[:, :size]
-        count = count if self.speaker_std else 0  # recordings whose deviation counts
+        own = None if own is None else own[:, :size].copy()
+        if own is not None and not self.speaker_std:
+            count = 0  # recordings whose standard deviation counts
+            own[:, CONTOUR] = np.nan  # a tone is a movement within the recording, whoever speaks
         is_known = _knows_speaker(profile) or not self.speaker_reference
         return np.stack([relative_measures(row, usual[:, :size], own, count, is_known) for row in rows])
 

@@ -43,6 +43,7 @@ NAMES = (*SPECTRAL_NAMES, *LEVEL_NAMES)
 NUM_MEASURES = len(NAMES)
 SIZES = (len(PROSODIC_NAMES), len(SPECTRAL_NAMES), NUM_MEASURES)  # of a stream of the first ones, or of all
 LEVEL = NAMES.index("level_mean")
+CONTOUR = slice(NAMES.index("contour_0"), NAMES.index("contour_0") + CONTOUR_POINTS)
 SLOPE_FRAMES = 3  # of 10 ms, that a slope is averaged over
 MIN_FRAMES = 5  # of 10 ms, to tell a curve by
 SHRINKAGE = 5.0  # recordings that the usual deviation counts for beside a speaker's own
@@ -186,6 +187,7 @@ def shrunk_deviation(own, usual, num_recordings: int):
 
 
 __all__ = [
+    "CONTOUR",
     "LEVEL",
     "MEASURES",
     "NAMES",

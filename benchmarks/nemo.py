@@ -142,9 +142,10 @@ def test_fold(
     options: list[str],
     references: list[str],
     verify: bool,
+    slots: list[str],
     fold: str,
 ) -> None:
-    """Train on the other speakers, and answer for this one with each reference."""
+    """Train on the other speakers, and answer for this one with each reference: `slots` alone, where any are given."""
     folder = folder / fold
     train_fold(data, fold, folder, config, new_texts, options)
     for reference in references:
@@ -156,6 +157,7 @@ def test_fold(
         command += ["--test_fold", fold, "--output", str(folder / f"{name}.json"), "--predictions", str(answers)]
         command += [] if new_texts is None else ["--new_texts", str(new_texts)]
         command += ["--verify"] if verify else []
+        command += ["--slots", *slots] if slots else []
         run(command + (["--reference", reference] if reference != "none" else []), folder / "eval.log")
 
 
@@ -339,6 +341,7 @@ def main() -> None:
     parser.add_argument(
         "--probe", type=Path, help="output of benchmarks/nemo_probe.py, in place of the classic systems"
     )
+    parser.add_argument("--slots", nargs="+", default=[], help="of the answers: without transcripts they are quicker")
     parser.add_argument("--claims", type=Path, help="JSON file to write the verdicts on claims to")
     parser.add_argument("--results", type=Path, help="JSON file to write the table to")
     parser.add_argument("--opinions", type=Path, help="JSON file to write the table of the members to")
@@ -347,7 +350,7 @@ def main() -> None:
     corpus = load_corpus(arguments.data)
     folds = arguments.folds or sorted({fold for part in corpus.values() for fold in part["fold"]})
     given = arguments.data, arguments.output, arguments.config, arguments.new_texts, options, arguments.references
-    each_fold(partial(test_fold, *given, arguments.claims is not None), folds, arguments.jobs)
+    each_fold(partial(test_fold, *given, arguments.claims is not None, arguments.slots), folds, arguments.jobs)
     systems = systems_of(arguments.references, arguments.probe is not None)
     for fold in folds:
         test_baselines(arguments.data, fold, arguments.output / fold, arguments.new_texts, set(systems))

@@ -168,6 +168,19 @@ def test_an_option_can_name_the_speaker_left_out(benchmark, tmp_path, monkeypatc
     assert len(asked) == 1, "what is done is not done again"
 
 
+@pytest.mark.parametrize("slots", [[], ["pitch", "emotion"]])
+def test_a_fold_asks_for_the_slots_that_are_named(benchmark, tmp_path, monkeypatch, slots):
+    asked = []
+    monkeypatch.setattr(benchmark, "run", lambda command, log: asked.append(command))
+    given = ("data", tmp_path, "config.yaml", None, [], ["none", "30"], True, slots, "WR0")
+    benchmark.test_fold(*given)
+    training, *tests = asked
+    assert training[0].endswith("train.py") and [("--reference" in each) for each in tests] == [False, True]
+    for each in tests:
+        assert each[0].endswith("eval.py") and "--verify" in each
+        assert each[each.index("--slots") + 1 :][: len(slots)] == slots if slots else "--slots" not in each
+
+
 def test_folds_run_side_by_side_and_what_fails_in_one_is_told(benchmark, tmp_path, monkeypatch):
     threads = torch.get_num_threads()
     monkeypatch.setenv("OMP_NUM_THREADS", "7")

@@ -82,6 +82,13 @@ def test_configs_do_not_share_defaults():
             "level_weight is 1.0; it must be 0 where disentangled is false",
         ),
         ({"level_weight": 1.0, "descriptors": {}}, "level_weight is 1.0"),
+        (
+            {"level_weight": 1.0, "level_streams": ["face"]},
+            r"level_streams is \['face'\].*'descriptors'\], each once",
+        ),
+        ({"level_weight": 1.0, "level_streams": []}, r"level_streams is \[\]"),
+        ({"level_weight": 1.0, "level_streams": ["descriptors"] * 2}, "each once"),
+        ({"level_streams": ["descriptors"]}, "level_streams is .*; it must be left out where level_weight is 0"),
     ],
 )
 def test_wrong_values_are_refused_with_what_is_allowed(options, named):

@@ -109,6 +109,21 @@ def test_each_stream_predicts_the_levels_by_itself(pair, waves):
         assert all(same) is (name != "face")
 
 
+def test_levels_are_predicted_by_the_streams_that_the_config_names(tiny_backbone_folders, waves):
+    model, processor = build(tiny_backbone_folders, level_weight=0.5, level_streams=["face"])
+    model.train()
+    batch = describe(processor, waves[:3])
+    audio = {key: value for key, value in batch.items() if "labels" not in key and key != "attention_mask"}
+    levels = model.level_head(model.hear(**audio))
+    assert list(levels) == ["face"]
+    output = model(**batch)
+    torch.testing.assert_close(output.level_loss, level_loss(levels["face"], batch["level_labels"]))
+    output.level_loss.backward()
+    trained = {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.any()}
+    assert {name.split(".")[2] for name in trained if name.startswith("model.aux")} == {"face"}
+    assert not any(name.startswith("model.descriptors") for name in trained)
+
+
 def test_a_transcription_hears_no_stream_of_the_voice(pair, waves):
     model, processor = pair
     output = model.train()(**processor(waves[:2], task="asr", targets=["we won", "the dog"], noise_seed=[0, 1]))

@@ -105,6 +105,20 @@ def test_slots_and_levels_are_kept_by_name_and_new_ones_added(checkpoint):
     assert {"slot tone", "slot emphasis", "level of pitch normal"} <= set(report.dropped)
 
 
+def test_levels_of_chosen_streams_stay_with_them_and_go_with_the_descriptors(tiny_backbone_folders, tmp_path):
+    model, processor = XSERForEmotionDescription.from_backbones(
+        *map(str, tiny_backbone_folders), aux_streams=PROSODY, **HEADS, **SMALL, level_streams=["prosody"]
+    )
+    for each in (model, processor):
+        each.save_pretrained(tmp_path / "model")
+    again, _, _ = relabelled(tmp_path / "model", descriptors={"pitch": ["low", "normal", "high"]}, emphasis=False)
+    assert list(again.level_head.attention) == ["prosody"]
+    before, after = (each.level_head.classifiers["prosody"][0][0].weight for each in (model, again))
+    assert torch.equal(before, after)
+    without, _, _ = relabelled(tmp_path / "model", descriptors={}, emphasis=False)
+    assert without.level_head is None and without.config.level_streams is None
+
+
 def test_without_descriptors_their_head_goes(checkpoint):
     model, processor, _ = relabelled(checkpoint, descriptors={}, emphasis=False)
     assert model.level_head is None and model.config.level_weight == 0

@@ -41,7 +41,7 @@ from xser.voice_frames_xser import (
     relative_frames,
     usual_of,
 )
-from xser.voice_measures_xser import NUM_MEASURES, usual_measures, voice_measures
+from xser.voice_measures_xser import CONTOUR, FARTHEST, NUM_MEASURES, usual_measures, voice_measures
 
 ROOT = Path(__file__).parents[1]
 STREAMS = {
@@ -494,9 +494,12 @@ def test_without_a_speakers_own_deviation_features_are_in_those_of_the_training_
             processor.usual_measures = usual.tolist()
             inputs = processor([(wave, SAMPLE_RATE)], task="describe", reference=profile)
             found[deviation, speaker_std] = inputs
-    known = np.isfinite(row)
+    known, contour = np.isfinite(row), np.clip(row[CONTOUR] / 2, -FARTHEST, FARTHEST)
+    known[CONTOUR] = False
+    assert np.isfinite(contour).all() and contour.any()
     for deviation in (0.5, 4.0):
         inputs = found[deviation, False]
+        np.testing.assert_allclose(inputs["aux_measures"][0, 0, CONTOUR].numpy(), contour, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(inputs["aux_measures"][0, 0].numpy()[known], 1.5, rtol=1e-4)
         assert inputs["reference"][0, 0].isfinite().all() and inputs["reference"][0, 1].isnan().all()
         assert inputs["loudness"].item() == pytest.approx(loudness_dbfs(wave) + 30.0 - 25.0, abs=0.5)

@@ -99,6 +99,9 @@ class ModelArguments:
     level_weight: float | None = field(
         default=None, metadata=help_text("weight of classifying levels on each stream of the voice alone")
     )
+    level_streams: list[str] | None = field(
+        default=None, metadata=help_text("streams of the voice that levels are classified on; all by default")
+    )
     aux_streams: dict | str | None = field(
         default=None, metadata=help_text("name → {size, frame_stack, latent_size, …}; prosody (size 5) is measured")
     )

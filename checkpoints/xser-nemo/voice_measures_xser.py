@@ -43,6 +43,7 @@ NAMES = (*SPECTRAL_NAMES, *LEVEL_NAMES)
 NUM_MEASURES = len(NAMES)
 SIZES = (len(PROSODIC_NAMES), len(SPECTRAL_NAMES), NUM_MEASURES)  # of a stream of the first ones, or of all
 LEVEL = NAMES.index("level_mean")
+CONTOUR = slice(NAMES.index("contour_0"), NAMES.index("contour_0") + CONTOUR_POINTS)
 SLOPE_FRAMES = 3  # of 10 ms, that a slope is averaged over
 MIN_FRAMES = 5  # of 10 ms, to tell a curve by
 SHRINKAGE = 5.0  # recordings that the usual deviation counts for beside a speaker's own
@@ -91,9 +92,8 @@ def _curve(values: np.ndarray) -> np.ndarray:
 
 def _of_levels(prosody: Prosody) -> list[float]:
     """The quantities of `LEVEL_NAMES`."""
-    pitch = math.nan if prosody.pitch is None else 12 * math.log2(prosody.pitch)
-    others = (prosody.loudness, prosody.pitch_spread)
-    return [pitch, *(math.nan if value is None else value for value in others)]
+    values = (prosody.pitch, prosody.loudness, prosody.pitch_spread)
+    return [math.nan if value is None else value for value in values]
 
 
 def _slopes(curve: np.ndarray) -> np.ndarray:
@@ -187,6 +187,7 @@ def shrunk_deviation(own, usual, num_recordings: int):
 
 
 __all__ = [
+    "CONTOUR",
     "LEVEL",
     "MEASURES",
     "NAMES",

@@ -88,8 +88,10 @@ class XSERConfig(PreTrainedConfig):
         ctc_weight (`float`): weight of a CTC loss on the content stream; 0 for no CTC head.
         ctc_unit (`str`): what CTC spells the transcript in: `byte` (256 of UTF-8, which fit every language) or
             `token` of the language model, which makes frames speak its own units; for small vocabularies.
-        level_weight (`float`): weight of a classification of each descriptor's level on each stream of the voice,
-            which teaches that stream what to hear long before the language model reads it; 0 for no such head.
+        level_weight (`float`): weight of a classification of each descriptor's level on each of `level_streams`,
+            which teaches that stream what to encode long before the language model reads it; 0 for no such head.
+        level_streams (`list[str]`, *optional*): these streams of the voice (`descriptors` and auxiliary ones); all of
+            them by default. Where `measures` hold the levels, the tower's stream is left to the emotion.
         aux_streams (`dict`): name → further features that description prompts hold, each with a bottleneck of its own:
             `size` (D of its (B, T, D) features), `frame_stack`, and the fields of a bottleneck. `prosody` is measured
             by the processor; any other is handed to it.
@@ -108,7 +110,7 @@ class XSERConfig(PreTrainedConfig):
             where a reference is given, and to what is usual in the training data elsewhere.
         speaker_std (`bool`): features relative to a speaker are divided by that speaker's standard deviations; else by
             those of the training data's speakers, which a few recordings of one speaker cannot estimate as well, and
-            measures are relative to the speaker's median, as levels are.
+            measures are relative to the speaker's median, as levels are, but for the contour: a tone is nobody's.
         recording_states (`bool`): in every frame the descriptor stream also hears mean and deviation of each layer
             over the whole recording, beside what is usual for the speaker; only with `speaker_reference`, and only
             where a reference is given.
@@ -165,6 +167,7 @@ class XSERConfig(PreTrainedConfig):
     ctc_weight: float | int = 0.0
     ctc_unit: str = "byte"
     level_weight: float | int = 0.0
+    level_streams: list | None = None
     aux_streams: dict | None = None
     summary_tokens: bool = False
     emotion_weight: float | int = 0.0
@@ -277,6 +280,11 @@ class XSERConfig(PreTrainedConfig):
         if self.level_weight > 0:
             needs = "0 where disentangled is false or descriptors is empty: it classifies them on their own stream"
             _require(self.disentangled and bool(self.descriptors), "level_weight", self.level_weight, needs)
+        if self.level_streams is not None:
+            names, known = list(self.level_streams), list(self.voice_streams)
+            are_streams = bool(names) and len(set(names)) == len(names) and set(names) <= set(known)
+            _require(are_streams, "level_streams", names, f"some of {known}, each once")
+            _require(self.level_weight > 0, "level_streams", names, "left out where level_weight is 0")
         _require(
             0 < self.min_audio_seconds < self.max_audio_seconds,
             "min_audio_seconds, max_audio_seconds",

@@ -246,14 +246,15 @@ class XSERAuxStream(XSERStream):
 
 
 class XSERLevelHead(nn.Module):
-    """Each descriptor's level from each stream of the voice by itself (our addition, to teach the streams early on).
+    """Each descriptor's level from each of `level_streams` by itself (our addition, to teach the streams early on).
 
     A descriptor has an attention over frames of its own, so that tone may look at the end and pitch at all of it.
     """
 
     def __init__(self, config: XSERConfig):
         super().__init__()
-        sizes = {name: options["latent_size"] for name, options in config.voice_streams.items()}
+        streams = config.voice_streams
+        sizes = {name: streams[name]["latent_size"] for name in config.level_streams or streams}
         self.attention = nn.ModuleDict(
             {name: nn.Linear(size, len(config.descriptors)) for name, size in sizes.items()}
         )
