@@ -110,7 +110,7 @@ class XSERConfig(PreTrainedConfig):
             where a reference is given, and to what is usual in the training data elsewhere.
         speaker_std (`bool`): features relative to a speaker are divided by that speaker's standard deviations; else by
             those of the training data's speakers, which a few recordings of one speaker cannot estimate as well, and
-            measures are relative to the speaker's median, as levels are, but for the contour: a tone is nobody's.
+            measures, but for the contour, are relative to the speaker's median, as levels are.
         recording_states (`bool`): in every frame the descriptor stream also hears mean and deviation of each layer
             over the whole recording, beside what is usual for the speaker; only with `speaker_reference`, and only
             where a reference is given.
