@@ -1,6 +1,7 @@
 """Several corpora as one, to train on together.
 
 xser prepare merged --corpora data/iemocap data/meld my_recordings --out data/all
+xser prepare merged --corpora data/nemo data/ravdess --emotions angry happy neutral sad --out data/shared
 """
 
 import itertools
@@ -19,18 +20,21 @@ from xser.corpora.schema import FEATURES, make_row, own_slots
 from xser.corpora.source import Corpus, Found
 
 
-def find(source: Path | None = None, *, corpora: list[str] | None = None) -> Found:
+def find(source: Path | None = None, *, corpora: list[str] | None = None, emotions: list[str] | None = None) -> Found:
     """Rows of all corpora, each with its corpus, labels and split; a corpus without splits is `train`.
 
-    An id or a speaker that two corpora have by the same name gets the folder's name before it.
+    An id or a speaker that two corpora have by the same name gets the folder's name before it. Beside a corpus with
+    folds, one without is a fold by the folder's name: it stays in training while another fold is left out.
 
     Args:
         source: none.
         corpora: names, or folders as `load_corpus` reads them; all have different names.
+        emotions: only recordings of these, and those without an emotion; all by default.
 
     Raises:
         FileNotFoundError: one is no corpus.
-        ValueError: fewer than two corpora, or two of one name; or `source` is given.
+        ValueError: fewer than two corpora, or two of one name; no recording has one of the emotions; or `source` is
+            given.
     """
     if source is not None:
         raise ValueError(f"merged has no source, but source is {str(source)!r}: give corpora")
@@ -42,6 +46,9 @@ def find(source: Path | None = None, *, corpora: list[str] | None = None) -> Fou
         parts = corpus if isinstance(corpus, datasets.DatasetDict) else {"train": corpus}
         found = (_rows(name, folder, split, part, left_out) for split, part in parts.items())
         rows[name] = list(itertools.chain.from_iterable(found))
+    if emotions is not None:
+        _keep_emotions(rows, emotions)
+    _fill_folds(rows)
     for column in ("id", "speaker"):
         _make_different(column, rows)
     terms = [of_one for name, folder in folders.items() for of_one in _terms(name, folder)]
@@ -74,6 +81,24 @@ def _rows(name: str, folder: str, split: str, part: datasets.Dataset, left_out: 
             yield make_row(slots, **{**row, "audio": recording, "duration": None, "split": split_label(split)})
 
 
+def _keep_emotions(rows: dict[str, list[dict]], emotions: list[str]) -> None:
+    """Leave out recordings of other emotions."""
+    present = {row["emotion"] for part in rows.values() for row in part} - {None}
+    if missing := sorted(set(emotions) - present):
+        raise ValueError(f"emotions has {missing}, which no recording has; there are {sorted(present)}")
+    for name, part in rows.items():
+        rows[name] = [row for row in part if row["emotion"] is None or row["emotion"] in emotions]
+
+
+def _fill_folds(rows: dict[str, list[dict]]) -> None:
+    """Make a corpus without folds one fold, by its name, where others have folds."""
+    has_folds = {name: any(row["fold"] is not None for row in part) for name, part in rows.items()}
+    for name, part in rows.items():
+        if any(has_folds.values()) and not has_folds[name]:
+            for row in part:
+                row["fold"] = name
+
+
 def _make_different(column: str, rows: dict[str, list[dict]]) -> None:
     """Put the folder's name before what two folders call the same."""
     homes = Counter(value for part in rows.values() for value in {row[column] for row in part} - {None})
@@ -86,6 +111,9 @@ def _make_different(column: str, rows: dict[str, list[dict]]) -> None:
 CORPUS = Corpus(
     name="merged",
     find=find,
-    options={"corpora": "prepared folders, or folders with a table: two or more"},
+    options={
+        "corpora": "prepared folders, or folders with a table: two or more",
+        "emotions": "only recordings of these, and those without an emotion; all by default",
+    },
     licence="those of all the corpora that it is made of",
 )

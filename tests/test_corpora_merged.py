@@ -100,3 +100,29 @@ def test_what_is_trained_on_it_names_every_corpus_and_its_terms(prepared, folder
     assert binding_terms(str(out)) == [{"corpus": "nemo", "licence": "CC BY-NC-SA 4.0"}]
     assert main(["prepare", "merged", "--corpora", str(out), str(folders[2]), "--out", str(tmp_path / "more")]) == 0
     assert trained_on([str(tmp_path / "more")], None, None) == ["nemo", "work", "shop"]
+
+
+def test_a_corpus_without_folds_is_one_beside_folds(prepared, folders):
+    home, work = prepared
+    table = (work / "metadata.csv").read_text().splitlines()
+    lines = [f"{line},{fold}" for line, fold in zip(table, ("fold", "1", "2"), strict=True)]
+    corpora = [str(home), str(work), str(folders[2])]
+    assert all(row["fold"] is None for row in find(corpora=corpora).rows)
+    (work / "metadata.csv").write_text("\n".join(lines) + "\n")
+    assert [row["fold"] for row in find(corpora=corpora).rows] == ["home", "home", "home", "1", "2", "shop"]
+
+
+def test_recordings_of_other_emotions_are_left_out(prepared, folders):
+    corpora = [*map(str, prepared), str(folders[2])]
+    rows = find(corpora=corpora, emotions=["sad", "bored"]).rows
+    assert [row["text"] for row in rows] == ["two", "three", "four", "five", "six"]
+    with pytest.raises(ValueError, match=r"emotions has \['glad'\], which no recording has; there are \['bored', 'h"):
+        find(corpora=corpora, emotions=["glad", "sad"])
+
+
+def test_emotions_are_an_option_of_the_command(prepared, folders, tmp_path):
+    out = tmp_path / "all"
+    given = ["--corpora", *map(str, prepared), str(folders[2]), "--emotions", "bored", "--out", str(out), "--no_split"]
+    assert main(["prepare", "merged", *given]) == 0
+    assert sorted(load_corpus(out)["train"]["text"]) == ["five", "four", "six"]
+    assert json.loads((out / "report.json").read_text())["options"]["emotions"] == ["bored"]
