@@ -3,6 +3,7 @@
     python eval.py --model checkpoints/xser-tiny --corpus espeak --split test --limit 1000 --output results.json
     python eval.py --model DIR --corpus my_recordings/ --output results.json --predictions predictions.jsonl
     python eval.py --model DIR --corpus data/iemocap --test_fold 1 --output fold-1.json
+    python eval.py --model DIR --corpus data/iemocap --reference none all 30 --output fold-1-{reference}.json
     python eval.py --model DIR --corpus data/speech --transcriber tower --normalizer english --output words.json
 
 `--corpus` names a corpus (espeak), a data set that `xser prepare` wrote, or a folder with audio and
@@ -25,15 +26,17 @@ from xser.corpora.cache import write_json
 from xser.corpora.folds import by_fold
 from xser.evaluation.conditions import AS_RECORDED, CONDITIONS
 from xser.evaluation.edits import NORMALIZERS, text_normalizer
-from xser.evaluation.evaluator import evaluate_model, sampled
+from xser.evaluation.evaluator import evaluate_references, sampled
 from xser.evaluation.predictions import write_predictions
 from xser.evaluation.probes.measure import information_of
 from xser.evaluation.probes.streams import hear_corpus
+from xser.evaluation.references import parse_reference
 from xser.evaluation.report import command_line, figure_rows, text_table, without_place
 from xser.evaluation.weights import weights_digest
 from xser.training.classifier import is_classifier, load_classifier
 from xser.training.options import parse_dicts
 
+NONE, PLACE = "none", "{reference}"  # no reference; where a file's name holds it
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -69,9 +72,12 @@ class EvalArguments:
     )
     predictions: str | None = field(default=None, metadata={"help": "JSONL file to write every answer to"})
     condition: str = field(default=AS_RECORDED, metadata={"help": f"made harder: one of {list(CONDITIONS)}"})
-    reference: str | None = field(
-        default=None,
-        metadata={"help": "hear voices relative to their speakers: 'all' of their recordings, or how many; no labels"},
+    reference: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "recordings of a speaker, without labels, that the others are relative to: 'all', how many, or "
+            "'none'. Several are evaluated in one pass; output and predictions then name {reference}"
+        },
     )
     verify: bool = field(
         default=False, metadata={"help": "hold the levels of every answer against what is measured in the recording"}
@@ -114,13 +120,13 @@ def of_speakers(dataset: Dataset, speakers: list[str]) -> Dataset:
 
 
 def main(argv: Sequence[str] | None = None) -> dict:
-    """Evaluate as `argv` says; gives the figures."""
+    """Evaluate as `argv` says; gives the figures, or those of each of several references."""
     parser = HfArgumentParser(EvalArguments, allow_abbrev=False, prog="xser evaluate")
     return evaluate(*parser.parse_args_into_dataclasses(argv))
 
 
 def evaluate(arguments: EvalArguments) -> dict:
-    """Evaluate a model on a corpus, and write and print the figures."""
+    """Evaluate a model on a corpus, and write and print the figures, which it gives as `main` does."""
     parse_dicts(arguments, "corpus_options", "transcriber_options")
     normalizer = text_normalizer(arguments.normalizer, arguments.spellings)
     if arguments.dtype not in DTYPES:
@@ -130,6 +136,7 @@ def evaluate(arguments: EvalArguments) -> dict:
     for name in ("output", "predictions"):  # found now, not after the last recording
         if getattr(arguments, name) is not None and Path(getattr(arguments, name)).is_dir():
             raise ValueError(f"--{name} {getattr(arguments, name)} is a folder: give a file")
+    references = _references(arguments)
     folder = find_model(arguments.model)
     processor = XSERProcessor.from_pretrained(folder)
     if arguments.transcriber is not None and is_classifier(folder):
@@ -146,46 +153,64 @@ def evaluate(arguments: EvalArguments) -> dict:
     )
     if arguments.speakers:
         dataset = of_speakers(dataset, arguments.speakers)
-    results, predictions = evaluate_model(
+    evaluated = evaluate_references(
         model,
         processor,
         dataset,
         arguments.batch_size,
         arguments.limit,
         arguments.condition,
-        reference=arguments.reference,
+        references=[None if reference == NONE else reference for reference in references],
         slots=arguments.slots or None,
         transcriber=arguments.transcriber,
         transcriber_options=arguments.transcriber_options,
         normalizer=normalizer,
         verify=arguments.verify,
     )
+    information, gaps = {}, {}
     if arguments.information is not None:
+        information["information"] = {}
         try:
             heard = hear_corpus(model, processor, sampled(dataset, arguments.information), [], aligner_of=None)
         except ValueError as error:  # none of these rows holds speech: the other figures are none the worse
-            results["information"], results["gaps"]["information"] = {}, str(error)
+            gaps["information"] = str(error)
         else:
-            results["information"] = information_of(heard)
+            information["information"] = information_of(heard)
+    for reference, (results, predictions) in zip(references, evaluated, strict=True):
+        results |= information
+        results["gaps"] |= gaps
+        _write(arguments, reference, results, predictions)
+    if len(references) > 1:
+        return {reference: results for reference, (results, _) in zip(references, evaluated, strict=True)}
+    return evaluated[0][0]
+
+
+def _references(arguments: EvalArguments) -> list[str]:
+    """The references that are asked for, "none" where there is none; files of several must have different names."""
+    references = arguments.reference or [NONE]
+    for reference in references:
+        if reference != NONE:
+            parse_reference(reference)
+    if len(set(references)) < len(references):
+        raise ValueError(f"--reference {references} names one twice")
+    for name in ("output", "predictions"):
+        path = getattr(arguments, name)
+        if len(references) > 1 and path is not None and PLACE not in path:
+            raise ValueError(f"--{name} is {path!r} for {len(references)} references: put {PLACE} into its name")
+    return references
+
+
+def _write(arguments: EvalArguments, reference: str, results: dict, predictions: list[dict]) -> None:
+    """Write and print the figures with one reference, and write its answers."""
     about = {"command": command_line()}
-    asked = (
-        "model",
-        "corpus",
-        "corpus_options",
-        "split",
-        "test_fold",
-        "new_texts",
-        "speakers",
-        "limit",
-        "condition",
-        "reference",
-        "dtype",
-    )
+    asked = ("model", "corpus", "corpus_options", "split", "test_fold", "new_texts", "speakers", "limit", "condition")
     about |= {name: without_place(getattr(arguments, name)) for name in asked}
+    about |= {"reference": None if reference == NONE else reference, "dtype": arguments.dtype}
     about["weights"] = weights_digest(arguments.model)
-    write_json(Path(arguments.output), {**about, **results})
+    output = arguments.output.replace(PLACE, reference)
+    write_json(Path(output), {**about, **results})
     if arguments.predictions:
-        write_predictions(Path(arguments.predictions), predictions)
+        write_predictions(Path(arguments.predictions.replace(PLACE, reference)), predictions)
 
     print(
         f"\n{arguments.model} on {arguments.corpus}, {arguments.split}: {results['n']} utterances, "
@@ -195,9 +220,8 @@ def evaluate(arguments: EvalArguments) -> dict:
     for row in results["left_out"][:5]:
         print(f"left out: {row['id']}: {row['reason']}")
     if len(results["left_out"]) > 5:
-        print(f"left out: {len(results['left_out'])} in all; {arguments.output} names every one")
-    print(f"written to {arguments.output}")
-    return results
+        print(f"left out: {len(results['left_out'])} in all; {output} names every one")
+    print(f"written to {output}")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ Each of these options holds for all recordings, or is a list with one entry for 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .audio_xser import audio_name
 from .calibration_xser import Reference
 from .checks_xser import check_flag, is_list, one_for_each
+from .encoded_xser import name_of
 from .grammar_xser import words_of
 from .profile_xser import SpeakerProfile
 from .references_xser import each_reference, holds_references, several
@@ -111,7 +111,7 @@ def context_of(config) -> int | None:
 
 def place(index: int, source) -> str:
     """What messages call a recording among others."""
-    return f"recording {index} ({audio_name(source)})"
+    return f"recording {index} ({name_of(source)})"
 
 
 def each_transcript(model, processor, transcript, places: Sequence[str]) -> list[bool | str]:

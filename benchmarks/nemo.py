@@ -148,17 +148,22 @@ def test_fold(
     """Train on the other speakers, and answer for this one with each reference: `slots` alone, where any are given."""
     folder = folder / fold
     train_fold(data, fold, folder, config, new_texts, options)
-    for reference in references:
-        name = XSER[reference]
-        answers = folder / f"{name}.jsonl"
-        if answers.is_file():
-            continue
-        command = [str(ROOT / "eval.py"), "--model", str(folder / "run" / "final"), "--corpus", data]
-        command += ["--test_fold", fold, "--output", str(folder / f"{name}.json"), "--predictions", str(answers)]
-        command += [] if new_texts is None else ["--new_texts", str(new_texts)]
-        command += ["--verify"] if verify else []
-        command += ["--slots", *slots] if slots else []
-        run(command + (["--reference", reference] if reference != "none" else []), folder / "eval.log")
+    wanted = [reference for reference in references if not answers_of(folder, reference).is_file()]
+    if not wanted:
+        return
+    files = [str(answers_of(folder, "{reference}" if len(wanted) > 1 else wanted[0]))]
+    files.append(str(Path(files[0]).with_suffix(".json")))
+    command = [str(ROOT / "eval.py"), "--model", str(folder / "run" / "final"), "--corpus", data]
+    command += ["--test_fold", fold, "--predictions", files[0], "--output", files[1], "--reference", *wanted]
+    command += [] if new_texts is None else ["--new_texts", str(new_texts)]
+    command += ["--verify"] if verify else []
+    command += ["--slots", *slots] if slots else []
+    run(command, folder / "eval.log")
+
+
+def answers_of(folder: Path, reference: str) -> Path:
+    """Where the answers of a fold with a reference lie."""
+    return folder / f"XSER-{reference}.jsonl"
 
 
 def test_baselines(data: str, fold: str, folder: Path, new_texts: float | None, names: set[str]) -> None:
@@ -359,13 +364,18 @@ def main() -> None:
         if name in FITTED:
             if len(folds) > 1:
                 predictions[name], weights[name] = fit_ensembles(predictions[FITTED[name]])
-        elif name.startswith(PROBE):
-            answers = {
-                fold: read_predictions(arguments.output / fold / f"{XSER[system.reference]}.jsonl") for fold in folds
-            }
-            predictions[name] = probe_predictions(arguments.probe, system.reference, answers)
-        else:
-            predictions[name] = {fold: read_predictions(arguments.output / fold / f"{name}.jsonl") for fold in folds}
+            continue
+        is_classic = name in BASELINES
+        predictions[name] = {
+            fold: read_predictions(
+                arguments.output / fold / f"{name}.jsonl"
+                if is_classic
+                else answers_of(arguments.output / fold, system.reference)
+            )
+            for fold in folds
+        }
+        if name.startswith(PROBE):
+            predictions[name] = probe_predictions(arguments.probe, system.reference, predictions[name])
     rows = table(systems, predictions, arguments.resamples)
     every = [each for fold in predictions[XSER[arguments.references[0]]].values() for each in fold]
     n, emotions = len(every), len({each["reference"]["emotion"] for each in every})

@@ -20,7 +20,7 @@ from xser.evaluation.conditions import AS_RECORDED, CONDITIONS, perturb
 from xser.evaluation.edits import TextNormalizer
 from xser.evaluation.predictions import reference_of
 from xser.evaluation.ratings import score_dimensions, score_ratings
-from xser.evaluation.references import speaker_profiles, told_reference
+from xser.evaluation.references import SpeakerProfiles, parse_reference, told_reference
 from xser.evaluation.scoring import score, wording
 from xser.grammar_xser import AGE, EMOTION, GENDER, TRANSCRIPT, EmotionDescription, LabelSchema
 from xser.training.metrics import metric
@@ -80,13 +80,38 @@ def evaluate_model(
         ValueError: `limit` or `batch_size` is below 1, `slots` are not the model's or lack the emotion, the processor
             is another model's, there is a transcriber and no words are asked for, or no row could be evaluated.
     """
+    given = (dataset, batch_size, limit, condition, progress, [reference], slots, transcriber)
+    [found] = evaluate_references(model, processor, *given, transcriber_options, normalizer, verify)
+    return found
+
+
+def evaluate_references(
+    model,
+    processor,
+    dataset: datasets.Dataset,
+    batch_size: int = 32,
+    limit: int | None = None,
+    condition: str = AS_RECORDED,
+    progress: bool = True,
+    references: Sequence[str | int | None] = (None,),
+    slots: Sequence[str] | None = None,
+    transcriber=None,
+    transcriber_options: Mapping | None = None,
+    normalizer: TextNormalizer | None = None,
+    verify: bool = False,
+) -> list[tuple[dict, list[dict]]]:
+    """What `evaluate_model` gives with each of some references; a recording is encoded once for all of them.
+
+    Args:
+        references: each as `reference` there; the other arguments are the same. `wall_seconds` is of all together.
+    """
     check_batch_size(batch_size)
     processor = matching_processor(processor, model.config)
     if condition not in CONDITIONS:
         raise ValueError(f"condition is {condition!r}; it must be one of {list(CONDITIONS)}")
     dataset = sampled(dataset, limit)
     started = time.perf_counter()
-    answers, left_out, speech_seconds = {}, [], 0.0
+    answers, left_out, speech_seconds = [{} for _ in references], [[] for _ in references], 0.0
     schema, transcribe = processor.schema, any(text is not None for text in dataset["text"])
     if slots is None:
         asked = _known_slots(dataset, schema)
@@ -104,7 +129,7 @@ def evaluate_model(
     also = {} if transcriber is None else {"transcriber": transcriber}
     if verify:  # which a classifier does not know
         also["verify"] = True
-    profiles = {} if reference is None else speaker_profiles(model, processor, dataset, reference, verify)
+    profiles = _profiles_of_each(model, processor, dataset, references, verify)
     with tqdm(total=len(dataset), unit="utterance", desc="explaining", disable=not progress) as bar:
         for batch in _batches(dataset, batch_size):
             rows, waves = [], []
@@ -113,32 +138,74 @@ def evaluate_model(
                     known = processor.schema.describe(row)
                     wave = perturb(processor.load(row["audio"]), condition, row["id"])
                 except ValueError as error:  # AudioError is one
-                    left_out.append({"id": row["id"], "reason": str(error)})
+                    for each in left_out:
+                        each.append({"id": row["id"], "reason": str(error)})
                 else:
                     rows.append((index, row, known))
                     waves.append((wave, SAMPLE_RATE))
             if waves:
-                explained = model.explain(
-                    waves,
-                    processor,
-                    batch_size=batch_size,
-                    slots=asked,
-                    transcript=transcribe,
-                    reference=[profiles.get(row["id"]) for _, row, _ in rows],
-                    **also,
-                )
-                for (index, row, known), answer in zip(rows, explained, strict=True):
-                    if answer["status"] == "error":
-                        left_out.append({"id": row["id"], "reason": answer["error"]})
-                    else:
-                        answers[index] = row, known, answer
+                is_shared = len(references) > 1
+                recordings = model.encode(waves, processor, batch_size=batch_size) if is_shared else waves
+                for of_rows, answered, missing in zip(profiles, answers, left_out, strict=True):
+                    explained = model.explain(
+                        recordings,
+                        processor,
+                        batch_size=batch_size,
+                        slots=asked,
+                        transcript=transcribe,
+                        reference=[of_rows.get(row["id"]) for _, row, _ in rows],
+                        **also,
+                    )
+                    for (index, row, known), answer in zip(rows, explained, strict=True):
+                        if answer["status"] == "error":
+                            missing.append({"id": row["id"], "reason": answer["error"]})
+                        else:
+                            answered[index] = row, known, answer
                 speech_seconds += sum(len(wave) for wave, _ in waves) / SAMPLE_RATE
             bar.update(len(batch))
+    about = {
+        "transcriber": None if transcriber is None else transcriber.name,
+        "transcriber_options": dict(getattr(transcriber, "options", {})),
+        "speech_seconds": round(speech_seconds, 1),
+        "wall_seconds": round(time.perf_counter() - started, 1),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("xser", "torch", "transformers")},
+        },
+    }
+    captioner = Captioner(dataset, processor.schema) if slots is None else None
+    return [
+        _figures(dataset, answered, missing, captioner, asked, schema, normalizer, told_reference(reference), about)
+        for reference, answered, missing in zip(references, answers, left_out, strict=True)
+    ]
+
+
+def _profiles_of_each(model, processor, dataset, references: Sequence, verify: bool) -> list[dict]:
+    """For each reference, id → profile; nothing where there is none."""
+    for reference in references:
+        if reference is not None:
+            parse_reference(reference)  # before anything is encoded
+    if all(reference is None for reference in references):
+        return [{} for _ in references]
+    profiles = SpeakerProfiles(model, processor, dataset, verify)
+    return [{} if reference is None else profiles.of(reference) for reference in references]
+
+
+def _figures(
+    dataset: datasets.Dataset,
+    answers: dict[int, tuple],
+    left_out: list[dict],
+    captioner: Captioner | None,
+    asked: list[str],
+    schema: LabelSchema,
+    normalizer: TextNormalizer | None,
+    reference: str,
+    about: dict,
+) -> tuple[dict, list[dict]]:
+    """The figures of the answers with one reference, and one prediction a row."""
     if not answers:
         first = f"the first: {left_out[0]['id']}: {left_out[0]['reason']}" if left_out else "it is empty"
         raise ValueError(f"none of the data set's {len(dataset)} rows could be evaluated; {first}")
-
-    captioner = Captioner(dataset, processor.schema) if slots is None else None
     predictions = [_prediction(*answers[index], captioner) for index in sorted(answers)]
     scored = score(predictions, schema, normalizer=normalizer)
     if captioner is None:
@@ -152,18 +219,13 @@ def evaluate_model(
         "ratings": score_ratings(predictions),
         "wording": wording(predictions, [slot for slot in asked if slot not in (EMOTION, TRANSCRIPT)]),
         **_best_possible([answers[index][0] for index in sorted(answers)]),
-        "speaker_reference": told_reference(reference),
+        "speaker_reference": reference,
         "slots": asked,
-        "transcriber": None if transcriber is None else transcriber.name,
-        "transcriber_options": dict(getattr(transcriber, "options", {})),
+        "transcriber": about["transcriber"],
+        "transcriber_options": about["transcriber_options"],
         "status": dict(Counter(prediction["status"] for prediction in predictions)),
         "left_out": left_out,
-        "speech_seconds": round(speech_seconds, 1),
-        "wall_seconds": round(time.perf_counter() - started, 1),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("xser", "torch", "transformers")},
-        },
+        **{name: about[name] for name in ("speech_seconds", "wall_seconds", "versions")},
     }
     return results, predictions
 

@@ -45,40 +45,56 @@ def told_reference(reference: str | int | None) -> str:
     return f"{'all' if count is None else count} of the speaker's recordings that are evaluated, without labels"
 
 
-def speaker_profiles(
-    model, processor, rows: datasets.Dataset, reference: str | int, verify: bool = False
-) -> dict[str, SpeakerProfile | Reference | None]:
-    """Id → profile of its speaker; `None` where the speaker is not known or has too few recordings.
-
-    With a number, a profile is made of so many of the speaker's other recordings, drawn under a fixed seed.
+class SpeakerProfiles:
+    """Profiles of the speakers of some rows, whose recordings are encoded and measured once for all of them.
 
     Args:
         verify: profiles also say by what levels are judged; for a model that takes no profile, that alone.
 
     Raises:
-        ValueError: `reference` is not right, or neither the model nor a verification takes one.
+        ValueError: neither the model nor a verification takes a profile.
     """
-    count = parse_reference(reference)
-    if not processor.speaker_reference and not verify:
-        raise ValueError(
-            "--reference is given, but the model takes none: its speaker_reference is false; --verify judges by it"
-        )
-    rows = rows.select([index for index, audio in enumerate(rows["audio"]) if _holds_speech(processor, audio)])
-    voices = Voices().hear(model, processor, rows)
-    measured = _measured(rows) if verify else {}
-    profile_of = partial(_profile, voices, processor, measured)
-    profiles: dict[str, SpeakerProfile | Reference | None] = {}
-    for ids in _of_speakers(rows).values():
-        everything = profile_of(ids) if len(ids) >= MIN_RECORDINGS else None
-        for number, identity in enumerate(ids):
-            if count is None or everything is None:
-                profiles[identity] = everything
-                continue
-            others = [other for other in ids if other != identity]
-            rng = np.random.default_rng([SEED, number])
-            chosen = rng.choice(len(others), min(count, len(others)), replace=False)
-            profiles[identity] = profile_of([others[index] for index in chosen]) if len(others) >= count else None
-    return profiles
+
+    def __init__(self, model, processor, rows: datasets.Dataset, verify: bool = False):
+        if not processor.speaker_reference and not verify:
+            raise ValueError(
+                "--reference is given, but the model takes none: its speaker_reference is false; --verify judges by it"
+            )
+        rows = rows.select([index for index, audio in enumerate(rows["audio"]) if _holds_speech(processor, audio)])
+        voices = Voices().hear(model, processor, rows)
+        self.of_speaker = _of_speakers(rows)
+        self._profile = partial(_profile, voices, processor, _measured(rows) if verify else {})
+
+    def of(self, reference: str | int) -> dict[str, SpeakerProfile | Reference | None]:
+        """Id → profile of its speaker; `None` where the speaker is not known or has too few recordings.
+
+        With a number, a profile is made of so many of the speaker's other recordings, drawn under a fixed seed.
+
+        Raises:
+            ValueError: `reference` is not right.
+        """
+        count = parse_reference(reference)
+        profiles: dict[str, SpeakerProfile | Reference | None] = {}
+        for ids in self.of_speaker.values():
+            everything = self._profile(ids) if len(ids) >= MIN_RECORDINGS else None
+            for number, identity in enumerate(ids):
+                if count is None or everything is None:
+                    profiles[identity] = everything
+                    continue
+                others = [other for other in ids if other != identity]
+                rng = np.random.default_rng([SEED, number])
+                chosen = rng.choice(len(others), min(count, len(others)), replace=False)
+                drawn = [others[index] for index in chosen]
+                profiles[identity] = self._profile(drawn) if len(others) >= count else None
+        return profiles
+
+
+def speaker_profiles(
+    model, processor, rows: datasets.Dataset, reference: str | int, verify: bool = False
+) -> dict[str, SpeakerProfile | Reference | None]:
+    """`SpeakerProfiles.of` a single reference."""
+    parse_reference(reference)  # before anything is encoded
+    return SpeakerProfiles(model, processor, rows, verify).of(reference)
 
 
 def _of_speakers(rows: datasets.Dataset) -> dict[str, list[str]]:

@@ -169,16 +169,26 @@ def test_an_option_can_name_the_speaker_left_out(benchmark, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("slots", [[], ["pitch", "emotion"]])
-def test_a_fold_asks_for_the_slots_that_are_named(benchmark, tmp_path, monkeypatch, slots):
+def test_a_fold_asks_in_one_pass_for_references_that_are_missing_and_slots_that_are_named(
+    benchmark, tmp_path, monkeypatch, slots
+):
     asked = []
     monkeypatch.setattr(benchmark, "run", lambda command, log: asked.append(command))
     given = ("data", tmp_path, "config.yaml", None, [], ["none", "30"], True, slots, "WR0")
     benchmark.test_fold(*given)
-    training, *tests = asked
-    assert training[0].endswith("train.py") and [("--reference" in each) for each in tests] == [False, True]
-    for each in tests:
-        assert each[0].endswith("eval.py") and "--verify" in each
-        assert each[each.index("--slots") + 1 :][: len(slots)] == slots if slots else "--slots" not in each
+    (tmp_path / "WR0" / "XSER-none.jsonl").touch()
+    benchmark.test_fold(*given)
+    (tmp_path / "WR0" / "XSER-30.jsonl").touch()
+    benchmark.test_fold(*given)
+    *_, first, _, second, training = asked
+    assert len(asked) == 5 and training[0].endswith("train.py")
+    for command, references in ((first, ["none", "30"]), (second, ["30"])):
+        place = command.index("--reference") + 1
+        assert command[0].endswith("eval.py") and "--verify" in command
+        assert command[place : place + len(references)] == references
+        assert command[place + len(references) :] == (["--verify", "--slots", *slots] if slots else ["--verify"])
+    assert first[first.index("--predictions") + 1] == str(tmp_path / "WR0" / "XSER-{reference}.jsonl")
+    assert second[second.index("--predictions") + 1] == str(tmp_path / "WR0" / "XSER-30.jsonl")
 
 
 def test_folds_run_side_by_side_and_what_fails_in_one_is_told(benchmark, tmp_path, monkeypatch):

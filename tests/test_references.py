@@ -17,7 +17,7 @@ from xser.corpora.cache import write_dataset
 from xser.eval import EvalArguments, evaluate
 from xser.evaluation.evaluator import evaluate_model
 from xser.evaluation.references import parse_reference, speaker_profiles, told_reference
-from xser.modeling_xser import XSERForEmotionDescription
+from xser.modeling_xser import XSERForEmotionDescription, XSERModel
 from xser.pipeline_xser import ANSWER_KEYS, XSERPipeline
 from xser.profile_xser import make_profile
 
@@ -344,6 +344,43 @@ def test_eval_py_tells_what_voices_were_heard_relative_to(run, model_folder):
 
 def test_eval_py_takes_a_reference_in_bfloat16_too(run, model_folder):
     assert run(model_folder, "--reference", "all", "--dtype", "bfloat16")["n"] == 11
+
+
+def test_several_references_are_evaluated_in_one_pass_as_each_alone(run, model_folder, tmp_path, monkeypatch):
+    alone = {value: run(model_folder, "--reference", value, "--verify") for value in ("none", "all", "3")}
+    passes, encode_audio = [], XSERModel.encode_audio
+
+    def counted(self, input_values, input_values_mask):
+        passes.append(len(input_values))
+        return encode_audio(self, input_values, input_values_mask)
+
+    monkeypatch.setattr(XSERModel, "encode_audio", counted)
+    files = ["--output", str(tmp_path / "r-{reference}.json"), "--predictions", str(tmp_path / "p-{reference}.jsonl")]
+    run(model_folder, "--verify", *files, "--reference", *alone)
+    assert sum(passes) == 11, "profiles are made of what is cached"
+    for value, expected in alone.items():
+        found = json.loads((tmp_path / f"r-{value}.json").read_text())
+        varies = {"command", "wall_seconds"}
+        assert {k: v for k, v in found.items() if k not in varies} == {
+            k: v for k, v in expected.items() if k not in varies
+        }
+        assert len((tmp_path / f"p-{value}.jsonl").read_text().splitlines()) == 11
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--reference", "all", "3"],
+            r"--output is '.*json' for 2 references: put \{reference\} into its name",
+        ),
+        (["--reference", "all", "all"], "names one twice"),
+        (["--reference", "none", "two", "--output", "{reference}"], "reference is 'two'"),
+    ],
+)
+def test_several_references_need_files_of_their_own(run, model_folder, options, message):
+    with pytest.raises(ValueError, match=message):
+        run(model_folder, *options)
 
 
 @pytest.mark.parametrize("value", ["2", "some"])

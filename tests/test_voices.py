@@ -456,7 +456,7 @@ def test_a_voice_is_measured_once_for_streams_reference_and_verification(pair, m
         measured.append(len(wave))
         return measure(wave)
 
-    monkeypatch.setattr("xser.explain_xser.measure", counted)
+    monkeypatch.setattr("xser.encoded_xser.measure", counted)
     for module in ("voice_inputs_xser", "verification_xser"):
         monkeypatch.setattr(f"xser.{module}.measure", None)  # would fail if it was called
     answers = model.explain(waves[:2], processor, verify=True, reference=profile, transcript=False)

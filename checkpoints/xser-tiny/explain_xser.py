@@ -15,11 +15,10 @@ from .audio_xser import SAMPLE_RATE
 from .checks_xser import check_batch_size, known_options_only, one_for_each
 from .configuration_xser import LANGUAGE_MODEL
 from .decoding_xser import Decoding, decode_description
+from .encoded_xser import EncodedAudio, listed, load, with_states
 from .eval_mode_xser import in_eval_mode
 from .grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT
 from .options_xser import refuse_unknown
-from .prosody_xser import measure
-from .references_xser import several
 from .request_xser import Request, context_of, each_request, place
 from .tower_transcriber_xser import record_states
 from .transcriber_xser import (
@@ -62,7 +61,7 @@ def explain(
     train it.
 
     Args:
-        audio: a list of recordings in any form that `audio_xser.load_audio` takes.
+        audio: a list of recordings in any form that `audio_xser.load_audio` takes, or as `model.encode` gives them.
         processor: the model's; one with the same labels in another order gives the same answers.
         batch_size: recordings a pass; it does not change the answers.
         slots: the slots to ask for; all of the model's by default.
@@ -105,35 +104,30 @@ def explain(
     processor = matching_processor(processor, model.config)
     batch_size = check_batch_size(batch_size)
     slots = _slots_asked(processor.schema, slots, transcript)
-    sources = several(audio)
-    if sources is None:
-        raise ValueError(f"audio is {type(audio).__name__}, one recording or none: give a list of recordings")
+    sources = listed(audio)
     places = [place(index, source) for index, source in enumerate(sources)]
     requests = each_request(model, processor, places, transcript, verify, reference, gender)
     aux = _aux_of_each(processor, aux, len(sources))
-    load = partial(load_transcriber, model)
-    transcriber = asked_transcriber(transcriber, transcriber_options, transcript, load)
-    waves = [processor.load(source) for source in sources]
-    statuses = [processor.status(wave, source) for wave, source in zip(waves, sources, strict=True)]
-    answers = [empty_answer(status, request, model.config) for status, request in zip(statuses, requests, strict=True)]
-    spoken = [index for index, status in enumerate(statuses) if status == "ok"]
+    transcriber = asked_transcriber(transcriber, transcriber_options, transcript, partial(load_transcriber, model))
+    recordings = [load(processor, source) for source in sources]
+    answers = [
+        empty_answer(recording.status, request, model.config)
+        for recording, request in zip(recordings, requests, strict=True)
+    ]
+    spoken = [index for index, each in enumerate(recordings) if each.status == "ok"]
     evaluated = in_eval_mode(model)
-    states = record_states(evaluated) if transcriber is not None and transcriber.reads_states else None
+    last_states = record_states(evaluated) if transcriber is not None and transcriber.reads_states else None
     for start in range(0, len(spoken), batch_size):
         rows = spoken[start : start + batch_size]
-        batch = [(waves[index], SAMPLE_RATE) for index in rows]
+        batch = with_states(evaluated, processor, [recordings[index] for index in rows], last_states)
         features = {name: [each[index] for index in rows] for name, each in aux.items()}
         asked = [requests[index] for index in rows]
-        is_measured = bool(processor.measured_streams(aux)) or any(
-            each.verifier or each.reference is not None for each in asked
-        )
-        prosodies = [measure(waves[index]) for index in rows] if is_measured else None
-        given = _explain_batch(evaluated, processor, batch, slots, asked, features, transcriber, states, prosodies)
-        for row, (index, answer) in enumerate(zip(rows, given, strict=True)):
+        given = _explain_batch(evaluated, processor, batch, slots, asked, features, transcriber)
+        for recording, index, answer in zip(batch, rows, given, strict=True):
             answers[index].update(answer)
             claims, request = answer["descriptors"], requests[index]
             if request.verifier is not None and claims is not None:
-                verified = request.verifier.verify(claims, waves[index], request.words, prosody=prosodies[row])
+                verified = request.verifier.verify(claims, recording.wave, request.words, prosody=recording.prosody)
                 answers[index]["verification"] = verified
     return answers
 
@@ -166,23 +160,24 @@ def _aux_of_each(processor, aux, count: int) -> dict[str, list]:
 def _explain_batch(
     model,
     processor,
-    batch,
+    batch: Sequence[EncodedAudio],
     slots,
     requests: Sequence[Request],
     aux,
     transcriber: Transcriber | None,
-    states,
-    prosodies,
 ) -> list[dict]:
     profiles = [request.profile(model.config) for request in requests]
-    inputs = processor(batch, task="describe", slots=slots, reference=profiles, aux=aux, prosodies=prosodies)
+    sizes = {name: processor.aux_streams[name]["size"] for name in processor.measured_streams(aux)}
+    aux = aux | {name: [each.features(name, size) for each in batch] for name, size in sizes.items()}
+    encoded = [(each.states, each.loudness) for each in batch]
+    inputs = processor(None, task="describe", slots=slots, reference=profiles, aux=aux, heard=encoded)
     inputs = inputs.to(model.device)
     input_ids, attention_mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
     streams = model.hear(input_ids, **inputs)
-    words = _words_of_each(model, processor, batch, requests, transcriber, states)
+    words = _words_of_each(model, processor, batch, requests, transcriber)
     texts = [each.text if each.error is None else "" for each in words]  # a row that fails costs no words
     # each row stops at its own length, so that its neighbours in the batch cannot change its text
-    limits = [int(8 + MAX_BYTES_PER_SECOND * len(wave) / SAMPLE_RATE) for wave, _ in batch]
+    limits = [int(8 + MAX_BYTES_PER_SECOND * len(each.wave) / SAMPLE_RATE) for each in batch]
     decoding = Decoding.start(model.language_model, model.embed_prompt(input_ids, streams), attention_mask)
     votes = model.votes(streams) if EMOTION in slots else {}
     weights = vote_weights(model.config, votes, inputs.get("knows_speaker"))
@@ -211,22 +206,16 @@ def _explain_batch(
                 "explanation": description.to_sentence(scores),
                 **voted[row],
                 **dimensions[row],
-                **_check_reference(prosodies, profiles[row], streams, row),
+                **_check_reference(batch[row], profiles[row], streams, row),
             }
         )
     return answers
 
 
 def _words_of_each(
-    model, processor, batch, requests: Sequence[Request], transcriber: Transcriber | None, states: list | None
+    model, processor, batch: Sequence[EncodedAudio], requests: Sequence[Request], transcriber: Transcriber | None
 ) -> list[Transcription]:
-    """What is known of each recording's words before the model answers, and who knows them.
-
-    Args:
-        states: those of this batch, as `record_states` keeps them, which are taken from it; `None` where nobody wants
-            them.
-    """
-    last = None if states is None else states.pop()
+    """What is known of each recording's words before the model answers, and who knows them."""
     words = [
         Transcription(request.words, (GIVEN if request.words else BY_MODEL) if request.transcript else None)
         for request in requests
@@ -234,8 +223,9 @@ def _words_of_each(
     rows = [] if transcriber is None else [row for row, each in enumerate(words) if each.source == BY_MODEL]
     if rows:
         check = partial(processor.check_transcript, context=context_of(model.config))
-        waves = [batch[row][0] for row in rows]
-        found = transcribe_each(transcriber, waves, None if last is None else last[rows], check)
+        waves, states = [batch[row].wave for row in rows], [batch[row].last_state for row in rows]
+        last = None if any(state is None for state in states) else torch.stack(states)
+        found = transcribe_each(transcriber, waves, last, check)
         for row, each in zip(rows, found, strict=True):
             words[row] = each
     return words
@@ -273,11 +263,11 @@ def _dimensions_of_each(model, streams, num_rows: int) -> list[dict]:
     return [{"dimensions": dict(zip(model.config.dimensions, row, strict=True))} for row in mean.tolist()]
 
 
-def _check_reference(prosodies, profile, streams, row: int) -> dict:
+def _check_reference(recording: EncodedAudio, profile, streams, row: int) -> dict:
     """What is said of a recording's reference; nothing where it has none."""
     if profile is None:
         return {}
-    warning = profile.warning(float(streams["descriptors"].distance[row]), prosodies[row].pitch)
+    warning = profile.warning(float(streams["descriptors"].distance[row]), recording.prosody.pitch)
     about = {"recordings": profile.num_recordings, "seconds": profile.seconds, "warning": warning}
     return {"speaker_reference": about}
 
@@ -286,7 +276,7 @@ def _transcribe(model, processor, batch, limits, streams, wanted: Sequence[bool]
     """Transcripts by the prompt of ASR, of a model whose answers hold none, from the content stream at hand."""
     if not any(wanted):
         return [None] * len(wanted)
-    frames = [processor.num_frames(len(wave)) for wave, _ in batch]
+    frames = [len(each.states) for each in batch]
     prompts = processor.prompt_ids("asr", frames).to(model.device)
     embeds = model.embed_prompt(prompts["input_ids"], {CONTENT: streams[CONTENT]})
     decoding = Decoding.start(model.language_model, embeds, prompts["attention_mask"])

@@ -23,6 +23,7 @@ from transformers.utils import ModelOutput
 from .bottleneck_xser import GaussianLinear, LayerMix
 from .checkpoint_xser import XSERCheckpointMixin
 from .configuration_xser import XSERConfig
+from .encoded_xser import EncodedAudio, encode
 from .explain_xser import explain
 from .lora_xser import LORA_NAMES, add_lora
 from .losses_xser import IGNORE_INDEX, answer_loss, ctc_loss, dimension_loss, emotion_loss, level_loss
@@ -455,6 +456,10 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
     def profile(self, recordings, processor) -> SpeakerProfile:
         """What is usual for a speaker, from three or more unlabelled recordings; see `profile_xser`."""
         return make_profile(self, processor, recordings)
+
+    def encode(self, audio, processor, **options) -> list[EncodedAudio]:
+        """Recordings encoded and measured once, for any number of calls of `explain`; see `encoded_xser`."""
+        return encode(self, processor, audio, **options)
 
     def explain(self, audio, processor, **options) -> list[dict]:
         """Emotion, scores, descriptors, emphasis, transcript and explanation of recordings; see `explain_xser`."""
