@@ -101,6 +101,8 @@ def test_the_collator_learns_levels_relative_to_the_drawn_recordings(taken, cali
     collator = XSERCollator(processor, voices=voices, reference_probability=1.0, speeds=(speed,))
     played = {row["id"]: measure(at_speed(load_audio(row["audio"]), speed)) for row in rows}
     texts = {row["id"]: (row["text"], row["language"]) for row in rows}
+    for name, prosody in played.items():
+        assert voices.prosodies[name, speed].pitch == pytest.approx(prosody.pitch, abs=1e-4)
     seen = set()
     for ids in (("r1", "r2", "r3"), ("r2", "r3", "r4"), ("r1", "r3", "r4")):
         profile = voices.profile(ids, speed)
