@@ -391,7 +391,7 @@ def main() -> None:
     if arguments.opinions:
         what = "UA of what each part of XSER would have answered alone"
         title = f"{arguments.name}, unseen speakers: {what}, {n} utterances"
-        columns = ("reference", "whose opinion", "UA, mean of folds", *folds)
+        columns = ("reference", "member", "UA, mean of folds", *folds)
         rows = members_table(systems, predictions)
         print(title, text_table(rows, columns), sep="\n")
         content = {"title": title, "command": command_line(), "columns": columns, "rows": rows}
