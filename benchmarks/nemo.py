@@ -185,16 +185,27 @@ def test_baselines(data: str, fold: str, folder: Path, new_texts: float | None, 
 
 
 def probe_predictions(probe: Path, reference: str, folds: dict[str, list[dict]]) -> dict[str, list[dict]]:
-    """The probe's predictions of the recordings that XSER answered, in its order.
+    """The probe's predictions of the recordings that XSER answered, in its order, beside the labels of XSER's data.
+
+    Levels of the two may be labelled anew in between; the emotions are the same.
 
     Raises:
-        ValueError: one of them is missing.
+        ValueError: one of them is missing, or of another emotion.
     """
     path = probe / f"{reference}.jsonl"
     found = {each["id"]: each for each in read_predictions(path)}
     if missing := [each["id"] for fold in folds.values() for each in fold if each["id"] not in found]:
         raise ValueError(f"{path} has no prediction of {missing[0]!r}: run benchmarks/nemo_probe.py on the same data")
-    return {fold: [found[each["id"]] for each in answers] for fold, answers in folds.items()}
+    for each in (each for fold in folds.values() for each in fold):
+        own, other = each["reference"]["emotion"], found[each["id"]]["reference"]["emotion"]
+        if own != other:
+            raise ValueError(
+                f"{path} has {each['id']!r} as {other!r}, and XSER's data as {own!r}: evaluate both on one"
+            )
+    return {
+        fold: [{**found[each["id"]], "reference": each["reference"]} for each in answers]
+        for fold, answers in folds.items()
+    }
 
 
 def table(
@@ -256,11 +267,12 @@ def members_table(systems: dict[str, System], predictions: dict[str, dict[str, l
         if name not in XSER.values():
             continue
         members = {fold: list(map(members_of, answers)) for fold, answers in predictions[name].items()}
-        for member in next(iter(members.values()))[0]:
-            uas = [
-                ua_of(answers, [max(each[member], key=each[member].get) for each in members[fold]])
-                for fold, answers in predictions[name].items()
-            ]
+        for member in next(each for of_fold in members.values() for each in of_fold if each):
+            said = {
+                fold: [max(each[member], key=each[member].get) if each else NO_ANSWER for each in of_fold]
+                for fold, of_fold in members.items()
+            }
+            uas = [ua_of(answers, said[fold]) for fold, answers in predictions[name].items()]
             rows.append((system.shown, member, f"{np.mean(uas):.3f}", *(f"{ua:.3f}" for ua in uas)))
     return rows
 
@@ -271,13 +283,13 @@ def fit_ensembles(predictions: dict[str, list[dict]]) -> tuple[dict[str, list[di
     fitted, weights = {}, {}
     for fold, answers in predictions.items():
         others = [other for other in predictions if other != fold]
+        pairs = [pair for other in others for pair in zip(members[other], predictions[other], strict=True) if pair[0]]
         weights[fold] = ensemble_weights(
-            [each for other in others for each in members[other]],
-            [each["reference"]["emotion"] for other in others for each in predictions[other]],
+            [each for each, _ in pairs], [answer["reference"]["emotion"] for _, answer in pairs]
         )
-        pooled = [pool(each, weights[fold]) for each in members[fold]]
+        pooled = [pool(each, weights[fold]) if each else None for each in members[fold]]
         fitted[fold] = [
-            {**answer, "emotion": max(scores, key=scores.get), "scores": scores}
+            {**answer, "emotion": max(scores, key=scores.get), "scores": scores} if scores else answer
             for answer, scores in zip(answers, pooled, strict=True)
         ]
     return fitted, weights
@@ -322,7 +334,9 @@ def ua_of(answers: list[dict], emotions: list[str]) -> float:
 
 
 def members_of(answer: dict) -> dict[str, dict[str, float]]:
-    """Of each stream, of the language model, and their mean, which is the answer's."""
+    """Of each stream, of the language model, and their mean, which is the answer's; nothing where there is none."""
+    if answer["scores"] is None:
+        return {}
     votes, pooled = answer["votes"], answer["scores"]
     logs = {
         emotion: (len(votes) + 1) * math.log(share) - sum(math.log(vote[emotion]) for vote in votes.values())

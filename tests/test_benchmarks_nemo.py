@@ -108,6 +108,14 @@ def test_the_probes_predictions_stand_in_the_order_of_the_answers(benchmark, tmp
     assert {fold: [each["id"] for each in found[fold]] for fold in found} == {
         fold: [each["id"] for each in folds[fold]] for fold in folds
     }
+    relabelled = [{**each, "reference": {**each["reference"], "descriptors": {"pitch": "low"}}} for each in guesses]
+    write_predictions(tmp_path / "none.jsonl", relabelled)
+    found = benchmark.probe_predictions(tmp_path, "none", folds)
+    assert [each["reference"] for each in found["A"]] == [each["reference"] for each in folds["A"]]
+    other = {**guesses[0], "reference": {**guesses[0]["reference"], "emotion": "bored"}}
+    write_predictions(tmp_path / "none.jsonl", [other, *guesses[1:]])
+    with pytest.raises(ValueError, match=rf"none.jsonl has '{other['id']}' as 'bored', and XSER's data as 'sad'"):
+        benchmark.probe_predictions(tmp_path, "none", folds)
     write_predictions(tmp_path / "none.jsonl", guesses[1:])
     with pytest.raises(ValueError, match=rf"none.jsonl has no prediction of '{every[-1]['id']}'"):
         benchmark.probe_predictions(tmp_path, "none", folds)
@@ -140,6 +148,20 @@ def test_ensemble_weights_are_fitted_on_other_folds_alone(benchmark):
     assert weights["C"]["measures"] > 5 * max(weights["C"]["descriptors"], weights["C"]["language_model"])
     assert weights["A"]["measures"] < weights["C"]["measures"], "in C they were not"
     assert [each["reference"] for each in fitted["C"]] == [each["reference"] for each in folds["C"]]
+
+
+def test_a_recording_without_speech_is_wrong_for_every_member_and_fits_nothing(benchmark):
+    rng = np.random.default_rng(5)
+    folds = {fold: [answer(rng, truth, sure=truth) for truth in EMOTIONS * 20] for fold in "AB"}
+    expected = benchmark.fit_ensembles(folds)[1]
+    silent = {**answer(rng, "sad"), "status": "no_speech", "emotion": None, "scores": None}
+    del silent["votes"]
+    folds["A"] = [silent, *folds["A"]]
+    fitted, weights = benchmark.fit_ensembles(folds)
+    assert weights == expected and fitted["A"][0] == silent and len(fitted["A"]) == 61
+    rows = benchmark.members_table(benchmark.systems_of(["none"], has_probe=False), {"XSER": folds})
+    alone = {row[1]: row[3:] for row in rows}
+    assert alone["measures"] == (f"{(2 + 20 / 21) / 3:.3f}", "1.000")
 
 
 def test_a_weighted_pool_gives_the_scores_that_the_model_would(benchmark):
