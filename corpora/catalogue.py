@@ -33,6 +33,11 @@ SHARED_BY_DESIGN = {  # corpora whose official splits share speakers
 }
 
 
+def makes_levels(name: str | None) -> bool:
+    """Whether the corpus of this name, where it is one of the catalogue, knows its levels as they were synthesised."""
+    return name in MODULES and find_corpus(name).makes_levels
+
+
 def find_corpus(name: str) -> Corpus:
     """The corpus of this name.
 

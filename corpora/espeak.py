@@ -235,4 +235,5 @@ CORPUS = Corpus(
         "split": f"only this one of {', '.join(SPLITS)}",
     },
     licence="none is needed: it is synthesised on this machine",
+    makes_levels=True,
 )

@@ -159,4 +159,5 @@ CORPUS = Corpus(
         f"by default those of {', '.join(UNSEEN_VOICES)} that are there"
     },
     licence="Apache-2.0, as the weights and voices of Kokoro-82M that it is made with",
+    makes_levels=True,
 )

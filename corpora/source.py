@@ -36,6 +36,7 @@ class Corpus:
         read: a recording's path → its bytes in a format that libsndfile reads (wav, flac, …). Raises `ValueError`
             that says what is wrong with the file.
         licence: one line: the licence, and what it asks of a user.
+        makes_levels: whether its levels are those that a synthesiser was given, which no measurement knows better.
     """
 
     name: str
@@ -43,3 +44,4 @@ class Corpus:
     licence: str
     options: dict[str, str] = field(default_factory=dict)
     read: Callable[[Path], bytes] = Path.read_bytes
+    makes_levels: bool = False

@@ -141,3 +141,11 @@ def test_without_a_calibration_nothing_is_measured_for_levels(taken, tiny_backbo
     plain = Voices().hear(model, processor, rows)
     assert plain.prosodies == {} and plain.profile(["r1", "r2", "r3"]).usual is None
     assert set(voices.prosodies) == {(identity, speed) for identity in rows["id"] for speed in (1.0, 1.25)}
+
+
+@pytest.mark.parametrize(("corpus", "stays"), [("espeak", True), ("kokoro", True), ("mine", False), ("nemo", False)])
+def test_levels_that_a_synthesiser_was_given_stay(taken, corpus, stays):
+    processor, rows, voices = taken
+    row = {**rows[0], "task": "describe", "corpus": corpus}
+    found = XSERCollator(processor, voices=voices).known(row, voices.profile(["r1", "r2", "r3"])).levels
+    assert (found == {"pitch": "high"}) is stays

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from xser.audio_xser import SAMPLE_RATE, at_speed
+from xser.corpora.catalogue import makes_levels
 from xser.grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT, EmotionDescription, OwnCaption, one_line
 from xser.measured_slots_xser import RELATIVE_SLOTS
 from xser.profile_xser import SpeakerProfile
@@ -64,7 +65,7 @@ class XSERCollator:
             if row["emotion"] is None:
                 return description
             return description.only([slot for slot in description.slots if slot not in RELATIVE_SLOTS])
-        if self.voices.calibration is None or profile.usual is None:
+        if self.voices.calibration is None or profile.usual is None or makes_levels(row["corpus"]):
             return description
         prosody, schema = self.voices.prosodies[row["id"], speed], self.processor.schema
         return with_levels_of(description, prosody, self.voices.calibration, profile.usual, schema)
