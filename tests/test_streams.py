@@ -10,6 +10,7 @@ from torch import nn
 
 from xser import EmotionDescription, XSERConfig, XSERForEmotionDescription, XSERProcessor
 from xser.audio_xser import SAMPLE_RATE, loudness_dbfs
+from xser.decoding_xser import decode_description
 from xser.losses_xser import EMOTION_SMOOTHING, level_loss
 from xser.prosody_xser import measure
 from xser.streams_xser import FARTHEST, SUMMARY_HEADS, XSERSummary
@@ -412,6 +413,33 @@ def test_what_streams_say_of_a_clip_does_not_depend_on_the_batch(tiny_backbone_f
             assert together[row]["votes"][name] == pytest.approx(opinion, abs=1e-4)
 
 
+def test_levels_of_an_answer_are_pooled_from_language_model_and_heads(tiny_backbone_folders, waves, monkeypatch):
+    model, processor = build(tiny_backbone_folders, level_weight=0.5, level_streams=["descriptors", "face"])
+    model.eval()
+    decoded, aux = [], {"face": FACES[:3]}
+
+    def spied(*given):
+        decoded.append(decode_description(*given))
+        return decoded[-1]
+
+    monkeypatch.setattr("xser.explain_xser.decode_description", spied)
+    slot = next(slot for slot in processor.schema.slots if slot in processor.descriptors)
+    for pooled in (False, True):
+        model.config.level_ensemble = pooled
+        answers = model.explain(waves[:3], processor, slots=[slot], transcript=False, aux=aux)
+    inputs = processor(waves[:3], slots=[slot], aux=aux)
+    inputs.pop("attention_mask")
+    streams = model.hear(**inputs)
+    heads = [logits[[*processor.descriptors].index(slot)] for logits in model.level_head(streams).values()]
+    heads = [head.softmax(-1).detach().numpy() for head in heads]
+    assert len(heads) == 2
+    for row, ((_, alone), (_, together)) in enumerate(zip(*decoded, strict=True)):
+        members = [np.array([*alone[slot].values()]), *(head[row] for head in heads)]
+        means = np.exp(np.mean(np.log(members), 0))
+        np.testing.assert_allclose([*together[slot].values()], means / means.sum(), atol=1e-4)
+        assert answers[row]["descriptors"][slot] == processor.descriptors[slot][means.argmax()]
+
+
 def test_votes_are_weighed_where_the_speaker_is_known_and_alike_elsewhere(tiny_backbone_folders, waves):
     weights = {"language_model": 0.5, "descriptors": 0.25, "prosody": 1.5, "face": 0.0}
     model, processor = build(tiny_backbone_folders, emotion_votes=True, vote_weights=weights)
@@ -764,6 +792,7 @@ def test_a_checkpoint_keeps_answers_to_the_bit_and_what_is_usual(pair, waves, tm
         ({"descriptor_bottleneck": {"context_layers": -1}}, r"descriptor_bottleneck\['context_layers'\] is -1"),
         ({"emotion_weight": 1.0}, "emotion_weight is 1.0; it must be 0 where summary_tokens is false"),
         ({"summary_tokens": True, "emotion_weight": -1.0}, "emotion_weight is -1.0; it must be 0 or more"),
+        ({"level_ensemble": True}, "level_ensemble is True; it must be false where level_weight is 0"),
         ({"emotion_votes": True}, "emotion_votes is True; it must be false where emotion_weight is 0"),
         ({"summary_tokens": True, "summary_dropout": 1.0}, r"summary_dropout is 1.0; it must be in \[0, 1\)"),
         ({"disentangled": False, "speaker_reference": True}, "speaker_reference is True; .* disentangled is false"),

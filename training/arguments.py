@@ -102,6 +102,9 @@ class ModelArguments:
     level_streams: list[str] | None = field(
         default=None, metadata=help_text("streams of the voice that levels are classified on; all by default")
     )
+    level_ensemble: bool | None = field(
+        default=None, metadata=help_text("pool the levels of these heads with the language model's in answers")
+    )
     aux_streams: dict | str | None = field(
         default=None, metadata=help_text("name → {size, frame_stack, latent_size, …}; prosody (size 5) is measured")
     )

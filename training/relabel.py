@@ -41,7 +41,7 @@ def relabelled_config(config: XSERConfig, labels: dict) -> XSERConfig:
         ValueError: labels that are not allowed.
     """
     if labels.get("descriptors") == {}:
-        labels = {**labels, "level_weight": 0.0, "level_streams": None}
+        labels = {**labels, "level_weight": 0.0, "level_streams": None, "level_ensemble": False}
     if labels:  # an order, and cuts, of other slots than the new ones hold no longer
         labels = {"slot_order": None, "age_cuts": None, **labels}
     return XSERConfig.from_dict({**config.to_dict(), **labels})
@@ -54,7 +54,7 @@ def relabel(model: XSERForEmotionDescription, wanted: XSERConfig) -> Relabelled:
     outputs are new.
     """
     old, config, found = XSERConfig.from_dict(model.config.to_dict()), model.config, Relabelled()
-    for name in (*RELABELLED, "level_weight", "level_streams"):
+    for name in (*RELABELLED, "level_weight", "level_streams", "level_ensemble"):
         setattr(config, name, getattr(wanted, name))
     found._note("emotion", old.emotions, config.emotions)
     found._note("slot", list(old.descriptors), list(config.descriptors))
