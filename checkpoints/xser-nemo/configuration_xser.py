@@ -92,6 +92,8 @@ class XSERConfig(PreTrainedConfig):
             which teaches that stream what to encode long before the language model reads it; 0 for no such head.
         level_streams (`list[str]`, *optional*): these streams of the voice (`descriptors` and auxiliary ones); all of
             them by default. Where `measures` hold the levels, the tower's stream is left to the emotion.
+        level_ensemble (`bool`): each descriptor's level in an answer is by log-linear pooling of the language model
+            and of the heads on `level_streams`, with equal weights.
         aux_streams (`dict`): name → further features that description prompts hold, each with a bottleneck of its own:
             `size` (D of its (B, T, D) features), `frame_stack`, and the fields of a bottleneck. `prosody` is measured
             by the processor; any other is handed to it.
@@ -168,6 +170,7 @@ class XSERConfig(PreTrainedConfig):
     ctc_unit: str = "byte"
     level_weight: float | int = 0.0
     level_streams: list | None = None
+    level_ensemble: bool = False
     aux_streams: dict | None = None
     summary_tokens: bool = False
     emotion_weight: float | int = 0.0
@@ -285,6 +288,8 @@ class XSERConfig(PreTrainedConfig):
             are_streams = bool(names) and len(set(names)) == len(names) and set(names) <= set(known)
             _require(are_streams, "level_streams", names, f"some of {known}, each once")
             _require(self.level_weight > 0, "level_streams", names, "left out where level_weight is 0")
+        needs = "false where level_weight is 0: there are no heads to pool"
+        _require(self.level_weight > 0 or not self.level_ensemble, "level_ensemble", True, needs)
         _require(
             0 < self.min_audio_seconds < self.max_audio_seconds,
             "min_audio_seconds, max_audio_seconds",

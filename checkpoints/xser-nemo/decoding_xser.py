@@ -208,7 +208,7 @@ def decode_description(
     slots: Sequence[str],
     transcripts: Sequence[str | None],
     limits: Sequence[int],
-    votes: Mapping[str, torch.Tensor] | None = None,
+    heads: Mapping[str, Sequence[torch.Tensor]] | None = None,
     weights: torch.Tensor | None = None,
 ) -> list[tuple[EmotionDescription, dict[str, dict[str, float]]]]:
     """Fill the slots one after the other.
@@ -217,8 +217,8 @@ def decode_description(
         slots: those the prompt asked for, in the order of the answer.
         transcripts: for each row, the words that the user gives, which are forced; else the model writes its own.
         limits: for each row, how many tokens a transcript of its own may have.
-        votes: stream → (B, emotions) log-probabilities that have a say in the emotion.
-        weights: as `vote_weights` gives them.
+        heads: slot → (B, values) log-probabilities of each head that is pooled with the language model there.
+        weights: of the emotion's, as `vote_weights` gives them.
 
     Returns:
         For each row the description, and for each slot with levels its distribution over them.
@@ -241,8 +241,9 @@ def decode_description(
         else:
             labels = schema.emotions if slot == EMOTION else schema.descriptors[slot]
             branches = [[processor.piece_ids(form.value(slots, index, label)) for label in labels]] * num_rows
-            pooled = tuple((votes or {}).values()) if slot == EMOTION else ()
-            scores = decoding.read(language_model, literal, branches, ends, pooled, weights).softmax(-1).tolist()
+            pooled = tuple((heads or {}).get(slot, ()))
+            of_slot = weights if slot == EMOTION else None
+            scores = decoding.read(language_model, literal, branches, ends, pooled, of_slot).softmax(-1).tolist()
             found = []
             for row, distribution in enumerate(scores):
                 distributions[row][slot] = dict(zip(labels, distribution, strict=True))

@@ -181,7 +181,8 @@ def _explain_batch(
     decoding = Decoding.start(model.language_model, model.embed_prompt(input_ids, streams), attention_mask)
     votes = model.votes(streams) if EMOTION in slots else {}
     weights = vote_weights(model.config, votes, inputs.get("knows_speaker"))
-    results = decode_description(decoding, model.language_model, processor, slots, texts, limits, votes, weights)
+    heads = {EMOTION: [*votes.values()], **model.level_ensemble(streams)}
+    results = decode_description(decoding, model.language_model, processor, slots, texts, limits, heads, weights)
     if TRANSCRIPT in slots:
         own = [description.transcript for description, _ in results]
     else:

@@ -453,6 +453,14 @@ class XSERForEmotionDescription(XSERCheckpointMixin, XSERPreTrainedModel, Genera
             return {}
         return {name: logits.float().log_softmax(-1) for name, logits in self.emotion_head(streams).items()}
 
+    def level_ensemble(self, streams: Mapping[str, StreamOutput]) -> dict[str, list[torch.Tensor]]:
+        """Descriptor → (B, levels) log-probabilities of each head that is pooled with the language model there."""
+        if not self.config.level_ensemble or DESCRIPTORS not in streams:
+            return {}
+        each = zip(*self.level_head(streams).values(), strict=True)  # of a descriptor, the logits of each stream
+        log_probs = [[logits.float().log_softmax(-1) for logits in of_streams] for of_streams in each]
+        return dict(zip(self.config.descriptors, log_probs, strict=True))
+
     def profile(self, recordings, processor) -> SpeakerProfile:
         """What is usual for a speaker, from three or more unlabelled recordings; see `profile_xser`."""
         return make_profile(self, processor, recordings)
