@@ -83,9 +83,7 @@ class VoiceInputsMixin:
         """Streams that the processor measures, since their features are not among those `given`."""
         return set(MEASURED) & set(self.aux_streams) - set(given)
 
-    def _aux_features(
-        self, aux, waves: list[np.ndarray], profiles: list, prosodies: list | None
-    ) -> dict[str, list[np.ndarray]]:
+    def _aux_features(self, aux, waves: list[np.ndarray], profiles: list) -> dict[str, list[np.ndarray]]:
         """name → (T, D) float32 of each recording, checked; what is measured is relative to what is usual."""
         aux = dict(aux or {})
         unknown = sorted(set(aux) - set(self.aux_streams))
@@ -93,7 +91,7 @@ class VoiceInputsMixin:
             raise ValueError(f"aux holds {unknown}; this model's auxiliary streams are {sorted(self.aux_streams)}")
         missing = self.measured_streams(aux)
         if missing and all(wave is not None for wave in waves):
-            prosodies = [measure(wave) for wave in waves] if prosodies is None else prosodies
+            prosodies = [measure(wave) for wave in waves]
             if PROSODY in missing:
                 aux[PROSODY] = [prosody_frames(prosody) for prosody in prosodies]
             if MEASURES in missing:

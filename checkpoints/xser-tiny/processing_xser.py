@@ -317,7 +317,6 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         known=None,
         wording=None,
         spared=None,
-        prosodies=None,
     ) -> BatchFeature:
         """Make a batch.
 
@@ -343,7 +342,6 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
             wording: (B,) seeds of the wordings of captions; the canonical wording by default.
             spared: for each recording, whether the transcript in its answer is spared from the loss: it is there to be
                 read by what follows, and is learnt in other answers.
-            prosodies: `prosody_xser.measure` of each recording, where that is at hand: streams are then made of it.
 
         Returns:
             `input_ids`, `attention_mask` (B, L), padded on the left; `input_values` (B, S) float32, padded by zeros
@@ -364,7 +362,7 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
         num_frames = [self.num_frames(len(wave)) for wave in waves] if heard is None else [len(h) for h, _ in heard]
         asked = self._slots_asked(task, len(waves), targets, slots)
         profiles = self._profiles(reference, len(waves))
-        streams = self._aux_features(aux, waves, profiles, prosodies) if self._hears_descriptors(task) else {}
+        streams = self._aux_features(aux, waves, profiles) if self._hears_descriptors(task) else {}
         lengths = [{name: len(each[row]) for name, each in streams.items()} for row in range(len(waves))]
         prompts = [self._prompt_ids(task, *args) for args in zip(num_frames, asked, lengths, strict=True)]
         pad = self.tokenizer.pad_token_id
