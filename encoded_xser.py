@@ -8,7 +8,7 @@ Shapes: S samples, T frames, L layers of the tower (L+1 with its input; `used_la
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -38,10 +38,10 @@ class EncodedAudio:
     """
 
     name: str
-    wave: np.ndarray
+    wave: np.ndarray = field(repr=False)
     status: str
-    states: np.ndarray | None = None
-    last_state: torch.Tensor | None = None
+    states: np.ndarray | None = field(default=None, repr=False)
+    last_state: torch.Tensor | None = field(default=None, repr=False)
 
     @cached_property
     def loudness(self) -> float:

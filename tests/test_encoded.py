@@ -67,6 +67,7 @@ def test_states_are_the_recordings_own_without_padding(pair, audio, encoded_once
         assert recording.states.shape[0] == processor.num_frames(len(wave))
         np.testing.assert_array_equal(recording.wave, wave)
     assert [each.states for each in encoded_once[5:]] == [None, None]
+    assert repr(encoded_once[0]).endswith("status='ok')"), "messages show no arrays"
 
 
 def test_nothing_is_measured_that_nobody_asks_for(tiny_pair, audio, monkeypatch):
