@@ -189,7 +189,7 @@ def test_eval_writes_which_weights_it_measured(saved, tmp_path, monkeypatch):
     measured = {key: value for key, value in EVALUATION.items() if key not in ("command", "corpus", "split")}
     results = measured | {"speaker_reference": "none"}
     monkeypatch.setattr("xser.eval.load_rows", lambda *_: [])
-    monkeypatch.setattr("xser.eval.evaluate_model", lambda *_, **__: (results, []))
+    monkeypatch.setattr("xser.eval.evaluate_references", lambda *_, **__: [(results | {"gaps": {}}, [])])
     out = tmp_path / "results.json"
     evaluate(EvalArguments(model=str(saved), output=str(out)))
     assert json.loads(out.read_text())["weights"] == weights_digest(saved)
