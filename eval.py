@@ -171,11 +171,11 @@ def evaluate(arguments: EvalArguments) -> dict:
     if arguments.information is not None:
         information["information"] = {}
         try:
-            heard = hear_corpus(model, processor, sampled(dataset, arguments.information), [], aligner_of=None)
+            streams = hear_corpus(model, processor, sampled(dataset, arguments.information), [], aligner_of=None)
         except ValueError as error:  # none of these rows holds speech: the other figures are none the worse
             gaps["information"] = str(error)
         else:
-            information["information"] = information_of(heard)
+            information["information"] = information_of(streams)
     for reference, (results, predictions) in zip(references, evaluated, strict=True):
         results |= information
         results["gaps"] |= gaps
