@@ -49,6 +49,7 @@ from xser.training.export import export_backbones
 from xser.training.groups import check_groups, check_parts, group_sizes
 from xser.training.plan import batch_of, draws_of, plan_of, settle
 from xser.training.provenance import Provenance, trained_on
+from xser.training.reference_levels import in_units_of_cuts
 from xser.training.relabel import Relabelled, relabel, relabelled_config
 from xser.training.run import check_run_folder, given_arguments, start_process, without_tokens, write_record
 from xser.training.trainer import XSERTrainer, needs_of
@@ -146,7 +147,11 @@ def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrai
             return voices
         usual = voices.everyone()
         processor.usual_pitch = usual.pitch
-        processor.usual_measures = _told(usual.measures) if MEASURES in processor.aux_streams else None
+        if MEASURES in processor.aux_streams:
+            measures = usual.measures
+            if voices.calibration is not None and not processor.speaker_std:
+                measures = in_units_of_cuts(measures, voices.calibration)
+            processor.usual_measures = _told(measures)
         stream.usual_mean.copy_(torch.from_numpy(usual.mean))
         stream.usual_deviation.copy_(torch.from_numpy(usual.deviation))
         if stream.recording is not None:

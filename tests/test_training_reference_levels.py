@@ -19,8 +19,9 @@ from xser.modeling_xser import XSERForEmotionDescription
 from xser.prosody_xser import measure
 from xser.rate_xser import with_text_rate
 from xser.training.collator import XSERCollator
-from xser.training.reference_levels import prosody_of, scalars_of, with_levels_of
+from xser.training.reference_levels import in_units_of_cuts, prosody_of, scalars_of, with_levels_of
 from xser.training.voices import Voices
+from xser.voice_measures_xser import NAMES, NUM_MEASURES, SIZES
 
 SLOTS = ("pitch", "volume", "speed", "tone", "range")
 SCHEMA = LabelSchema(("sad", "happy"), {slot: LEVELS[slot] for slot in SLOTS}, emphasis=False, transcript=True)
@@ -149,3 +150,21 @@ def test_levels_that_a_synthesiser_was_given_stay(taken, corpus, stays):
     row = {**rows[0], "task": "describe", "corpus": corpus}
     found = XSERCollator(processor, voices=voices).known(row, voices.profile(["r1", "r2", "r3"])).levels
     assert (found == {"pitch": "high"}) is stays
+
+
+def test_measures_that_levels_are_cut_from_are_in_units_of_the_cuts_and_others_stay():
+    statistics = np.stack([np.arange(NUM_MEASURES), np.full(NUM_MEASURES, 7.0)]).astype(np.float32)
+    found = in_units_of_cuts(statistics, CUTS)
+    assert (found[0] == statistics[0]).all() and (statistics[1] == 7.0).all()
+    changed = {NAMES[place]: float(found[1, place]) for place in np.flatnonzero(found[1] != 7.0)}
+    expected = {"pitch_median": 1.5, "loudness": 3.0, "rate": 0.6, "pitch_range": 3.0, "pitch_spread": 2.0}
+    assert changed == pytest.approx(expected)
+
+
+def test_a_quantity_without_cuts_and_a_stream_of_fewer_measures_keep_their_statistics():
+    without = {
+        name: {k: v for k, v in getattr(CUTS, name).items() if k != "pitch_spread"} for name in ("cuts", "spreads")
+    }
+    found = in_units_of_cuts(np.zeros((2, NUM_MEASURES)), replace(CUTS, **without))
+    assert found[1, NAMES.index("pitch_spread")] == 0 < found[1, NAMES.index("pitch_range")]
+    assert in_units_of_cuts(np.zeros((2, SIZES[0])), CUTS).shape == (2, SIZES[0])

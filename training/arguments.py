@@ -96,6 +96,10 @@ class ModelArguments:
     )
     ctc_weight: float | None = field(default=None, metadata=help_text("weight of CTC on the content stream"))
     ctc_unit: str | None = field(default=None, metadata=help_text("what CTC spells in: byte or token"))
+    ctc_share: float | None = field(
+        default=None,
+        metadata=help_text("weight of CTC in the choice of a transcript among its candidates; 0 for none"),
+    )
     level_weight: float | None = field(
         default=None, metadata=help_text("weight of classifying levels on each stream of the voice alone")
     )

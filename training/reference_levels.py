@@ -17,6 +17,7 @@ from xser.levels_xser import label
 from xser.measured_slots_xser import RELATIVE_SLOTS
 from xser.prosody_xser import Prosody
 from xser.rate_xser import with_text_rate
+from xser.voice_measures_xser import NAMES
 
 # Of `Prosody`: what relative levels, and whether they can be measured, depend on; and the dtypes of the rest
 SCALARS = (
@@ -27,6 +28,12 @@ SCALARS = (
 OTHERS = {field.name: None for field in fields(Prosody) if field.name not in SCALARS}
 CURVES = {"f0": np.float32, "strength": np.float32, "level": np.float32, "speech": bool}
 OTHERS |= {name: np.zeros(0, dtype) for name, dtype in CURVES.items()} | {"pauses": 0, "pause_seconds": 0.0}
+
+# Among the measures, what levels are cut from → the quantity of the cuts
+CUT_MEASURES = {
+    **{"pitch_median": "pitch", "loudness": "loudness", "rate": "rate"},
+    **{"pitch_range": "pitch_range", "pitch_spread": "pitch_spread"},
+}
 
 
 def scalars_of(prosody: Prosody) -> np.ndarray:
@@ -63,4 +70,23 @@ def with_levels_of(
     return EmotionDescription(levels, **others)
 
 
-__all__ = ["SCALARS", "prosody_of", "scalars_of", "with_levels_of"]
+def in_units_of_cuts(statistics: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """Statistics of measures by which a level lies at the same place for every quantity, and in every data set.
+
+    Where a data set has loud and quiet speakers, the distance of a cut is a small part of the standard deviation of
+    loudness, and what is small among the inputs is learned late. In units of half the distance of the cuts it is one.
+
+    Args:
+        statistics: (2, M) mean and standard deviation of each of the first M measures.
+        calibration: where the cuts are.
+    """
+    statistics = statistics.copy()
+    for name, quantity in CUT_MEASURES.items():
+        place = NAMES.index(name)
+        if quantity in calibration.cuts and place < statistics.shape[1]:
+            lower, upper = calibration.cuts[quantity]
+            statistics[1, place] = (upper - lower) / 2
+    return statistics
+
+
+__all__ = ["SCALARS", "in_units_of_cuts", "prosody_of", "scalars_of", "with_levels_of"]

@@ -18,6 +18,7 @@ from transformers import DynamicCache
 
 from .answers_xser import CLOSING, OPENING, TextRule
 from .bottleneck_xser import compute_dtype
+from .ctc_candidates_xser import Candidates
 from .grammar_xser import EMOTION, EMPHASIS, OWN_SLOTS, TRANSCRIPT, EmotionDescription, escape, one_line, quote
 
 MAX_EMPHASISED = 8
@@ -210,6 +211,8 @@ def decode_description(
     limits: Sequence[int],
     heads: Mapping[str, Sequence[torch.Tensor]] | None = None,
     weights: torch.Tensor | None = None,
+    candidates: Sequence[Candidates] | None = None,
+    ctc_share: float = 0.0,
 ) -> list[tuple[EmotionDescription, dict[str, dict[str, float]]]]:
     """Fill the slots one after the other.
 
@@ -219,6 +222,8 @@ def decode_description(
         limits: for each row, how many tokens a transcript of its own may have.
         heads: slot → (B, values) log-probabilities of each head that is pooled with the language model there.
         weights: of the emotion's, as `vote_weights` gives them.
+        candidates: of each row's transcript, under CTC; without them the language model writes it.
+        ctc_share: weight of CTC's log-likelihood of each, and one less it that of the language model's.
 
     Returns:
         For each row the description, and for each slot with levels its distribution over them.
@@ -233,7 +238,15 @@ def decode_description(
         ends = processor.piece_ids(after)[:1] if after else [processor.tokenizer.eos_token_id]
         pending = []
         if slot == TRANSCRIPT:
-            found = _decode_transcripts(decoding, language_model, processor, literal, transcripts, limits)
+            literal = literal + processor.piece_ids(OPENING)
+            if candidates is None:
+                found = _decode_transcripts(decoding, language_model, processor, literal, transcripts, limits)
+            else:
+                given = zip(transcripts, candidates, strict=True)
+                choices = [row if text is None else [(one_line(text), 0.0)] for text, row in given]
+                branches = [[processor.answer_ids(escape(text)) for text, _ in row] for row in choices]
+                closing = processor.piece_ids(CLOSING)
+                found = choose(decoding, language_model, literal, branches, closing, choices, ctc_share)
             pending = processor.piece_ids(CLOSING)
         elif slot == EMPHASIS:
             words = [processor.emphasisable(row[TRANSCRIPT]) for row in values]
@@ -261,7 +274,6 @@ def _description(values: dict) -> EmotionDescription:
 def _decode_transcripts(decoding, language_model, processor, literal, transcripts, limits) -> list[str]:
     """The transcript of each row: the user's, or what the language model writes between quotes."""
     given = [[] if text is None else processor.answer_ids(escape(one_line(text))) for text in transcripts]
-    literal = literal + processor.piece_ids(OPENING)
     decoding.read(language_model, literal, [[ids] for ids in given], ends=())
     [end] = processor.piece_ids(CLOSING)
     skip = [text is not None for text in transcripts]
@@ -270,6 +282,32 @@ def _decode_transcripts(decoding, language_model, processor, literal, transcript
         processor.decode_text(ids) if text is None else one_line(text)
         for text, ids in zip(transcripts, written, strict=True)
     ]
+
+
+def choose(
+    decoding: Decoding,
+    language_model,
+    literal: Sequence[int],
+    branches: Sequence[Sequence[Sequence[int]]],
+    ends: Sequence[int],
+    candidates: Sequence[Candidates],
+    ctc_share: float,
+) -> list[str]:
+    """The candidate of each row that CTC and the language model together find likeliest.
+
+    A candidate is a branch of the tree, like a level: one pass scores them all.
+
+    Args:
+        literal, branches, ends: as `Decoding.read` takes them, a branch for each candidate.
+        candidates: of each row, one at least.
+        ctc_share: as in `decode_description`.
+    """
+    by_ctc = torch.full((len(candidates), max(map(len, candidates))), -torch.inf, device=decoding.visible.device)
+    for row, found in enumerate(candidates):
+        by_ctc[row, : len(found)] = torch.tensor([score for _, score in found])
+    weights = torch.tensor([[1 - ctc_share], [ctc_share]], device=by_ctc.device)
+    best = decoding.read(language_model, literal, branches, ends, [by_ctc], weights).argmax(-1).tolist()
+    return [found[index][0] for found, index in zip(candidates, best, strict=True)]
 
 
 def _decode_emphasis(decoding, language_model, processor, literal, ends, words) -> list[tuple[str, ...]]:
@@ -296,4 +334,4 @@ def _decode_emphasis(decoding, language_model, processor, literal, ends, words) 
     return [tuple(row) for row in chosen]
 
 
-__all__ = ["Decoding", "decode_description"]
+__all__ = ["Decoding", "choose", "decode_description"]

@@ -88,6 +88,8 @@ class XSERConfig(PreTrainedConfig):
         ctc_weight (`float`): weight of a CTC loss on the content stream; 0 for no CTC head.
         ctc_unit (`str`): what CTC spells the transcript in: `byte` (256 of UTF-8, which fit every language) or
             `token` of the language model, which makes frames speak its own units; for small vocabularies.
+        ctc_share (`float`): weight of CTC, against the rest for the language model, in the choice of a transcript
+            among CTC's candidates (`ctc_candidates_xser`); 0: the language model writes transcripts by itself.
         level_weight (`float`): weight of a classification of each descriptor's level on each of `level_streams`,
             which teaches that stream what to encode long before the language model reads it; 0 for no such head.
         level_streams (`list[str]`, *optional*): these streams of the voice (`descriptors` and auxiliary ones); all of
@@ -168,6 +170,7 @@ class XSERConfig(PreTrainedConfig):
     freeze_language_model: bool = True
     ctc_weight: float | int = 0.0
     ctc_unit: str = "byte"
+    ctc_share: float | int = 0.0
     level_weight: float | int = 0.0
     level_streams: list | None = None
     level_ensemble: bool = False
@@ -279,6 +282,9 @@ class XSERConfig(PreTrainedConfig):
             )
         _require(self.frame_stack >= 1, "frame_stack", self.frame_stack, "at least 1")
         _require(self.ctc_weight >= 0, "ctc_weight", self.ctc_weight, "0 or more")
+        _require(0 <= self.ctc_share < 1, "ctc_share", self.ctc_share, "in [0, 1)")
+        needs = "0 where ctc_weight is 0: there is no CTC head"
+        _require(self.ctc_weight > 0 or not self.ctc_share, "ctc_share", self.ctc_share, needs)
         _require(self.level_weight >= 0, "level_weight", self.level_weight, "0 or more")
         if self.level_weight > 0:
             needs = "0 where disentangled is false or descriptors is empty: it classifies them on their own stream"

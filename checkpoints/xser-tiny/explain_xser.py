@@ -14,7 +14,8 @@ from .agreement_xser import matching_processor
 from .audio_xser import SAMPLE_RATE
 from .checks_xser import check_batch_size, known_options_only, one_for_each
 from .configuration_xser import LANGUAGE_MODEL
-from .decoding_xser import Decoding, decode_description
+from .ctc_candidates_xser import ctc_candidates
+from .decoding_xser import Decoding, choose, decode_description
 from .encoded_xser import EncodedAudio, listed, load, with_states
 from .eval_mode_xser import in_eval_mode
 from .grammar_xser import EMOTION, EMPHASIS, TRANSCRIPT
@@ -182,7 +183,12 @@ def _explain_batch(
     votes = model.votes(streams) if EMOTION in slots else {}
     weights = vote_weights(model.config, votes, inputs.get("knows_speaker"))
     heads = {EMOTION: [*votes.values()], **model.level_ensemble(streams)}
-    results = decode_description(decoding, model.language_model, processor, slots, texts, limits, heads, weights)
+    candidates, share = None, model.config.ctc_share
+    if share and TRANSCRIPT in slots:
+        candidates = ctc_candidates(model, processor, streams[CONTENT], [text is None for text in texts])
+    results = decode_description(
+        decoding, model.language_model, processor, slots, texts, limits, heads, weights, candidates, share
+    )
     if TRANSCRIPT in slots:
         own = [description.transcript for description, _ in results]
     else:
@@ -282,6 +288,12 @@ def _transcribe(model, processor, batch, limits, streams, wanted: Sequence[bool]
     embeds = model.embed_prompt(prompts["input_ids"], {CONTENT: streams[CONTENT]})
     decoding = Decoding.start(model.language_model, embeds, prompts["attention_mask"])
     end, skip = processor.tokenizer.eos_token_id, [not each for each in wanted]
+    if model.config.ctc_share:
+        candidates = ctc_candidates(model, processor, streams[CONTENT], [True] * len(wanted))
+        branches = [[processor.answer_ids(text) for text, _ in row] for row in candidates]
+        share = model.config.ctc_share
+        found = choose(decoding, model.language_model, [], branches, [end], candidates, share)
+        return [text if each else None for text, each in zip(found, wanted, strict=True)]
     rows = decoding.write(model.language_model, processor.any_text_rule, end, limits, skip)
     return [processor.decode_answer(ids) if each else None for ids, each in zip(rows, wanted, strict=True)]
 
