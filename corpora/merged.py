@@ -20,7 +20,13 @@ from xser.corpora.schema import FEATURES, make_row, own_slots
 from xser.corpora.source import Corpus, Found
 
 
-def find(source: Path | None = None, *, corpora: list[str] | None = None, emotions: list[str] | None = None) -> Found:
+def find(
+    source: Path | None = None,
+    *,
+    corpora: list[str] | None = None,
+    emotions: list[str] | None = None,
+    without_text: list[str] | None = None,
+) -> Found:
     """Rows of all corpora, each with its corpus, labels and split; a corpus without splits is `train`.
 
     An id or a speaker that two corpora have by the same name gets the folder's name before it. Beside a corpus with
@@ -30,15 +36,19 @@ def find(source: Path | None = None, *, corpora: list[str] | None = None, emotio
         source: none.
         corpora: names, or folders as `load_corpus` reads them; all have different names.
         emotions: only recordings of these, and those without an emotion; all by default.
+        without_text: folders' names of corpora whose transcripts are left out: a model learns few sentences, each said
+            in many moods, by heart, and answers with them.
 
     Raises:
         FileNotFoundError: one is no corpus.
-        ValueError: fewer than two corpora, or two of one name; no recording has one of the emotions; or `source` is
-            given.
+        ValueError: fewer than two corpora, or two of one name; no recording has one of the emotions; a name of
+            `without_text` is none of theirs; or `source` is given.
     """
     if source is not None:
         raise ValueError(f"merged has no source, but source is {str(source)!r}: give corpora")
     folders = _by_name(corpora or [])
+    if unknown := sorted(set(without_text or ()) - set(folders)):
+        raise ValueError(f"without_text has {unknown}, which are none of the corpora: {list(folders)}")
     rows: dict[str, list[dict]] = {}
     left_out: dict[str, str] = {}
     for name, folder in folders.items():
@@ -46,6 +56,9 @@ def find(source: Path | None = None, *, corpora: list[str] | None = None, emotio
         parts = corpus if isinstance(corpus, datasets.DatasetDict) else {"train": corpus}
         found = (_rows(name, folder, split, part, left_out) for split, part in parts.items())
         rows[name] = list(itertools.chain.from_iterable(found))
+    for name in without_text or ():
+        for row in rows[name]:
+            row["text"] = None
     if emotions is not None:
         _keep_emotions(rows, emotions)
     _fill_folds(rows)
@@ -114,6 +127,7 @@ CORPUS = Corpus(
     options={
         "corpora": "prepared folders, or folders with a table: two or more",
         "emotions": "only recordings of these, and those without an emotion; all by default",
+        "without_text": "leave out the transcripts of these, by their folders' names",
     },
     licence="those of all the corpora that it is made of",
 )

@@ -126,3 +126,12 @@ def test_emotions_are_an_option_of_the_command(prepared, folders, tmp_path):
     assert main(["prepare", "merged", *given]) == 0
     assert sorted(load_corpus(out)["train"]["text"]) == ["five", "four", "six"]
     assert json.loads((out / "report.json").read_text())["options"]["emotions"] == ["bored"]
+
+
+def test_transcripts_of_a_corpus_are_left_out_where_it_is_asked_for(prepared):
+    corpora = list(map(str, prepared))
+    rows = find(corpora=corpora, without_text=["home"]).rows
+    assert [row["text"] for row in rows if row["corpus"] == "home"] == [None] * 3
+    assert [row["text"] for row in rows if row["corpus"] == "work"] == ["four", "five"]
+    with pytest.raises(ValueError, match=r"without_text has \['hom'\].*'home', 'work'"):
+        find(corpora=corpora, without_text=["hom"])
