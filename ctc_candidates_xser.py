@@ -8,6 +8,7 @@ from a prefix beam search (Graves 2012; Hannun et al. 2014).
 Shapes: T frames, U CTC units.
 """
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -22,6 +23,17 @@ LEAST = 1e-3  # probability of a unit in a frame below which no prefix is extend
 BLANK_ALONE = 0.999  # probability of the blank above which a frame changes no prefix
 
 Candidates = list[tuple[str, float]]  # texts and their log-likelihoods under CTC, the likeliest first
+
+
+def ctc_text(text: str) -> str:
+    """What CTC spells of a transcript in bytes: lower case, no punctuation but apostrophes.
+
+    Neither is spoken. A capital is another unit to CTC, and a rare one: the first word of a sentence would be mistaken
+    more often than others.
+    """
+    text = unicodedata.normalize("NFC", text.lower().replace("’", "'"))
+    kept = (char if char.isalnum() or char == "'" or unicodedata.category(char)[0] == "M" else " " for char in text)
+    return " ".join("".join(kept).split())
 
 
 def beam_search(log_probs: np.ndarray, number: int = NUM_CANDIDATES) -> list[tuple[tuple[int, ...], float]]:
@@ -82,4 +94,4 @@ def ctc_candidates(model, processor, content, wanted: Sequence[bool]) -> list[Ca
     return found
 
 
-__all__ = ["Candidates", "beam_search", "ctc_candidates", "spelled"]
+__all__ = ["Candidates", "beam_search", "ctc_candidates", "ctc_text", "spelled"]

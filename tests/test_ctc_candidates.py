@@ -9,7 +9,7 @@ import torch
 from conftest import SMALL
 
 from xser.configuration_xser import XSERConfig
-from xser.ctc_candidates_xser import beam_search, ctc_candidates, spelled
+from xser.ctc_candidates_xser import beam_search, ctc_candidates, ctc_text, spelled
 from xser.modeling_xser import XSERForEmotionDescription
 
 CTC = {**SMALL, "ctc_weight": 1.0, "emphasis": False}
@@ -65,6 +65,26 @@ def spell(model, monkeypatch, *texts):
         "xser.explain_xser.ctc_candidates",
         lambda model, processor, content, wanted: [scores if each else [] for each in wanted],
     )
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("Ah! That’s it -- twenty-one, 3 p.m.", "ah that's it twenty one 3 p m"),
+        ("ÉTÉ à Łódź", "été à łódź"),
+        ("e\u0301te\u0301", "été"),
+        ("हिन्दी भाषा।", "हिन्दी भाषा"),
+        ("...", ""),
+    ],
+)
+def test_ctc_spells_what_is_spoken(text, expected):
+    assert ctc_text(text) == expected
+
+
+def test_ctc_is_trained_on_what_is_spoken(taken):
+    _, processor, waves = taken
+    batch = processor(waves[:1], task="asr", targets=["We won, Ben!"])
+    assert bytes(batch["ctc_labels"][0].tolist()).decode() == "we won ben"
 
 
 def test_bytes_that_are_no_text_are_left_out(taken):

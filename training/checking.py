@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from xser.audio_xser import SAMPLE_RATE
+from xser.ctc_candidates_xser import ctc_text
 from xser.voice_frames_xser import FRAME_SECONDS, PROSODY
 from xser.voice_measures_xser import MEASURES
 
@@ -49,7 +50,7 @@ class RowChecker:
             elif fault := self._too_long("asr", seconds, len(ids[text]) + 1):
                 self.faults[index] = fault
             elif self.has_ctc:
-                units = ids[text] if self.processor.ctc_unit == "token" else text.encode()
+                units = ids[text] if self.processor.ctc_unit == "token" else ctc_text(text).encode()
                 if reason := self._no_alignment(units, seconds):
                     self.without_alignment[reason] += 1
 

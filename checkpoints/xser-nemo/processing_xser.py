@@ -21,6 +21,7 @@ from .audio_xser import SAMPLE_RATE, AudioError, audio_name, check_seconds, list
 from .calibration_xser import check_number
 from .checks_xser import check_flag, known_options_only, one_for_each
 from .configuration_xser import of_before
+from .ctc_candidates_xser import ctc_text
 from .grammar_xser import TRANSCRIPT, EmotionDescription, LabelSchema, OwnCaption
 from .options_xser import LOADING_OPTIONS, refuse_unknown
 from .padding_xser import pad_left, pad_right
@@ -378,7 +379,8 @@ class XSERProcessor(AgreementMixin, PromptsMixin, AnswersMixin, VoiceInputsMixin
             data["labels"], _ = pad_left(labels, IGNORED)
             if task == "asr":
                 is_token = self.ctc_unit == "token"
-                units = [a[:-1] for a in answers] if is_token else [np.array([*t.encode()], np.int64) for t in targets]
+                spelled = [np.array([*ctc_text(text).encode()], np.int64) for text in targets]
+                units = [answer[:-1] for answer in answers] if is_token else spelled
                 data["ctc_labels"], _ = pad_right(units, IGNORED)
             else:
                 read = [each if hasattr(each, "levels") else EmotionDescription() for each in targets]
