@@ -49,7 +49,7 @@ figures: install
 	$(BIN)/python -m xser.evaluation.figures
 
 checkpoint-code:
-	for name in xser-tiny xser-nemo; do cp *_xser.py checkpoints/$$name/; done
+	for name in xser-tiny xser-nemo xser-base; do cp *_xser.py checkpoints/$$name/; done
 
 clean:
 	rm -rf build demo .pytest_cache .ruff_cache .hypothesis

@@ -104,12 +104,12 @@ class Decoding:
         )
         order = torch.arange(width, device=device).expand_as(ids)
         previous = torch.where(starts & (candidate >= 0), num_literal, order)
-        token_scores = log_probs.gather(1, previous.unsqueeze(-1).expand(-1, -1, log_probs.shape[-1]))
-        token_scores = token_scores.gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+        rows = torch.arange(num_rows, device=device).unsqueeze(1)
+        token_scores = log_probs[rows, previous, ids]
         scores = torch.zeros(num_rows, most, device=device)
         scores.scatter_add_(1, candidate.clamp(min=0), torch.where(candidate >= 0, token_scores, 0.0))
         if ends:
-            after = log_probs.gather(1, (last + 1).unsqueeze(-1).expand(-1, -1, log_probs.shape[-1]))
+            after = log_probs[rows, last + 1]
             scores = scores + after[..., list(ends)].logsumexp(-1)
             if first_ends is not None:
                 own = after[:, 0, list(first_ends)].logsumexp(-1) - after[:, 0, list(ends)].logsumexp(-1)

@@ -173,7 +173,10 @@ def test_the_model_is_the_one_given_else_the_environments_else_the_shipped_one(t
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.json").write_text("{}")
     monkeypatch.delenv("XSER_MODEL", raising=False)
-    assert Path(find_model()).samefile(ROOT / "checkpoints" / "xser-nemo")
+    found = "xser.commands.models.missing_backbones"
+    for name, missing in (("xser-base", []), ("xser-nemo", ["openai/whisper-base"])):
+        monkeypatch.setattr(found, lambda config, missing=missing: missing if config.get("thin") else [])
+        assert Path(find_model()).samefile(ROOT / "checkpoints" / name)
     monkeypatch.setenv("XSER_MODEL", str(tmp_path / "mine"))
     assert find_model() == str(tmp_path / "mine")
     assert find_model("owner/name") == "owner/name"
