@@ -145,15 +145,15 @@ def hear_voices(model, processor, train: dict[str, Dataset], arguments: XSERTrai
         if is_known and not voices.has_speakers:
             logger.warning("no speaker has three recordings: what is usual stays that of the checkpoint")
             return voices
-        usual = voices.everyone()
-        processor.usual_pitch = usual.pitch
+        population = voices.everyone()
+        processor.usual_pitch = population.pitch
         if MEASURES in processor.aux_streams:
-            measures = usual.measures
+            measures = population.measures
             if voices.calibration is not None and not processor.speaker_std:
                 measures = in_units_of_cuts(measures, voices.calibration)
             processor.usual_measures = _told(measures)
-        stream.usual_mean.copy_(torch.from_numpy(usual.mean))
-        stream.usual_deviation.copy_(torch.from_numpy(usual.deviation))
+        stream.usual_mean.copy_(torch.from_numpy(population.mean))
+        stream.usual_deviation.copy_(torch.from_numpy(population.deviation))
         if stream.recording is not None:
             stream.recording.usual.copy_(torch.from_numpy(voices.usual_spread()))
     return voices
